@@ -1,0 +1,1 @@
+"""Small named units of target code, written into a translation where the target has no call."""

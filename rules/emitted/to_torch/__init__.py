@@ -1,0 +1,1 @@
+"""Units for translations to PyTorch."""
