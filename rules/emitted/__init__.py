@@ -1,1 +1,1 @@
-"""Small named units of target code, written into a translation where the target has no call."""
+"""Code that a translation emits where the target library has no equal call."""

@@ -1,1 +1,1 @@
-"""Units for translations to TensorFlow and Keras."""
+"""Units for TensorFlow/Keras output. Each top-level function or class is emitted by its name."""

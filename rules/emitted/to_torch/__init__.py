@@ -1,1 +1,1 @@
-"""Units for translations to PyTorch."""
+"""Units for PyTorch output. Each top-level function or class is emitted by its name."""
