@@ -1,0 +1,232 @@
+"""Emitted layers against torch.nn: outputs, states, gradients and statistics in float64."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+from keras import layers
+from torch import nn
+
+from transpiler.rules.emitted.to_tf import normalization, recurrent
+
+RNG = np.random.default_rng(0)
+B, T, F, H = 3, 5, 4, 6
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    keras.config.set_floatx("float64")
+    torch.set_default_dtype(torch.float64)
+    yield
+    keras.config.set_floatx("float32")
+    torch.set_default_dtype(torch.float32)
+
+
+def draw(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape)
+
+
+def weigh(outputs: list) -> list[np.ndarray]:
+    return [np.cos(np.arange(np.prod(o.shape)).reshape(o.shape)) for o in outputs]
+
+
+def torch_results(function: Callable, *inputs: np.ndarray) -> list[np.ndarray]:
+    """Outputs, flattened, and gradients of a fixed weighted sum of them."""
+    tensors = [torch.tensor(x, requires_grad=True) for x in inputs]
+    outputs = tf.nest.flatten(function(*tensors))
+    total = sum((o * torch.tensor(w)).sum() for o, w in zip(outputs, weigh(outputs), strict=True))
+    gradients = torch.autograd.grad(total, tensors, allow_unused=True)
+    return [r.detach().numpy() for r in (*outputs, *gradients) if r is not None]
+
+
+def keras_results(function: Callable, *inputs: np.ndarray, traced: bool = False) -> list:
+    def run(*tensors: tf.Tensor) -> list:
+        with tf.GradientTape() as tape:
+            for tensor in tensors:
+                tape.watch(tensor)
+            outputs = tf.nest.flatten(function(*tensors))
+            pairs = zip(outputs, weigh(outputs), strict=True)
+            total = tf.add_n([tf.reduce_sum(o * w) for o, w in pairs])
+        return [*outputs, *tape.gradient(total, tensors)]
+
+    run = tf.function(run) if traced else run
+    results = run(*[tf.constant(x) for x in inputs])
+    return [tf.convert_to_tensor(r).numpy() for r in results if r is not None]
+
+
+def agree(expected: list, results: list, tolerance: float = 1e-13) -> None:
+    assert len(expected) == len(results)
+    for one, other in zip(expected, results, strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(other, one, rtol=0, atol=tolerance)
+
+
+# ------------------------------------------------------------------ normalization
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("shape", [(8, 3), (4, 5, 3), (4, 5, 6, 3)])
+@pytest.mark.parametrize("momentum", [0.2, None])
+def test_batch_norm(shape: tuple, momentum: float | None, traced: bool) -> None:
+    norm = [nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d][len(shape) - 2]
+    expected = norm(3, momentum=momentum)
+    if momentum is None:
+        layer = normalization.CumulativeBatchNorm()
+    else:
+        layer = normalization.TorchBatchNorm(momentum=1 - momentum)
+    last = lambda x: x.movedim(1, -1)
+    first = lambda x: x.movedim(-1, 1)
+    layer.build(shape)
+    for _ in range(3):
+        x = draw(*shape) + 1.5
+        agree(
+            torch_results(lambda t: last(expected(first(t))), x),
+            keras_results(lambda t: layer(t, training=True), x, traced=traced),
+        )
+    agree(
+        [expected.running_mean.numpy(), expected.running_var.numpy()],
+        [layer.moving_mean.numpy(), layer.moving_variance.numpy()],
+    )
+    expected.eval()
+    agree(torch_results(lambda t: last(expected(first(t))), x), keras_results(layer, x))
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_instance_norm_with_running_statistics(affine: bool) -> None:
+    expected = nn.InstanceNorm2d(3, affine=affine, track_running_stats=True)
+    layer = normalization.RunningInstanceNorm(affine=affine)
+    for training in (True, True, False):
+        expected.train(training)
+        x = draw(4, 5, 6, 3) + 0.5
+        agree(
+            torch_results(lambda t: expected(t.movedim(-1, 1)).movedim(1, -1), x),
+            keras_results(lambda t, training=training: layer(t, training=training), x),
+        )
+
+
+@pytest.mark.parametrize("size", [3, 4, 5])
+def test_local_response_norm(size: int) -> None:
+    expected = nn.LocalResponseNorm(size, alpha=0.5, beta=0.7, k=2.0)
+    x = draw(2, 4, 4, 7)
+    agree(
+        torch_results(lambda t: expected(t.movedim(-1, 1)).movedim(1, -1), x),
+        keras_results(lambda t: normalization.local_response_norm(t, size, 0.5, 0.7, 2.0), x),
+    )
+
+
+# ------------------------------------------------------------------ recurrent
+
+
+def carry(module: nn.Module, stack: recurrent.RecurrentStack, kind: str) -> None:
+    """Give the Keras stack the weights of the torch module."""
+    order = {"GRU": [1, 0, 2]}.get(kind)
+
+    def gates(weight: torch.Tensor) -> np.ndarray:
+        value = weight.detach().numpy()
+        if order is None:
+            return value
+        return np.concatenate([value.reshape(3, H, -1)[i] for i in order]).reshape(value.shape)
+
+    index = 0
+    for level in range(module.num_layers):
+        for end in ["", "_reverse"][: stack.directions]:
+            names = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
+            wi, wh, bi, bh = [gates(getattr(module, f"{n}_l{level}{end}")) for n in names]
+            if isinstance(stack, recurrent.TorchLSTM | recurrent.TorchRNN):
+                values = [wi, wh, bi, bh]
+            elif kind == "GRU":
+                values = [wi.T, wh.T, np.stack([bi, bh])]
+            else:
+                values = [wi.T, wh.T, bi + bh]
+            stack.rnns[index].set_weights(values)
+            index += 1
+
+
+STACKS = ["StackedLSTM", "TorchLSTM", "StackedGRU", "TorchGRU", "StackedRNN", "TorchRNN"]
+
+
+@pytest.mark.parametrize(
+    ("options", "traced"), [({}, False), ({"num_layers": 2, "bidirectional": True}, True)]
+)
+@pytest.mark.parametrize("name", STACKS)
+def test_recurrent_stack(name: str, options: dict, traced: bool) -> None:
+    kind = name[-4:].removeprefix("d").removeprefix("h")
+    batch_first = not traced
+    module = getattr(nn, kind)(F, H, batch_first=batch_first, **options)
+    stack = getattr(recurrent, name)(H, batch_first=batch_first, **options)
+    x = draw(B, T, F) if batch_first else draw(T, B, F)
+    depth = options.get("num_layers", 1) * (2 if options.get("bidirectional") else 1)
+    states = [draw(depth, B, H) for _ in range(2 if kind == "LSTM" else 1)]
+    stack(tf.constant(x))
+    carry(module, stack, kind)
+    agree(torch_results(module, x), keras_results(stack, x, traced=traced))
+    pack = lambda s: tuple(s) if len(s) > 1 else s[0]
+    agree(
+        torch_results(lambda t, *s: module(t, pack(s)), x, *states),
+        keras_results(lambda t, *s: stack(t, pack(s)), x, *states, traced=traced),
+    )
+
+
+def test_masked_stack_is_a_packed_sequence() -> None:
+    module = nn.LSTM(F, H, num_layers=2, batch_first=True, bidirectional=True)
+    stack = recurrent.TorchLSTM(H, num_layers=2, batch_first=True, bidirectional=True)
+    x, lengths = draw(B, T, F), [5, 3, 2]
+    stack(tf.constant(x))
+    carry(module, stack, "LSTM")
+
+    def packed(t: torch.Tensor) -> tuple:
+        sequence = nn.utils.rnn.pack_padded_sequence(t, torch.tensor(lengths), batch_first=True)
+        outputs, states = module(sequence)
+        return nn.utils.rnn.pad_packed_sequence(outputs, batch_first=True)[0], states
+
+    mask = tf.sequence_mask(lengths, T)
+    agree(torch_results(packed, x), keras_results(lambda t: stack(t, mask=mask), x))
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "RNN"])
+def test_both_biases_are_trained(kind: str) -> None:
+    module = getattr(nn, kind)(F, H, batch_first=True)
+    stack = getattr(recurrent, f"Torch{kind}")(H, batch_first=True)
+    x = draw(B, T, F)
+    stack(tf.constant(x))
+    carry(module, stack, kind)
+    expected, optimizer = torch.optim.SGD(module.parameters(), 0.1), keras.optimizers.SGD(0.1)
+
+    @tf.function
+    def step() -> None:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(stack(tf.constant(x))[0] ** 2)
+        gradients = tape.gradient(loss, stack.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, stack.trainable_variables, strict=True))
+
+    for _ in range(5):
+        expected.zero_grad()
+        (module(torch.tensor(x))[0] ** 2).sum().backward()
+        expected.step()
+        step()
+    agree([p.detach().numpy() for p in module.parameters()], stack.get_weights())
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_cell_step(kind: str) -> None:
+    module = getattr(nn, f"{kind}Cell")(F, H)
+    if kind == "GRU":
+        cell = recurrent.CellStep(layers.GRUCell(H))
+    else:
+        cell = recurrent.CellStep(getattr(recurrent, f"Torch{kind}Cell")(H))
+    x = draw(B, F)
+    cell(tf.constant(x))
+    values = [p.detach().numpy() for p in module.parameters()]
+    if kind == "GRU":
+        swap = lambda w: np.concatenate([w[H : 2 * H], w[:H], w[2 * H :]])
+        wi, wh, bi, bh = [swap(value) for value in values]
+        values = [wi.T, wh.T, np.stack([bi, bh])]
+    cell.set_weights(values)
+
+    def unroll(step: Callable) -> Callable:
+        return lambda t: step(t, step(t, step(t)))
+
+    agree(torch_results(unroll(module), x), keras_results(unroll(cell), x))
