@@ -1,4 +1,4 @@
-"""Source files: read as text whatever their encoding and newlines, written back the same and whole."""
+"""Source files: read whatever their encoding and newlines, written back the same and whole."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import os
 import re
 import stat
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -166,6 +167,28 @@ def write_bytes(path: str | Path, data: bytes, *, like: str | Path | None = None
         raise SourceError(str(path), 0, 0, _describe_failure("write", error)) from None
 
 
+def make_folder(path: str) -> None:
+    """Make a folder and those above it."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise SourceError(path, 0, 0, _describe_failure("write", error)) from None
+
+
+def print_bytes(data: bytes) -> None:
+    """Write to standard output, all of it."""
+    if sys.stdout is None:
+        raise SourceError("<stdout>", 0, 0, "cannot be written: it is closed")
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise  # the reader has seen enough
+    except OSError as error:
+        raise SourceError("<stdout>", 0, 0, _describe_failure("write", error)) from None
+
+
 def _stat(path: str | Path) -> os.stat_result | None:
     try:
         return os.stat(path)
@@ -182,8 +205,6 @@ def _replace_file(target: str, data: bytes, mode: int | None) -> None:
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
         if mode is not None:
             os.chmod(temporary, mode)
         os.replace(temporary, target)

@@ -1,0 +1,101 @@
+"""Siblings: the project's own modules that a file imports, found as Python would find them."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from transpiler.origin import Import, Origin, find_origin
+from transpiler.source import SourceError, read_source
+
+
+def find_siblings(path: Path, imports: tuple[Import, ...], root: Path | None) -> dict[str, str]:
+    """The texts of the modules that a file imports, and of those that they import in turn.
+
+    They go by their dotted names as the importing file writes them, without the leading dots of a
+    relative import. A module that cannot be read is left out: its own translation will say so.
+    """
+    found: dict[str, str] = {}
+    waiting = deque([(path, imports)])
+    seen = {os.path.realpath(path)}
+    while waiting:
+        importer, wanted = waiting.popleft()
+        for name, file in _locate(importer, wanted, root):
+            if (module := load_module(str(file))) is None:
+                continue
+            text, origin = module
+            found.setdefault(name, text)
+            if (real := os.path.realpath(file)) not in seen:
+                seen.add(real)
+                waiting.append((file, origin.imports))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def load_module(path: str) -> tuple[str, Origin] | None:
+    """A module's text and origin, or nothing where it cannot be read."""
+    try:
+        text = read_source(path).text
+        return text, find_origin(text, path)
+    except SourceError:
+        return None
+
+
+def _locate(
+    importer: Path, imports: tuple[Import, ...], root: Path | None
+) -> Iterator[tuple[str, Path]]:
+    """The files that imports mean, each under its dotted name."""
+    absolute = list(_list_search_folders(importer, root))
+    for item in imports:
+        folders = absolute
+        if item.level:
+            folder = importer.parent
+            for _ in range(item.level - 1):
+                folder = folder.parent
+            folders = [folder]
+        for name in _list_names(item):
+            for folder in folders:
+                if file := _find_file(folder, name):
+                    yield name or folder.name, file
+                    break
+
+
+def _list_names(item: Import) -> list[str]:
+    """``from a import b`` may mean the module a.b, and runs a in any case."""
+    names = [item.module]
+    if item.name and item.name != "*":
+        names.append(f"{item.module}.{item.name}" if item.module else item.name)
+    return names
+
+
+def _find_file(folder: Path, name: str) -> Path | None:
+    stem = folder.joinpath(*name.split(".")) if name else folder
+    for candidate in (f"{stem}.py", f"{stem}/__init__.py"):
+        if os.path.isfile(candidate):
+            return Path(candidate)
+    return None
+
+
+def _list_search_folders(importer: Path, root: Path | None) -> Iterator[Path]:
+    """Where Python looks: the script's own folder, and those above it up to the project's root."""
+    folder = importer.absolute().parent
+    limit = (root or _find_root(folder)).absolute()
+    yield folder
+    if limit in folder.parents:
+        for parent in folder.parents:
+            yield parent
+            if parent == limit:
+                return
+
+
+def _find_root(folder: Path) -> Path:
+    """The working folder where the file is under it, else the folder that holds its package."""
+    here = Path.cwd()
+    if here in folder.parents:
+        return here
+    while (folder / "__init__.py").is_file() and folder != folder.parent:
+        folder = folder.parent
+    return folder
