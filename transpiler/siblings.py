@@ -15,22 +15,21 @@ from transpiler.source import SourceError, read_source
 def find_siblings(path: Path, imports: tuple[Import, ...], root: Path | None) -> dict[str, str]:
     """The texts of the modules that a file imports, and of those that they import in turn.
 
-    They go by their dotted names as the importing file writes them, without the leading dots of a
-    relative import. A module that cannot be read is left out: its own translation will say so.
+    They go by their dotted names as seen from the file: a relative import counts from the file's
+    own folder. A module that cannot be read is left out: its own translation will say so.
     """
     found: dict[str, str] = {}
-    waiting = deque([(path, imports)])
-    seen = {os.path.realpath(path)}
+    folders = list(_list_search_folders(path, root))
+    waiting = deque([(path.absolute(), "", imports)])
     while waiting:
-        importer, wanted = waiting.popleft()
-        for name, file in _locate(importer, wanted, root):
-            if (module := load_module(str(file))) is None:
+        importer, package, wanted = waiting.popleft()
+        for name, file in _locate(importer, package, wanted, folders):
+            if name in found or (module := load_module(str(file))) is None:
                 continue
-            text, origin = module
-            found.setdefault(name, text)
-            if (real := os.path.realpath(file)) not in seen:
-                seen.add(real)
-                waiting.append((file, origin.imports))
+            found[name], origin = module
+            waiting.append((file, name.rpartition(".")[0], origin.imports))
+            if file.name == "__init__.py":  # its relative imports count from itself
+                waiting.append((file, name, origin.imports))
     return found
 
 
@@ -45,43 +44,42 @@ def load_module(path: str) -> tuple[str, Origin] | None:
 
 
 def _locate(
-    importer: Path, imports: tuple[Import, ...], root: Path | None
+    importer: Path, package: str, imports: tuple[Import, ...], absolute: list[Path]
 ) -> Iterator[tuple[str, Path]]:
     """The files that imports mean, each under its dotted name."""
-    absolute = list(_list_search_folders(importer, root))
     for item in imports:
-        folders = absolute
+        folders, prefix = [*absolute, importer.parent], ""
         if item.level:
-            folder = importer.parent
-            for _ in range(item.level - 1):
-                folder = folder.parent
-            folders = [folder]
+            up = item.level - 1
+            folders = [importer.parents[min(up, len(importer.parents) - 1)]]
+            parts = package.split(".") if package else []
+            prefix = "".join(f"{part}." for part in parts[: max(len(parts) - up, 0)])
         for name in _list_names(item):
             for folder in folders:
                 if file := _find_file(folder, name):
-                    yield name or folder.name, file
+                    yield prefix + name, file
                     break
 
 
 def _list_names(item: Import) -> list[str]:
     """``from a import b`` may mean the module a.b, and runs a in any case."""
-    names = [item.module]
+    names = [item.module] if item.module else []
     if item.name and item.name != "*":
         names.append(f"{item.module}.{item.name}" if item.module else item.name)
     return names
 
 
 def _find_file(folder: Path, name: str) -> Path | None:
-    stem = folder.joinpath(*name.split(".")) if name else folder
+    stem = folder.joinpath(*name.split("."))
     for candidate in (f"{stem}.py", f"{stem}/__init__.py"):
         if os.path.isfile(candidate):
             return Path(candidate)
     return None
 
 
-def _list_search_folders(importer: Path, root: Path | None) -> Iterator[Path]:
+def _list_search_folders(path: Path, root: Path | None) -> Iterator[Path]:
     """Where Python looks: the script's own folder, and those above it up to the project's root."""
-    folder = importer.absolute().parent
+    folder = path.absolute().parent
     limit = (root or _find_root(folder)).absolute()
     yield folder
     if limit in folder.parents:

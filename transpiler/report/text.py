@@ -51,7 +51,8 @@ def _format_error(path: str, line: int, column: int, message: str) -> str:
 def _format(finding: Finding, quote: str = "") -> str:
     place = f"{finding.path}:{finding.span.line}:{finding.span.column}"
     text = f"{place}: {finding.grade} {finding.rule}: {finding.message}{quote}"
-    return f"{text}\n    hint: {finding.hint}" if finding.hint else text
+    hint = f"\nhint: {finding.hint}".replace("\n", "\n    ")
+    return text + hint if finding.hint else text
 
 
 def _quote(finding: Finding, text: str) -> str:
