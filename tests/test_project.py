@@ -26,8 +26,8 @@ def write_tree(root: Path, files: dict[str, str]) -> Path:
 def test_discovery_takes_python_and_leaves_what_is_not_the_projects(tmp_path: Path) -> None:
     names = [
         "b.py", "a.py", "n.ipynb", "sub/c.py", "data.csv", ".hidden/x.py", "venv/x.py",
-        "__pycache__/x.py", "env/pyvenv.cfg", "env/x.py", "build/x.py", "old/x.py", "sub/skip_me.py",
-        "out/x.py", "lib.egg-info/x.py",
+        "__pycache__/x.py", "env/pyvenv.cfg", "env/x.py", "build/x.py", "old/x.py",
+        "sub/skip_me.py", "out/x.py", "lib.egg-info/x.py",
     ]  # fmt: skip
     write_tree(tmp_path, dict.fromkeys(names, ""))
     found = discover_files(tmp_path, ["old/", "skip_*"], tmp_path / "out")

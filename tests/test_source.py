@@ -1,4 +1,4 @@
-"""Source files keep their encoding, newlines and permissions, and are written whole or not at all."""
+"""Source files keep their encoding, newlines and permissions; they are written whole or not."""
 
 import os
 import stat

@@ -70,6 +70,8 @@ def _run_command(name: str, arguments: list[str]) -> int:
 def _translate(arguments: list[str]) -> int:
     parser = build_parser()
     options = parser.parse_args(arguments)
+    if options.output == "-":
+        options.output = None
     if not options.inputs:
         parser.error("name a file, a folder, or - for standard input")
     if options.to is None:

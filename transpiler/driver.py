@@ -29,11 +29,11 @@ def run(options: Options) -> int:
             _run_stdin(options, config, outcome)
         else:
             plan = plan_run(options.inputs, options.output, options.in_place, config)
-            outcome.errors += plan.errors
+            outcome.errors += [(-1, error) for error in plan.errors]
             _run_tasks(plan.tasks, options, config, outcome)
         _print_diffs(outcome)
     except SourceError as error:
-        outcome.errors.append(error)
+        outcome.errors.append((-1, error))
     _tell(make_report(options, outcome, plan), options)
     if outcome.errors:
         return FAILED
@@ -105,7 +105,7 @@ def _finish(
         if not (options.check or options.diff):
             _write(number, task, result, options, outcome)
     except SourceError as error:
-        outcome.errors.append(error)
+        outcome.errors.append((number, error))
 
 
 def _would_change(task: Task, result: Translation) -> bool:

@@ -17,7 +17,7 @@ class Outcome:
     """What a run has come to so far; the files go by their number, which gives the order."""
 
     results: dict[int, Translation] = field(default_factory=dict)
-    errors: list[SourceError] = field(default_factory=list)
+    errors: list[tuple[int, SourceError]] = field(default_factory=list)
     written: dict[int, str] = field(default_factory=dict)
     changing: dict[int, str] = field(default_factory=dict)
     diffs: dict[int, str] = field(default_factory=dict)
@@ -29,8 +29,9 @@ def make_report(options: Options, outcome: Outcome, plan: Plan) -> Report:
     findings = tuple(finding for result in results for finding in result.findings)
     texts = {path: text for result in results for path, text in result.texts.items()}
     notes = [] if options.quiet else _list_notes(outcome, plan, results, findings)
+    errors = tuple(error for _, error in sorted(outcome.errors, key=lambda item: item[0]))
     changes = [path for _, path in sorted(outcome.changing.items()) if not options.quiet]
-    return Report(findings, tuple(outcome.errors), tuple(notes), tuple(changes), texts)
+    return Report(findings, errors, tuple(notes), tuple(changes), texts)
 
 
 def _list_notes(

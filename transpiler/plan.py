@@ -71,7 +71,7 @@ def plan_run(inputs: Sequence[str], output: str | None, in_place: bool, config: 
             plan.errors.append(SourceError(name, 0, 0, "no such file or folder"))
         else:
             target = name if in_place else _name_output(path, output, len(inputs))
-            plan.tasks.append(Task(name, target, makes_folder=target != output))
+            plan.tasks.append(Task(name, target, makes_folder=not in_place and target != output))
     if output is not None:
         _guard_inputs(plan.tasks)
     return plan

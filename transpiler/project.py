@@ -40,11 +40,13 @@ def discover_files(
     own = identify(output) if output else None
     for folder, names, files in os.walk(root, onerror=_fail_listing):
         place = Path(folder)
-        names[:] = sorted(name for name in names if _is_wanted(place / name, root, exclude, own))
-        for name in sorted(files):
+        names[:] = [name for name in names if _is_wanted(place / name, root, exclude, own)]
+        for name in files:
             if not _is_excluded(place / name, root, exclude):
                 kind = found.files if name.endswith(SUFFIXES) else found.others
                 kind.append(place / name)
+    found.files.sort()
+    found.others.sort()
     return found
 
 
