@@ -1,0 +1,1 @@
+"""Reads the public names of the installed frameworks into the signature catalogue."""
