@@ -7,61 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import torch
+from emitted_results import agree, double_precision, draw, keras_results, torch_results
 from keras import layers
 from torch import nn
 
 from transpiler.rules.emitted.to_tf import normalization, recurrent
 
-RNG = np.random.default_rng(0)
 B, T, F, H = 3, 5, 4, 6
 
 
-@pytest.fixture(autouse=True)
-def double_precision():
-    keras.config.set_floatx("float64")
-    torch.set_default_dtype(torch.float64)
-    yield
-    keras.config.set_floatx("float32")
-    torch.set_default_dtype(torch.float32)
-
-
-def draw(*shape: int) -> np.ndarray:
-    return RNG.standard_normal(shape)
-
-
-def weigh(outputs: list) -> list[np.ndarray]:
-    return [np.cos(np.arange(np.prod(o.shape)).reshape(o.shape)) for o in outputs]
-
-
-def torch_results(function: Callable, *inputs: np.ndarray) -> list[np.ndarray]:
-    """Outputs, flattened, and gradients of a fixed weighted sum of them."""
-    tensors = [torch.tensor(x, requires_grad=True) for x in inputs]
-    outputs = tf.nest.flatten(function(*tensors))
-    total = sum((o * torch.tensor(w)).sum() for o, w in zip(outputs, weigh(outputs), strict=True))
-    gradients = torch.autograd.grad(total, tensors, allow_unused=True)
-    return [r.detach().numpy() for r in (*outputs, *gradients) if r is not None]
-
-
-def keras_results(function: Callable, *inputs: np.ndarray, traced: bool = False) -> list:
-    def run(*tensors: tf.Tensor) -> list:
-        with tf.GradientTape() as tape:
-            for tensor in tensors:
-                tape.watch(tensor)
-            outputs = tf.nest.flatten(function(*tensors))
-            pairs = zip(outputs, weigh(outputs), strict=True)
-            total = tf.add_n([tf.reduce_sum(o * w) for o, w in pairs])
-        return [*outputs, *tape.gradient(total, tensors)]
-
-    run = tf.function(run) if traced else run
-    results = run(*[tf.constant(x) for x in inputs])
-    return [tf.convert_to_tensor(r).numpy() for r in results if r is not None]
-
-
-def agree(expected: list, results: list, tolerance: float = 1e-13) -> None:
-    assert len(expected) == len(results)
-    for one, other in zip(expected, results, strict=True):
-        assert one.shape == other.shape
-        np.testing.assert_allclose(other, one, rtol=0, atol=tolerance)
+__all__ = ["double_precision"]
 
 
 # ------------------------------------------------------------------ normalization

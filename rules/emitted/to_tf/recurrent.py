@@ -18,6 +18,7 @@ class RecurrentStack(layers.Layer):
         **options,
     ):
         super().__init__()
+        self.supports_masking = True
         self.batch_first = batch_first
         self.directions = 2 if bidirectional else 1
         self.dropout = layers.Dropout(dropout)  # between the layers only
