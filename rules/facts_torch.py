@@ -1,0 +1,67 @@
+"""What PyTorch's calls give back: the facts that the interpreter follows."""
+
+from __future__ import annotations
+
+from transpiler.infer.knowledge import Invocation
+from transpiler.infer.values import (
+    NONE,
+    UNKNOWN,
+    Const,
+    Instance,
+    ListObject,
+    Mapping,
+    Number,
+    Sequence,
+    Symbol,
+    Tensor,
+    Value,
+    items_of,
+    options,
+)
+from transpiler.rule import infers, infers_property
+
+ENTRIES = {"torch.nn.Module": "forward"}
+ARRAYS = {"torch": "torch.Tensor"}
+ENTRY_DEFAULTS = {"torch.nn.Module.forward": Tensor(library="torch")}
+
+
+@infers("torch.nn.Module.train", "torch.nn.Module.eval")
+def module_mode(call: Invocation) -> Value:
+    """`model.train()` and `model.eval()` set the mode of the module and all that it holds."""
+    training: bool | None = not call.name.endswith("eval")
+    mode = call.arg("mode", at=0)
+    if mode is not None:
+        training = mode.value if isinstance(mode, Const) else None
+    known = frozenset({True, False}) if training is None else frozenset({bool(training)})
+    for module in options(call.receiver):
+        if isinstance(module, Instance):
+            call.interpreter.modes[module] = known
+    return call.receiver or UNKNOWN
+
+
+@infers(
+    "torch.nn.Module.to", "torch.nn.Module.cuda", "torch.nn.Module.cpu", "torch.nn.Module.float",
+    "torch.nn.Module.double", "torch.nn.Module.half", "torch.nn.Module.apply",
+    "torch.nn.Module.requires_grad_",
+)  # fmt: skip
+def same_module(call: Invocation) -> Value:
+    """Methods that give the module itself back."""
+    if call.name.endswith("apply") and call.positional:
+        call.call(call.positional[0], call.receiver or UNKNOWN)
+    return call.receiver or UNKNOWN
+
+
+@infers("torch.nn.Module.parameters")
+def parameters(call: Invocation) -> Value:
+    return Sequence("parameters", None, Tensor(None, "float32", "torch", True))
+
+
+@infers_property("torch.Tensor.shape")
+def tensor_shape(value: Value) -> Value:
+    from transpiler.infer.values import from_dim
+
+    if isinstance(value, Tensor) and value.shape is not None:
+        return Sequence("tuple", tuple(from_dim(d) for d in value.shape))
+    return Sequence("tuple", None, Number("int"))
+
+

@@ -1,0 +1,60 @@
+"""How the frameworks' names are written: roots, usual imports, usual short forms."""
+
+from __future__ import annotations
+
+SOURCE_ROOTS: dict[str, tuple[str, ...]] = {
+    "tf": ("torch", "torchvision", "torchtext", "torchaudio"),
+    "torch": ("tf", "keras", "tensorflow", "tensorflow_datasets", "tf_keras"),
+}
+"""By direction: the roots of canonical names that have to go."""
+
+TARGET_IMPORTS: dict[str, dict[str, str]] = {
+    "tf": {
+        "np": "import numpy as np",
+        "math": "import math",
+        "os": "import os",
+        "itertools": "import itertools",
+        "functools": "import functools",
+        "keras": "import keras",
+        "tf": "import tensorflow as tf",
+        "layers": "from keras import layers",
+    },
+    "torch": {
+        "np": "import numpy as np",
+        "math": "import math",
+        "os": "import os",
+        "itertools": "import itertools",
+        "functools": "import functools",
+        "torch": "import torch",
+        "nn": "from torch import nn",
+        "F": "import torch.nn.functional as F",
+        "DataLoader": "from torch.utils.data import DataLoader",
+        "Dataset": "from torch.utils.data import Dataset",
+        "TensorDataset": "from torch.utils.data import TensorDataset",
+    },
+}
+"""By direction: names that new code may use, and the imports that bind them."""
+
+SHORT_NAMES: dict[str, dict[str, str]] = {
+    "tf": {"keras.layers": "layers"},
+    "torch": {
+        "torch.nn.functional": "F",
+        "torch.nn": "nn",
+        "torch.utils.data.DataLoader": "DataLoader",
+        "torch.utils.data.Dataset": "Dataset",
+        "torch.utils.data.TensorDataset": "TensorDataset",
+    },
+}
+"""By direction: how long names of the target are written where the short name is free."""
+
+AMBIGUOUS_METHODS = frozenset(
+    """add all any append apply argmax argmin argsort astype build byte call clear clip close compile
+    compress conj copy cos count cumprod cumsum data diagonal dim discard div dot double dtype dump
+    eval evaluate exp extend eval eq fill filter fit flat flatten flip float format gather get grad
+    half hist imag index insert int is_cuda item items join keys log lower map max mean median min
+    mode name names ndim nonzero norm numpy pop pow predict prod put ravel read real remove repeat
+    requires_grad_ replace reshape resize reverse round save select set shape sin size sort split
+    sqrt squeeze std step strip sub sum swapaxes t T take tan tile to tobytes tolist trace train
+    transpose type update upper values var view where write zfill device is_leaf layout""".split()
+) - {"view", "numpy", "requires_grad_", "dim", "float"}
+"""Method names that arrays of the framework share with other objects: never guessed from."""

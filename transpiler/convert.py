@@ -1,0 +1,146 @@
+"""The way through, top to bottom: read, resolve and infer, plan, apply, finish."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import libcst as cst
+from libcst.metadata import MetadataWrapper, PositionProvider
+
+from transpiler import rulebook
+from transpiler.config import Config
+from transpiler.context import Context
+from transpiler.emission import place_units
+from transpiler.findings import Finding
+from transpiler.imports import finish_imports
+from transpiler.infer.interpreter import Interpreter
+from transpiler.normalize import normalize
+from transpiler.rule import Direction
+from transpiler.source import SourceError
+from transpiler.syntax import children, walk
+
+PLANNERS: dict[Direction, tuple[str, ...]] = {
+    "tf": (
+        "transpiler.planners.step",
+        "transpiler.planners.model",
+        "transpiler.planners.mode",
+        "transpiler.planners.gradmode",
+        "transpiler.planners.expressions",
+    ),
+    "torch": (
+        "transpiler.planners.expressions",
+    ),
+}
+"""The planners by direction; structural ones claim nodes before the expression rules run."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A translated module and what there is to say about it."""
+
+    code: str
+    findings: tuple[Finding, ...] = ()
+
+
+def convert(
+    source: str,
+    to: Direction,
+    *,
+    path: str = "<stdin>",
+    config: Config = Config(),  # noqa: B008 - frozen
+    siblings: Mapping[str, str] | None = None,
+) -> Conversion:
+    """Translate a module's source to the other framework.
+
+    siblings: texts of the project's other modules, by the dotted name under which they are imported.
+    Raises SourceError where the source does not parse.
+    """
+    collecting = gc.isenabled()
+    gc.disable()  # trees are large and free of garbage: collections only cost time here
+    try:
+        return _convert(source, to, path, config, siblings or {})
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _convert(
+    source: str, to: Direction, path: str, config: Config, siblings: Mapping[str, str]
+) -> Conversion:
+    module = normalize(parse(source, path))
+    book = rulebook.load(config.rules)
+    interpreter = Interpreter(book.knowledge, _loader(siblings))
+    interpreter.run(module)
+    context = Context(module, to, config, interpreter, book, path)
+    context.notes["places"] = lambda: _places(source, module)
+    for name in PLANNERS[to]:
+        importlib.import_module(name).plan(context)
+    result = context.edits.apply()
+    result = finish_imports(context, result)
+    result = place_units(context, result)
+    result = finish_imports(context, result)
+    return Conversion(format_code(result.code, config.line_length), context.findings())
+
+
+def parse(source: str, path: str = "<stdin>") -> cst.Module:
+    """The tree of a module. Raises SourceError with the place of a syntax error."""
+    try:
+        return cst.parse_module(source)
+    except cst.ParserSyntaxError as error:
+        raise SourceError(path, error.raw_line, error.raw_column + 1, error.message) from None
+
+
+def _loader(siblings: Mapping[str, str]):  # type: ignore[no-untyped-def]
+    def load(name: str) -> cst.Module | None:
+        text = siblings.get(name)
+        if text is None:
+            return None
+        try:
+            return normalize(cst.parse_module(text))
+        except cst.ParserSyntaxError:
+            return None
+
+    return load
+
+
+def _places(source: str, module: cst.Module) -> Mapping[cst.CSTNode, object]:
+    """Where the nodes of the working tree stand in the source.
+
+    The working tree may have been normalized, so a fresh parse is read in step with it: both hold
+    the same small statements and headers in the same order.
+    """
+    fresh = cst.parse_module(source)
+    places = MetadataWrapper(fresh, unsafe_skip_copy=True).resolve(PositionProvider)
+    found: dict[cst.CSTNode, object] = {}
+    for ours, theirs in zip(_located(module), _located(fresh)):
+        for a, b in zip(walk(ours), walk(theirs)):
+            if b in places:
+                found[a] = places[b]
+    return found
+
+
+def _located(module: cst.Module) -> list[cst.CSTNode]:
+    """Small statements and the expressions of headers, in source order."""
+    kinds = (cst.BaseSmallStatement, cst.BaseExpression, cst.Parameters, cst.Decorator)
+    found: list[cst.CSTNode] = []
+    stack: list[cst.CSTNode] = [module]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, kinds):
+            found.append(node)
+        else:
+            stack.extend(reversed(list(children(node))))
+    return found
+
+
+def format_code(code: str, line_length: int = 88) -> str:
+    """Black's form of the code."""
+    import black
+
+    mode = black.Mode(line_length=line_length)
+    formatted = black.format_str(code, mode=mode)
+    again = black.format_str(formatted, mode=mode)
+    return again

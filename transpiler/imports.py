@@ -1,0 +1,216 @@
+"""Imports: what the new code needs is added, what nothing uses any more is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.rules.naming import SHORT_NAMES, SOURCE_ROOTS, TARGET_IMPORTS
+from transpiler.syntax import children, docstring_end, dotted, names_read
+
+
+def finish_imports(context: Context, module: cst.Module) -> cst.Module:
+    """Shorten the target's long names, add its imports, drop orphaned ones."""
+    bound = _bound_names(context.module)
+    module = _shorten(module, bound, SHORT_NAMES[context.to])
+    used = names_read_everywhere(module)
+    body, anchor = _drop_orphans(context, list(module.body), used)
+    wanted = _wanted_imports(context, module, used)
+    have = {cst.Module([s]).code.strip() for s in body if isinstance(s, cst.SimpleStatementLine)}
+    new = [cst.parse_statement(line) for line in wanted if line not in have]
+    if anchor is None:
+        anchor = docstring_end(body)
+        while anchor < len(body) and _is_future(body[anchor]):
+            anchor += 1
+    if new and anchor < len(body):
+        lines = body[anchor].leading_lines if hasattr(body[anchor], "leading_lines") else []
+        if _was_import(body[anchor]) or not lines:
+            new[0] = new[0].with_changes(leading_lines=lines)
+            body[anchor] = body[anchor].with_changes(leading_lines=[])
+    body[anchor:anchor] = new
+    return module.with_changes(body=body)
+
+
+def _is_future(statement: cst.CSTNode) -> bool:
+    if not isinstance(statement, cst.SimpleStatementLine):
+        return False
+    first = statement.body[0]
+    return isinstance(first, cst.ImportFrom) and dotted(first.module) == "__future__"
+
+
+def _was_import(statement: cst.CSTNode) -> bool:
+    return isinstance(statement, cst.SimpleStatementLine) and isinstance(
+        statement.body[0], (cst.Import, cst.ImportFrom)
+    )
+
+
+def names_read_everywhere(module: cst.Module) -> set[str]:
+    """Every bare name outside import statements."""
+    found: set[str] = set()
+    stack: list[cst.CSTNode] = [module]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, (cst.Import, cst.ImportFrom)):
+            continue
+        if isinstance(node, cst.SimpleStatementLine):
+            stack.extend(node.body)
+        elif isinstance(node, cst.BaseExpression):
+            found |= names_read(node)
+        else:
+            stack.extend(children(node))
+    return found
+
+
+def _bound_names(module: cst.Module) -> set[str]:
+    """Names that the program itself binds to something else than the target's packages."""
+    found: set[str] = set()
+    stack: list[cst.CSTNode] = [module]
+    while stack:
+        node = stack.pop()
+        match node:
+            case cst.AssignTarget(target=cst.Name(value=name)) | cst.Param(name=cst.Name(value=name)):
+                found.add(name)
+            case cst.FunctionDef(name=cst.Name(value=name)) | cst.ClassDef(
+                name=cst.Name(value=name)
+            ):
+                found.add(name)
+            case cst.For(target=target) | cst.CompFor(target=target):
+                found |= names_read(target)
+            case cst.AssignTarget(target=target):
+                if isinstance(target, (cst.Tuple, cst.List)):
+                    found |= names_read(target)
+            case cst.AsName(name=cst.Name(value=name)):
+                found.add(name)
+            case cst.ImportAlias(name=cst.Name(value=name), asname=None):
+                found.add(name)
+        stack.extend(children(node))
+    return found
+
+
+class _Shorten(cst.CSTTransformer):
+    """`keras.layers.Dense` → `layers.Dense` where that name is free."""
+
+    def __init__(self, short: dict[str, str]) -> None:
+        super().__init__()
+        self.short = short
+
+    def leave_Attribute(
+        self, original_node: cst.Attribute, updated_node: cst.Attribute
+    ) -> cst.BaseExpression:
+        name = self.short.get(dotted(original_node) or "")
+        return cst.Name(name) if name is not None and not updated_node.lpar else updated_node
+
+    def visit_Import(self, node: cst.Import) -> bool:
+        return False
+
+    def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
+        return False
+
+
+def _shorten(module: cst.Module, bound: set[str], names: dict[str, str]) -> cst.Module:
+    short = {long: name for long, name in names.items() if name not in bound}
+    code = module.code
+    if not any(long in code for long in short):
+        return module
+    result = module.visit(_Shorten(short))
+    assert isinstance(result, cst.Module)
+    return result
+
+
+def _drop_orphans(
+    context: Context, body: list[cst.BaseStatement], used: set[str]
+) -> tuple[list[cst.BaseStatement], int | None]:
+    """Drop imports of the source framework that nothing uses; where the first one stood."""
+    roots = SOURCE_ROOTS[context.to]
+    kept: list[cst.BaseStatement] = []
+    anchor: int | None = None
+    pending: list[cst.EmptyLine] = []
+    for statement in body:
+        result = _without_orphans(statement, roots, used)
+        if result is not statement and anchor is None:
+            anchor = len(kept)
+        if result is None:
+            pending.extend(line for line in getattr(statement, "leading_lines", ()))
+            continue
+        if pending:
+            lines = [*pending, *result.leading_lines]
+            result = result.with_changes(leading_lines=_trim(lines))
+            pending = []
+        kept.append(result)
+    return kept, anchor
+
+
+def _trim(lines: list[cst.EmptyLine]) -> list[cst.EmptyLine]:
+    while len(lines) > 1 and not lines[0].comment and not lines[1].comment:
+        lines.pop(0)
+    return lines
+
+
+def _without_orphans(
+    statement: cst.BaseStatement, roots: tuple[str, ...], used: set[str]
+) -> cst.BaseStatement | None:
+    if not _was_import(statement):
+        return statement
+    assert isinstance(statement, cst.SimpleStatementLine)
+    node = statement.body[0]
+    assert isinstance(node, (cst.Import, cst.ImportFrom))
+    if isinstance(node.names, cst.ImportStar):
+        origin = dotted(node.module) if isinstance(node, cst.ImportFrom) else None
+        gone = origin is not None and origin.partition(".")[0] in roots
+        return None if gone else statement
+    if isinstance(node, cst.ImportFrom):
+        if node.relative or (dotted(node.module) or "").partition(".")[0] not in roots:
+            return statement
+        left = [a for a in node.names if _bound_by(a) in used]
+    else:
+        left = [
+            a
+            for a in node.names
+            if (dotted(a.name) or "").partition(".")[0] not in roots or _bound_by(a) in used
+        ]
+    if len(left) == len(node.names):
+        return statement
+    if not left:
+        if statement.trailing_whitespace.comment is not None:
+            return None
+        return None
+    left[-1] = left[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    return statement.with_changes(body=[node.with_changes(names=left)])
+
+
+def _bound_by(alias: cst.ImportAlias) -> str:
+    if alias.asname is not None and isinstance(alias.asname.name, cst.Name):
+        return alias.asname.name.value
+    return (dotted(alias.name) or "").partition(".")[0]
+
+
+def _wanted_imports(context: Context, module: cst.Module, used: set[str]) -> Iterator[str]:
+    bound = _imported_names(module)
+    lines = list(context.requests.imports)
+    for name, statement in TARGET_IMPORTS[context.to].items():
+        if name in used and name not in bound:
+            lines.append(statement)
+    yield from sorted(dict.fromkeys(lines), key=_import_order)
+
+
+def _import_order(line: str) -> tuple[int, str]:
+    root = line.split()[1].partition(".")[0]
+    third_party = root in {"numpy", "tensorflow", "keras", "torch", "torchvision"}
+    return (int(third_party), line.startswith("from"), line)  # type: ignore[return-value]
+
+
+def _imported_names(module: cst.Module) -> set[str]:
+    found: set[str] = set()
+    stack: list[cst.CSTNode] = [module]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, cst.ImportAlias):
+            found.add(_bound_by(node))
+        elif isinstance(node, (cst.FunctionDef, cst.ClassDef)):
+            found.add(node.name.value)
+        elif isinstance(node, cst.AssignTarget) and isinstance(node.target, cst.Name):
+            found.add(node.target.value)
+        stack.extend(children(node))
+    return found

@@ -1,0 +1,1 @@
+"""Facts about the expressions of a program: kinds, shapes, dtypes, and train or eval mode."""

@@ -1,0 +1,300 @@
+"""Python's own functions and container methods, on abstract values."""
+
+from __future__ import annotations
+
+import builtins
+from typing import TYPE_CHECKING, Any
+
+from transpiler.infer import values as v
+from transpiler.infer.values import (
+    NONE,
+    UNKNOWN,
+    Bound,
+    Class,
+    Const,
+    Function,
+    Instance,
+    ListObject,
+    Mapping,
+    Number,
+    Sequence,
+    Symbol,
+    Tensor,
+    Value,
+    element_of,
+    from_dim,
+    items_of,
+    join,
+    options,
+    scalar_type,
+)
+
+if TYPE_CHECKING:
+    from transpiler.infer.interpreter import Interpreter
+
+BUILTINS = frozenset(dir(builtins))
+_CONVERSIONS = {"int": int, "float": float, "str": str, "bool": bool}
+
+
+class Builtins:
+    """The part of the interpreter that knows Python's built-in functions."""
+
+    def call_builtin(
+        self: Interpreter,  # type: ignore[misc]
+        name: str,
+        positional: list[Value],
+        keywords: dict[str, Value],
+        node: Any,
+    ) -> Value:
+        first = positional[0] if positional else UNKNOWN
+        match name:
+            case "len":
+                return self.length(first)
+            case "range":
+                return _range(positional)
+            case "enumerate":
+                element = self.iterate(first, None)
+                known = items_of(first)
+                if known is not None:
+                    pairs = [Sequence("tuple", (Const(i), x)) for i, x in enumerate(known)]
+                    return Sequence("enumerate", tuple(pairs))
+                return Sequence("enumerate", None, Sequence("tuple", (Number("int"), element)))
+            case "zip":
+                return self.zip_values(positional)
+            case "list" | "tuple" | "sorted" | "reversed" | "set" | "frozenset" | "iter":
+                return self.convert_container(name, positional)
+            case "dict":
+                mapping = Mapping(dict(keywords))
+                for option in options(first):
+                    if isinstance(option, Mapping):
+                        mapping.items = {**option.items, **mapping.items}
+                        mapping.element = option.element
+                return mapping
+            case "next":
+                return self.iterate(first, None)
+            case "int" | "float" | "str" | "bool":
+                return _convert(name, first)
+            case "sum":
+                return self.sum_values(first)
+            case "min" | "max":
+                values = list(items_of(first) or ()) if len(positional) == 1 else positional
+                return _extreme(name, values) if values else element_of(first)
+            case "abs" | "round":
+                if isinstance(first, Tensor):
+                    return first.but(variable=False)
+                kind = scalar_type(first)
+                if name == "round" and len(positional) == 1:
+                    kind = "int"
+                return Number(kind) if kind else UNKNOWN
+            case "isinstance":
+                return self.is_instance(positional)
+            case "hasattr" | "callable" | "any" | "all" | "issubclass":
+                return Number("bool")
+            case "getattr":
+                if len(positional) > 1 and isinstance(positional[1], Const):
+                    return self.attribute(first, str(positional[1].value))
+                return UNKNOWN
+            case "map":
+                items = [self.iterate(p, None) for p in positional[1:]]
+                return Sequence("map", None, self.call(first, items, {}, None))
+            case "filter":
+                self.call(first, [self.iterate(p, None) for p in positional[1:2]], {}, None)
+                return positional[1] if len(positional) > 1 else UNKNOWN
+            case "print":
+                return NONE
+            case "type":
+                if isinstance(first, Instance):
+                    return first.cls
+            case "input" | "repr" | "format" | "chr":
+                return Number("str")
+            case "divmod":
+                return Sequence("tuple", (Number("int"), Number("int")))
+        return UNKNOWN
+
+    def length(self: Interpreter, value: Value) -> Value:  # type: ignore[misc]
+        known = items_of(value)
+        if isinstance(value, Tensor) and value.shape:
+            return from_dim(value.shape[0])
+        if known is not None:
+            return Const(len(known))
+        for option in options(value):
+            if isinstance(option, Instance) and isinstance(option.cls, Class):
+                method = option.cls.lookup("__len__")
+                if isinstance(method, Function):
+                    return self.call_function(method, [option], {})
+        return Number("int")
+
+    def zip_values(self: Interpreter, positional: list[Value]) -> Value:  # type: ignore[misc]
+        known = [items_of(p) for p in positional]
+        lists = [k for k in known if k is not None]
+        if lists and len(lists) == len(known):
+            rows = [Sequence("tuple", row) for row in zip(*lists)]
+            return Sequence("zip", tuple(rows))
+        return Sequence("zip", None, Sequence("tuple", tuple(self.iterate(p, None) for p in positional)))
+
+    def convert_container(self: Interpreter, name: str, positional: list[Value]) -> Value:  # type: ignore[misc]
+        if not positional:
+            return ListObject([]) if name != "tuple" else Sequence("tuple", ())
+        value = positional[0]
+        if name == "iter":
+            return value
+        known = items_of(value)
+        if name in ("sorted", "set", "frozenset"):
+            known = None
+        if known is None:
+            element = self.iterate(value, None)
+            return Sequence("tuple", None, element) if name == "tuple" else ListObject(None, element)
+        if name == "reversed":
+            known = known[::-1]
+        return Sequence("tuple", known) if name == "tuple" else ListObject(list(known))
+
+    def sum_values(self: Interpreter, value: Value) -> Value:  # type: ignore[misc]
+        element = self.iterate(value, None)
+        if isinstance(element, Tensor):
+            return element.but(variable=False)
+        kind = scalar_type(element)
+        return Number(kind if kind in ("int", "float") else "int") if kind else UNKNOWN
+
+    def is_instance(self: Interpreter, positional: list[Value]) -> Value:  # type: ignore[misc]
+        if len(positional) < 2:
+            return Number("bool")
+        value, classes = positional
+        wanted = items_of(classes) or (classes,)
+        if not isinstance(value, (Instance, Tensor)):
+            return Number("bool")
+        answers: list[bool] = []
+        for cls in wanted:
+            if isinstance(cls, Symbol) and isinstance(value, Instance):
+                answers.append(self.knowledge.derives(value, cls.name))
+            elif isinstance(cls, Symbol) and isinstance(value, Tensor):
+                answers.append(cls.name == self.knowledge.array_class(value))
+            elif isinstance(cls, Class) and isinstance(value, Instance):
+                answers.append(_derives(value.cls, cls))
+            else:
+                return Number("bool")
+        return Const(any(answers))
+
+    def call_container_method(
+        self: Interpreter,  # type: ignore[misc]
+        function: Bound,
+        positional: list[Value],
+        keywords: dict[str, Value],
+    ) -> Value:
+        name = function.name.removeprefix("builtins.")
+        receiver = function.receiver
+        if name.startswith("str."):
+            return _string_method(name[4:])
+        if isinstance(receiver, ListObject):
+            return self.list_method(receiver, name, positional)
+        if isinstance(receiver, Mapping):
+            return _mapping_method(receiver, name, positional)
+        return UNKNOWN
+
+    def list_method(self: Interpreter, receiver: ListObject, name: str, positional: list[Value]) -> Value:  # type: ignore[misc]
+        first = positional[0] if positional else UNKNOWN
+        match name:
+            case "append" | "insert" | "add" | "appendleft":
+                value = positional[-1] if positional else UNKNOWN
+                in_loop = receiver.items is not None and len(receiver.items) >= 64
+                if receiver.items is not None and not in_loop and name == "append":
+                    receiver.items.append(value)
+                else:
+                    receiver.element = join(receiver.element, *(receiver.items or ()), value)
+                    receiver.items = None
+                return NONE
+            case "extend":
+                known = items_of(first)
+                if receiver.items is not None and known is not None:
+                    receiver.items.extend(known)
+                else:
+                    element = self.iterate(first, None)
+                    receiver.element = join(receiver.element, *(receiver.items or ()), element)
+                    receiver.items = None
+                return NONE
+            case "pop":
+                return element_of(receiver)
+            case "copy":
+                return ListObject(
+                    None if receiver.items is None else list(receiver.items), receiver.element
+                )
+            case "index" | "count":
+                return Number("int")
+        return NONE if name in ("sort", "reverse", "clear", "remove") else UNKNOWN
+
+
+def _mapping_method(receiver: Mapping, name: str, positional: list[Value]) -> Value:
+    values = [*receiver.items.values(), *([receiver.element] if receiver.element else [])]
+    keys = [Const(k) for k in receiver.items]
+    match name:
+        case "items":
+            if receiver.element is None:
+                rows = [Sequence("tuple", (Const(k), x)) for k, x in receiver.items.items()]
+                return Sequence("items", tuple(rows))
+            row = Sequence("tuple", (join(*keys) if keys else UNKNOWN, join(*values)))
+            return Sequence("items", None, row)
+        case "values":
+            return Sequence("values", tuple(values) if receiver.element is None else None, join(*values))
+        case "keys":
+            return Sequence("keys", tuple(keys) if receiver.element is None else None)
+        case "get" | "pop" | "setdefault":
+            key = positional[0] if positional else UNKNOWN
+            if isinstance(key, Const) and key.value in receiver.items:
+                return receiver.items[key.value]
+            return join(*values, *(positional[1:] or [NONE])) if values else UNKNOWN
+        case "copy":
+            return Mapping(dict(receiver.items), receiver.element)
+        case "update":
+            if positional and isinstance(positional[0], Mapping):
+                receiver.items.update(positional[0].items)
+            return NONE
+    return UNKNOWN
+
+
+def _string_method(name: str) -> Value:
+    if name in ("split", "splitlines", "rsplit"):
+        return ListObject(None, Number("str"))
+    if name in ("startswith", "endswith", "isdigit", "isalpha", "isspace", "isupper", "islower"):
+        return Number("bool")
+    if name in ("find", "index", "count", "rfind"):
+        return Number("int")
+    return Number("str")
+
+
+def _range(positional: list[Value]) -> Value:
+    bounds = [p.value for p in positional if isinstance(p, Const) and isinstance(p.value, int)]
+    if len(bounds) == len(positional) and bounds:
+        numbers = range(*bounds)
+        if len(numbers) <= 16:
+            return Sequence("range", tuple(Const(i) for i in numbers))
+    return Sequence("range", None, Number("int"))
+
+
+def _convert(name: str, value: Value) -> Value:
+    if isinstance(value, Const) and isinstance(value.value, (int, float, str, bool)):
+        try:
+            return Const(_CONVERSIONS[name](value.value))
+        except (ValueError, OverflowError):
+            return Number(name)
+    symbol = value.symbol if isinstance(value, Number) and value.type == name else None
+    return Number(name, symbol)
+
+
+def _extreme(name: str, values: list[Value]) -> Value:
+    known = [x.value for x in values if isinstance(x, Const) and isinstance(x.value, (int, float))]
+    if len(known) == len(values):
+        return Const(max(known) if name == "max" else min(known))
+    kinds = {scalar_type(x) for x in values}
+    if kinds <= {"int"}:
+        return Number("int")
+    return Number("float") if kinds <= {"int", "float"} else join(*values)
+
+
+def _derives(cls: Class | Symbol, base: Class) -> bool:
+    if cls is base:
+        return True
+    return isinstance(cls, Class) and any(
+        isinstance(b, Class) and _derives(b, base) for b in cls.bases
+    )
+
+
+__all__ = ["BUILTINS", "Builtins", "v"]

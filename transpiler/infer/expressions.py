@@ -1,0 +1,577 @@
+"""Expressions: what each one is, given what its parts are."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import libcst as cst
+
+from transpiler.infer import values as v
+from transpiler.infer.arrays import arithmetic, index_shape
+from transpiler.infer.builtins import BUILTINS, Builtins
+from transpiler.infer.frames import Frame
+from transpiler.infer.values import (
+    UNKNOWN,
+    Bound,
+    Class,
+    Const,
+    Function,
+    Instance,
+    ListObject,
+    Mapping,
+    Method,
+    Number,
+    Sequence,
+    SourceModule,
+    Symbol,
+    Tensor,
+    Union,
+    Value,
+    element_of,
+    items_of,
+    join,
+    options,
+    scalar_type,
+)
+
+if TYPE_CHECKING:
+    from transpiler.infer.interpreter import Interpreter
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "Add": operator.add,
+    "Subtract": operator.sub,
+    "Multiply": operator.mul,
+    "Divide": operator.truediv,
+    "FloorDivide": operator.floordiv,
+    "Modulo": operator.mod,
+    "Power": operator.pow,
+    "LeftShift": operator.lshift,
+    "RightShift": operator.rshift,
+    "BitOr": operator.or_,
+    "BitAnd": operator.and_,
+    "BitXor": operator.xor,
+}
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "Equal": operator.eq,
+    "NotEqual": operator.ne,
+    "LessThan": operator.lt,
+    "GreaterThan": operator.gt,
+    "LessThanEqual": operator.le,
+    "GreaterThanEqual": operator.ge,
+}
+_CONTAINERS = (ListObject, Mapping, Sequence)
+
+
+class Expressions(Builtins):
+    """The half of the interpreter that evaluates expressions."""
+
+    facts: dict[cst.CSTNode, Value]
+
+    def record(self, node: cst.CSTNode, value: Value) -> None:
+        """Keep a fact, joined with what earlier visits found."""
+        have = self.facts.get(node)
+        self.facts[node] = value if have is None or have is value else join(have, value)
+
+    def eval(self: Interpreter, node: Any, frame: Frame) -> Value:  # type: ignore[misc]
+        """The value of an expression, which is recorded as a fact."""
+        method = _EVALUATORS.get(type(node))
+        value = method(self, node, frame) if method is not None else UNKNOWN
+        have = self.facts.get(node)
+        self.facts[node] = value if have is None or have is value else join(have, value)
+        return value
+
+    def eval_name(self, node: cst.Name, frame: Frame) -> Value:
+        name = node.value
+        value = frame.lookup(name)
+        if value is not None:
+            return value
+        if name in ("True", "False", "None"):
+            return Const({"True": True, "False": False, "None": None}[name])
+        if name in BUILTINS:
+            return Symbol(f"builtins.{name}")
+        return UNKNOWN
+
+    def eval_literal(self, node: Any, frame: Frame) -> Value:
+        try:
+            value = node.evaluated_value
+        except Exception:  # malformed or mixed literals have no value
+            return UNKNOWN
+        return Const(value) if value is not None else UNKNOWN
+
+    def eval_formatted(self, node: cst.FormattedString, frame: Frame) -> Value:
+        for part in node.parts:
+            if isinstance(part, cst.FormattedStringExpression):
+                self.eval(part.expression, frame)  # type: ignore[misc]
+                for inner in part.format_spec or ():
+                    if isinstance(inner, cst.FormattedStringExpression):
+                        self.eval(inner.expression, frame)  # type: ignore[misc]
+        return Number("str")
+
+    def eval_concatenated(self, node: cst.ConcatenatedString, frame: Frame) -> Value:
+        self.eval(node.left, frame)  # type: ignore[misc]
+        self.eval(node.right, frame)  # type: ignore[misc]
+        return self.eval_literal(node, frame)
+
+    def eval_tuple(self, node: cst.Tuple, frame: Frame) -> Value:
+        return Sequence("tuple", *self.eval_elements(node.elements, frame))
+
+    def eval_list(self, node: cst.List | cst.Set, frame: Frame) -> Value:
+        items, element = self.eval_elements(node.elements, frame)
+        return ListObject(None if items is None else list(items), element if items is None else None)
+
+    def eval_elements(self, elements: Any, frame: Frame) -> tuple[tuple[Value, ...] | None, Value]:
+        found: list[Value] | None = []
+        seen: list[Value] = []
+        for element in elements:
+            value = self.eval(element.value, frame)  # type: ignore[misc]
+            if isinstance(element, cst.StarredElement):
+                known = items_of(value)
+                seen.append(element_of(value))
+                if known is None:
+                    found = None
+                elif found is not None:
+                    found.extend(known)
+            else:
+                seen.append(value)
+                if found is not None:
+                    found.append(value)
+        if found is None:
+            return None, join(*seen)
+        return tuple(found), UNKNOWN
+
+    def eval_dict(self, node: cst.Dict, frame: Frame) -> Value:
+        mapping = Mapping()
+        for element in node.elements:
+            value = self.eval(element.value, frame)  # type: ignore[misc]
+            if isinstance(element, cst.DictElement):
+                key = self.eval(element.key, frame)  # type: ignore[misc]
+                if isinstance(key, Const) and isinstance(key.value, (str, int, float, bool)):
+                    mapping.items[key.value] = value
+                else:
+                    mapping.element = join(mapping.element, value)
+            elif isinstance(value, Mapping):
+                mapping.items.update(value.items)
+        return mapping
+
+    def eval_binary(self, node: cst.BinaryOperation, frame: Frame) -> Value:
+        left = self.eval(node.left, frame)  # type: ignore[misc]
+        right = self.eval(node.right, frame)  # type: ignore[misc]
+        return self.binary_values(type(node.operator).__name__, left, right)
+
+    def binary_values(self, operation: str, left: Value, right: Value) -> Value:
+        """`left operation right` on values."""
+        if isinstance(left, Union) or isinstance(right, Union):
+            pairs = [(a, b) for a in options(left) for b in options(right)]
+            pairs = [(a, b) for a, b in pairs if not v.is_none(a) and not v.is_none(b)]
+            return join(*(self.binary_values(operation, a, b) for a, b in pairs[:8]))
+        if isinstance(left, Tensor) or isinstance(right, Tensor):
+            return arithmetic(operation, left, right)
+        match left, right:
+            case Const(), Const():
+                return _fold(operation, left.value, right.value)
+            case (Const() | Number()), (Const() | Number()):
+                return _number(operation, left, right)
+            case (ListObject() | Sequence()), (ListObject() | Sequence()) if operation == "Add":
+                return _concatenate(left, right)
+            case (ListObject() | Sequence()), (Const() | Number()) if operation == "Multiply":
+                return _repeat(left, right)
+        return UNKNOWN
+
+    def eval_unary(self, node: cst.UnaryOperation, frame: Frame) -> Value:
+        value = self.eval(node.expression, frame)  # type: ignore[misc]
+        kind = type(node.operator).__name__
+        if kind == "Not":
+            truth = self.truth(value)
+            return Number("bool") if truth is None else Const(not truth)
+        if isinstance(value, Tensor):
+            return value.but(variable=False)
+        if isinstance(value, Const) and isinstance(value.value, (int, float)):
+            if kind == "Minus":
+                return Const(-value.value)
+            if kind == "BitInvert" and isinstance(value.value, int):
+                return Const(~value.value)
+            return value
+        return Number(value.type) if isinstance(value, Number) else UNKNOWN
+
+    def eval_boolean(self, node: cst.BooleanOperation, frame: Frame) -> Value:
+        left = self.eval(node.left, frame)  # type: ignore[misc]
+        right = self.eval(node.right, frame)  # type: ignore[misc]
+        truth = self.truth(left)
+        if isinstance(node.operator, cst.And):
+            if truth is not None:
+                return right if truth else left
+        elif truth is not None:
+            return left if truth else right
+        return join(left, right)
+
+    def eval_comparison(self, node: cst.Comparison, frame: Frame) -> Value:
+        left = self.eval(node.left, frame)  # type: ignore[misc]
+        result: Value = Number("bool")
+        for target in node.comparisons:
+            right = self.eval(target.comparator, frame)  # type: ignore[misc]
+            kind = type(target.operator).__name__
+            if isinstance(left, Tensor) or isinstance(right, Tensor):
+                if kind in _COMPARISONS:
+                    result = arithmetic(kind, left, right)
+            elif kind in ("Is", "IsNot"):
+                result = _identity(kind, left, right)
+            elif kind in _COMPARISONS and isinstance(left, Const) and isinstance(right, Const):
+                try:
+                    result = Const(bool(_COMPARISONS[kind](left.value, right.value)))
+                except TypeError:
+                    result = Number("bool")
+            left = right
+        return result if len(node.comparisons) == 1 else _chained(result)
+
+    def eval_attribute(self, node: cst.Attribute, frame: Frame) -> Value:
+        return self.attribute(self.eval(node.value, frame), node.attr.value)  # type: ignore[misc]
+
+    def attribute(self: Interpreter, receiver: Value, name: str) -> Value:  # type: ignore[misc]
+        """`receiver.name` on values."""
+        match receiver:
+            case Symbol():
+                return self.symbol_attribute(receiver, name)
+            case Instance():
+                return self.instance_attribute(receiver, name)
+            case Tensor():
+                return self.knowledge.array_member(receiver, name)
+            case SourceModule():
+                found = receiver.frame.values.get(name)
+                if found is None:
+                    found = self.import_module(f"{receiver.name}.{name}")
+                return found if found is not None else UNKNOWN
+            case Class():
+                found = receiver.lookup(name)
+                if found is not None:
+                    return found
+                for base in receiver.library_bases():
+                    member = self.knowledge.member(base, name)
+                    if member is not None:
+                        return Symbol(member)
+            case Union():
+                return join(
+                    *(self.attribute(o, name) for o in receiver.options if not v.is_none(o))
+                )
+            case ListObject() | Mapping() | Sequence():
+                return Bound(f"builtins.{name}", receiver)
+            case Const() | Number() if scalar_type(receiver) == "str":
+                return Bound(f"builtins.str.{name}", receiver)
+            case Bound():
+                qualified = f"{receiver.name}.{name}"
+                if qualified in self.knowledge.properties:
+                    return self.knowledge.properties[qualified](receiver.receiver)
+        return UNKNOWN
+
+    def symbol_attribute(self: Interpreter, receiver: Symbol, name: str) -> Value:  # type: ignore[misc]
+        qualified = self.knowledge.canonical(f"{receiver.name}.{name}")
+        known = self.knowledge.properties.get(qualified)
+        if known is not None:
+            return known(receiver)
+        return Symbol(qualified)
+
+    def instance_attribute(self: Interpreter, receiver: Instance, name: str) -> Value:  # type: ignore[misc]
+        found = receiver.attributes.get(name)
+        if found is not None:
+            return found
+        if isinstance(receiver.cls, Class):
+            member = receiver.cls.lookup(name)
+            if isinstance(member, Function):
+                return self.bind_method(member, receiver)
+            if member is not None:
+                return member
+        for base in receiver.class_names:
+            qualified = self.knowledge.member(base, name)
+            if qualified is not None:
+                if qualified in self.knowledge.properties:
+                    return self.knowledge.properties[qualified](receiver)
+                return Bound(qualified, receiver)
+        return UNKNOWN
+
+    def bind_method(self: Interpreter, member: Function, receiver: Instance) -> Value:  # type: ignore[misc]
+        names = self.decorator_names(member)
+        if "staticmethod" in names:
+            return member
+        if "property" in names or "cached_property" in names:
+            return self.call_function(member, [receiver], {})
+        if "classmethod" in names and isinstance(receiver.cls, Class):
+            return Method(member, receiver.cls)
+        return Method(member, receiver)
+
+    def eval_subscript(self, node: cst.Subscript, frame: Frame) -> Value:
+        container = self.eval(node.value, frame)  # type: ignore[misc]
+        index = self.eval_index(node, frame)
+        return join(*(self.item(o, node, index) for o in options(container) if not v.is_none(o)))
+
+    def eval_index(self, node: cst.Subscript, frame: Frame) -> Value:
+        """Evaluate the parts of an index; a single plain index is returned."""
+        found: list[Value] = []
+        for element in node.slice:
+            part = element.slice
+            if isinstance(part, cst.Index):
+                found.append(self.eval(part.value, frame))  # type: ignore[misc]
+            elif isinstance(part, cst.Slice):
+                for bound in (part.lower, part.upper, part.step):
+                    if bound is not None:
+                        self.eval(bound, frame)  # type: ignore[misc]
+                found.append(UNKNOWN)
+        if len(found) == 1:
+            return found[0]
+        return Sequence("tuple", tuple(found))
+
+    def item(self: Interpreter, container: Value, node: cst.Subscript, index: Value) -> Value:  # type: ignore[misc]
+        """`container[index]` on values."""
+        whole = isinstance(node.slice[0].slice, cst.Index)
+        match container:
+            case Tensor():
+                shape = index_shape(container, node, self.facts)
+                return container.but(shape=shape, variable=False)
+            case ListObject() | Sequence():
+                known = items_of(container)
+                if not whole:
+                    return _slice(container, node.slice[0].slice, self.facts)
+                if known is not None and isinstance(index, Const) and isinstance(index.value, int):
+                    if -len(known) <= index.value < len(known):
+                        return known[index.value]
+                return element_of(container)
+            case Mapping():
+                if isinstance(index, Const) and index.value in container.items:
+                    return container.items[index.value]
+                known_values = list(container.items.values())
+                if container.element is not None or known_values:
+                    return join(container.element, *known_values)
+            case Const() if isinstance(container.value, str):
+                return Number("str")
+            case Instance():
+                return self.instance_item(container, node, index)
+        return UNKNOWN
+
+    def instance_item(self: Interpreter, container: Instance, node: cst.Subscript, index: Value) -> Value:  # type: ignore[misc]
+        if isinstance(container.cls, Class):
+            method = container.cls.lookup("__getitem__")
+            if isinstance(method, Function):
+                return self.call_function(method, [container, index], {})
+        for base in container.class_names:
+            for line in self.knowledge.bases(base):
+                name = f"{line}.__getitem__"
+                if name in self.knowledge.functions:
+                    from transpiler.infer.knowledge import Invocation
+
+                    invocation = Invocation(self, name, node, container, [index], {})
+                    return self.knowledge.functions[name](invocation)
+        return UNKNOWN
+
+    def eval_call(self: Interpreter, node: cst.Call, frame: Frame) -> Value:  # type: ignore[misc]
+        function = self.eval(node.func, frame)
+        positional: list[Value] = []
+        keywords: dict[str, Value] = {}
+        for arg in node.args:
+            value = self.eval(arg.value, frame)
+            if arg.star == "*":
+                known = items_of(value)
+                positional.extend(known if known is not None else [element_of(value)])
+            elif arg.star == "**":
+                if isinstance(value, Mapping):
+                    keywords.update({k: x for k, x in value.items.items() if isinstance(k, str)})
+            elif arg.keyword is not None:
+                keywords[arg.keyword.value] = value
+            else:
+                positional.append(value)
+        if function == Symbol("builtins.super"):
+            return self.super_object(frame)
+        if isinstance(function, Symbol) and function.name in ("builtins.locals", "builtins.globals"):
+            return Mapping({}, UNKNOWN)
+        return self.call(function, positional, keywords, node)
+
+    def super_object(self: Interpreter, frame: Frame) -> Value:  # type: ignore[misc]
+        """`super()`: the bases of the class whose method is running, bound to its first argument."""
+        scope: Frame | None = frame
+        owner = None
+        while scope is not None and owner is None:
+            owner = getattr(scope, "owner", None)
+            scope = scope.parent
+        receiver = next(iter(frame.values.values()), UNKNOWN)
+        if not isinstance(owner, Class):
+            return UNKNOWN
+        proxy = Class(owner.node, owner.frame, owner.bases, {})
+        instance = Instance(proxy, {}, {}, None)
+        if isinstance(receiver, Instance):
+            instance.arguments, instance.attributes = receiver.arguments, receiver.attributes
+            instance.state = receiver.state
+        return instance
+
+    def eval_ifexp(self, node: cst.IfExp, frame: Frame) -> Value:
+        truth = self.truth(self.eval(node.test, frame))  # type: ignore[misc]
+        body = self.eval(node.body, frame)  # type: ignore[misc]
+        orelse = self.eval(node.orelse, frame)  # type: ignore[misc]
+        if truth is None:
+            return join(body, orelse)
+        return body if truth else orelse
+
+    def eval_lambda(self, node: cst.Lambda, frame: Frame) -> Value:
+        function = Function(node, frame)
+        self.functions.append((function, None))  # type: ignore[attr-defined]
+        return function
+
+    def eval_named(self: Interpreter, node: cst.NamedExpr, frame: Frame) -> Value:  # type: ignore[misc]
+        value = self.eval(node.value, frame)
+        self.assign(node.target, value, frame)
+        return value
+
+    def eval_comprehension(self: Interpreter, node: Any, frame: Frame) -> Value:  # type: ignore[misc]
+        inner = Frame(frame)
+        inner.module_name, inner.package = frame.module_name, frame.package
+        known = self.eval_for_in(node.for_in, inner)
+        if isinstance(node, cst.DictComp):
+            self.eval(node.key, inner)
+            return Mapping({}, self.eval(node.value, inner))
+        simple = known is not None and not node.for_in.ifs and node.for_in.inner_for_in is None
+        if simple and known is not None and len(known) <= 16:
+            items = []
+            for item in known:
+                self.assign(node.for_in.target, item, inner)
+                items.append(self.eval(node.elt, inner))
+            if isinstance(node, cst.GeneratorExp):
+                return Sequence("generator", tuple(items))
+            return ListObject(items)
+        element = self.eval(node.elt, inner)
+        if isinstance(node, cst.GeneratorExp):
+            return Sequence("generator", None, element)
+        return ListObject(None, element)
+
+    def eval_for_in(self: Interpreter, node: cst.CompFor, frame: Frame) -> tuple[Value, ...] | None:  # type: ignore[misc]
+        iterable = self.eval(node.iter, frame)
+        self.assign(node.target, self.iterate(iterable, node.iter), frame)
+        for test in node.ifs:
+            self.eval(test.test, frame)
+        if node.inner_for_in is not None:
+            self.eval_for_in(node.inner_for_in, frame)
+            return None
+        return items_of(iterable)
+
+    def eval_yield(self, node: cst.Yield, frame: Frame) -> Value:
+        if isinstance(node.value, cst.From):
+            frame.yielded.append(element_of(self.eval(node.value.item, frame)))  # type: ignore[misc]
+        elif node.value is not None:
+            frame.yielded.append(self.eval(node.value, frame))  # type: ignore[misc]
+        return UNKNOWN
+
+    def eval_await(self, node: cst.Await, frame: Frame) -> Value:
+        return self.eval(node.expression, frame)  # type: ignore[misc,no-any-return]
+
+    def truth(self, value: Value) -> bool | None:
+        """Whether a value is true, where that is known."""
+        match value:
+            case Const():
+                return bool(value.value)
+            case Instance() | Function() | Class() | Symbol():
+                return True
+            case ListObject() if value.items is not None and value.element is None:
+                return bool(value.items)
+        return None
+
+
+def _fold(operation: str, left: Any, right: Any) -> Value:
+    if operation == "Power" and (abs(right) > 64 if isinstance(right, (int, float)) else True):
+        return Number("float")
+    if operation in ("Multiply", "LeftShift") and not all(
+        isinstance(x, (int, float)) for x in (left, right)
+    ):
+        return UNKNOWN
+    try:
+        result = _OPERATORS[operation](left, right)
+    except Exception:  # the program itself would raise here
+        return UNKNOWN
+    return Const(result) if not isinstance(result, (str, bytes)) or len(result) < 500 else UNKNOWN
+
+
+def _number(operation: str, left: Value, right: Value) -> Value:
+    kinds = {scalar_type(left), scalar_type(right)}
+    if "str" in kinds:
+        return Number("str")
+    if "None" in kinds:
+        return UNKNOWN
+    if operation == "Divide" or "float" in kinds:
+        return Number("float")
+    return Number("int")
+
+
+def _concatenate(left: Value, right: Value) -> Value:
+    a, b = items_of(left), items_of(right)
+    if a is not None and b is not None:
+        if isinstance(left, ListObject):
+            return ListObject([*a, *b])
+        return Sequence("tuple", (*a, *b))
+    element = join(element_of(left), element_of(right))
+    return ListObject(None, element) if isinstance(left, ListObject) else Sequence("tuple", None, element)
+
+
+def _repeat(left: Value, right: Value) -> Value:
+    known = items_of(left)
+    if known is not None and isinstance(right, Const) and isinstance(right.value, int):
+        if right.value * len(known) <= 64:
+            items = known * right.value
+            return ListObject(list(items)) if isinstance(left, ListObject) else Sequence("tuple", items)
+    element = element_of(left)
+    return ListObject(None, element) if isinstance(left, ListObject) else Sequence("tuple", None, element)
+
+
+def _identity(kind: str, left: Value, right: Value) -> Value:
+    if v.is_none(right):
+        if v.is_none(left):
+            return Const(kind == "Is")
+        if isinstance(left, (Tensor, Instance, Function, Class, Symbol, ListObject, Sequence)):
+            return Const(kind == "IsNot")
+        if isinstance(left, (Const, Number)):
+            return Const(kind == "IsNot")
+    return Number("bool")
+
+
+def _chained(result: Value) -> Value:
+    return result if isinstance(result, Tensor) else Number("bool")
+
+
+def _slice(container: Value, part: Any, facts: dict[cst.CSTNode, Value]) -> Value:
+    known = items_of(container)
+    bounds: list[Any] = []
+    for node in (part.lower, part.upper, part.step):
+        fact = facts.get(node) if node is not None else Const(None)
+        bounds.append(fact.value if isinstance(fact, Const) else "?")
+    if known is not None and "?" not in bounds:
+        items = known[slice(*bounds)]
+        return ListObject(list(items)) if isinstance(container, ListObject) else Sequence("tuple", items)
+    element = element_of(container)
+    if isinstance(container, ListObject):
+        return ListObject(None, element)
+    return Sequence("tuple", None, element)
+
+
+_EVALUATORS: dict[type[Any], Callable[[Any, Any, Frame], Value]] = {
+    cst.Name: Expressions.eval_name,
+    cst.Integer: Expressions.eval_literal,
+    cst.Float: Expressions.eval_literal,
+    cst.SimpleString: Expressions.eval_literal,
+    cst.ConcatenatedString: Expressions.eval_concatenated,
+    cst.FormattedString: Expressions.eval_formatted,
+    cst.Tuple: Expressions.eval_tuple,
+    cst.List: Expressions.eval_list,
+    cst.Set: Expressions.eval_list,
+    cst.Dict: Expressions.eval_dict,
+    cst.BinaryOperation: Expressions.eval_binary,
+    cst.UnaryOperation: Expressions.eval_unary,
+    cst.BooleanOperation: Expressions.eval_boolean,
+    cst.Comparison: Expressions.eval_comparison,
+    cst.Attribute: Expressions.eval_attribute,
+    cst.Subscript: Expressions.eval_subscript,
+    cst.Call: Expressions.eval_call,
+    cst.IfExp: Expressions.eval_ifexp,
+    cst.Lambda: Expressions.eval_lambda,
+    cst.NamedExpr: Expressions.eval_named,
+    cst.ListComp: Expressions.eval_comprehension,
+    cst.SetComp: Expressions.eval_comprehension,
+    cst.GeneratorExp: Expressions.eval_comprehension,
+    cst.DictComp: Expressions.eval_comprehension,
+    cst.Yield: Expressions.eval_yield,
+    cst.Await: Expressions.eval_await,
+}

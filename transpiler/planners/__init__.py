@@ -1,0 +1,1 @@
+"""Planners: one structural rewrite each, and the expression rules. None depends on the order."""

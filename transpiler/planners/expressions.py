@@ -1,0 +1,239 @@
+"""The expression planner: every use of the source framework's names, through the rule book."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler import signatures
+from transpiler.context import Context
+from transpiler.infer.values import (
+    UNKNOWN,
+    Bound,
+    Instance,
+    Symbol,
+    Tensor,
+    Union,
+    Value,
+    is_none,
+    options,
+)
+from transpiler.rule import Unfit
+from transpiler.rules.naming import AMBIGUOUS_METHODS, SOURCE_ROOTS
+from transpiler.site import Keep, Site
+from transpiler.syntax import walk
+
+
+def plan(context: Context) -> None:
+    """Record an edit, or a finding, for every use of the source framework."""
+    for node in walk(context.module):
+        if isinstance(node, (cst.Call, cst.Attribute, cst.Name)):
+            _Planner(context).visit(node)
+
+
+def qualified_name(context: Context, func: cst.CSTNode) -> str | None:
+    """The canonical name of the source framework's function, class or method at a node."""
+    found = {_name_of(context, func, value) for value in options(context.fact(func))}
+    found.discard(None)
+    if len(found) > 1:
+        return None
+    if found:
+        return found.pop()
+    return _guess_method(context, func)
+
+
+def _name_of(context: Context, func: cst.CSTNode, value: Value) -> str | None:
+    match value:
+        case Symbol():
+            name = value.name
+        case Bound():
+            name = value.name
+        case Instance():
+            names = value.class_names
+            return f"{names[0]}.__call__" if names and isinstance(value.cls, Symbol) else None
+        case _:
+            return None
+    root = name.partition(".")[0]
+    return name if root in SOURCE_ROOTS[context.to] else None
+
+
+def _guess_method(context: Context, func: cst.CSTNode) -> str | None:
+    """A method that only the framework's arrays have, on a receiver of which nothing is known."""
+    if not isinstance(func, cst.Attribute):
+        return None
+    if context.fact(func) is not UNKNOWN or context.fact(func.value) is not UNKNOWN:
+        return None
+    if func.attr.value in AMBIGUOUS_METHODS or func.attr.value.startswith("__"):
+        return None
+    for library in SOURCE_ROOTS[context.to]:
+        cls = context.knowledge.arrays.get(library)
+        if cls is not None and signatures.lookup(f"{cls}.{func.attr.value}") is not None:
+            return f"{cls}.{func.attr.value}"
+    return None
+
+
+class _Planner:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def visit(self, node: Any) -> None:
+        context = self.context
+        if node in context.claimed or context.edits.edited(node) or _in_import(context, node):
+            return
+        if isinstance(node, cst.Call):
+            self.visit_call(node)
+        elif not self.is_part(node):
+            self.visit_reference(node)
+
+    def is_part(self, node: cst.CSTNode) -> bool:
+        """Whether the node is handled with what is around it."""
+        parent = self.context.edits.parent.get(node)
+        if isinstance(parent, cst.Call) and parent.func is node:
+            return True
+        if isinstance(parent, cst.Attribute):
+            if parent.attr is node:
+                return True
+            return isinstance(self.context.fact(parent), Symbol)
+        if isinstance(parent, cst.Arg) and parent.keyword is node:
+            return True
+        return isinstance(parent, (cst.Param, cst.FunctionDef, cst.ClassDef, cst.NameItem)) and (
+            getattr(parent, "name", None) is node
+        )
+
+    def visit_call(self, node: cst.Call) -> None:
+        name = qualified_name(self.context, node.func)
+        if name is None:
+            return
+        if name.endswith(".__call__") and not self.context.rulebook.candidates(
+            self.context.to, name
+        ):
+            return
+        if self.is_indirect(node.func):
+            return
+        self.translate(node, name)
+
+    def is_indirect(self, func: cst.CSTNode) -> bool:
+        """Whether the callee is a variable that holds a class or function of the framework."""
+        fact = self.context.fact(func)
+        if not isinstance(fact, (Symbol, Union)):
+            return False
+        if isinstance(fact, Union) and all(isinstance(o, Bound) for o in fact.options):
+            return False
+        if isinstance(func, cst.Attribute):
+            return not isinstance(self.context.fact(func.value), Symbol)
+        if isinstance(func, cst.Name):
+            return not is_direct_name(self.context, func)
+        return True
+
+    def visit_reference(self, node: cst.Name | cst.Attribute) -> None:
+        value = self.context.fact(node)
+        name: str | None = None
+        if isinstance(value, Symbol) and _name_of(self.context, node, value):
+            if isinstance(node, cst.Name) and not is_direct_name(self.context, node):
+                return
+            if isinstance(node, cst.Attribute) and not isinstance(
+                self.context.fact(node.value), Symbol
+            ):
+                return
+            if self.is_target(node):
+                return
+            name = value.name
+        elif isinstance(node, cst.Attribute):
+            name = self.property_name(node)
+        if name is not None:
+            self.translate(node, name)
+
+    def is_target(self, node: cst.CSTNode) -> bool:
+        parent = self.context.edits.parent.get(node)
+        return isinstance(parent, cst.AssignTarget)
+
+    def property_name(self, node: cst.Attribute) -> str | None:
+        """`torch.Tensor.shape` for an attribute of an array or of a library's object."""
+        receivers = [o for o in options(self.context.fact(node.value)) if not is_none(o)]
+        attribute = node.attr.value
+        names: set[str | None] = set()
+        for receiver in receivers:
+            if isinstance(receiver, Tensor):
+                cls = self.context.knowledge.array_class(receiver)
+                known = cls.partition(".")[0] in SOURCE_ROOTS[self.context.to]
+                names.add(f"{cls}.{attribute}" if known else None)
+            elif isinstance(receiver, Instance) and attribute not in receiver.attributes:
+                names.add(self.instance_property(receiver, attribute))
+            else:
+                names.add(None)
+        if len(names) == 1 and None not in names:
+            return names.pop()
+        if self.context.fact(node.value) is UNKNOWN:
+            return _guess_method(self.context, node)
+        return None
+
+    def instance_property(self, receiver: Instance, attribute: str) -> str | None:
+        for base in receiver.class_names:
+            if base.partition(".")[0] not in SOURCE_ROOTS[self.context.to]:
+                continue
+            name = self.context.knowledge.member(base, attribute)
+            if name is not None:
+                return name
+            candidate = f"{base}.{attribute}"
+            if self.context.rulebook.candidates(self.context.to, candidate):
+                return candidate
+        return None
+
+    def translate(self, node: Any, name: str) -> None:
+        context = self.context
+        site = Site(context, node, name)
+        try:
+            result = context.rulebook.translate(site)
+        except Keep:
+            return
+        except Unfit as error:
+            if context.claimed and node in context.claimed:
+                return
+            context.unfit(node, site.short, error)
+            return
+        if context.edits.edited(node):
+            return
+        if isinstance(result, list):
+            statement = site.statement
+            if not context.edits.edited(statement):
+                context.edits.replace(statement, result)
+        elif result is not None and result is not node:
+            context.edits.replace(node, result)
+
+
+def is_direct_name(context: Context, node: cst.Name) -> bool:
+    """Whether a bare name is an import or a module-level alias of one, not a parameter or local."""
+    function = context.edits.enclosing(node, cst.FunctionDef, cst.Lambda)
+    while function is not None:
+        params = function.params
+        for param in [*params.posonly_params, *params.params, *params.kwonly_params]:
+            if param.name.value == node.value:
+                return False
+        if isinstance(function, cst.FunctionDef) and _assigns(context, function, node.value):
+            return False
+        function = context.edits.enclosing(function, cst.FunctionDef, cst.Lambda)
+    return True
+
+
+def _assigns(context: Context, function: cst.FunctionDef, name: str) -> bool:
+    cache = context.notes.setdefault("assigned names", {})
+    if function not in cache:
+        found: set[str] = set()
+        for item in walk(function.body):
+            if isinstance(item, cst.AssignTarget) and isinstance(item.target, cst.Name):
+                found.add(item.target.value)
+        cache[function] = found
+    return name in cache[function]
+
+
+def _in_import(context: Context, node: cst.CSTNode) -> bool:
+    parent = context.edits.parent.get(node)
+    while isinstance(parent, (cst.Attribute, cst.ImportAlias, cst.AsName)):
+        if isinstance(parent, cst.ImportAlias):
+            return True
+        parent = context.edits.parent.get(parent)
+    return isinstance(parent, (cst.Import, cst.ImportFrom))
+
+
+__all__ = ["is_direct_name", "plan", "qualified_name"]

@@ -1,0 +1,211 @@
+"""The model planner: `nn.Module` classes as Keras models and layers."""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import Class, Instance, Method, Symbol, options
+from transpiler.modules import (
+    in_module_method,
+    is_module,
+    method,
+    module_classes,
+    owner_class,
+    self_name,
+)
+from transpiler.rules.keras_names import RESERVED_ATTRIBUTES
+from transpiler.syntax import find
+from transpiler.template import fill, fill_statements
+
+ENTRY = "forward"
+
+
+def plan(context: Context) -> None:
+    """Bases, the entry method, attribute names that Keras keeps for itself, own parameters."""
+    classes = module_classes(context)
+    if not classes:
+        return
+    outer = _classes_called_outside(context)
+    renames: dict[str, str] = {}
+    for node, cls in classes:
+        _plan_bases(context, node, cls, cls in outer or not _is_called(context, cls))
+        _plan_entry(context, node)
+        renames.update(_reserved_in(context, node))
+    _rename_attributes(context, renames)
+    _rename_entry_calls(context)
+    _plan_training_flag(context, classes)
+
+
+def _is_called(context: Context, cls: Class) -> bool:
+    return any(i.cls is cls for i in context.interpreter.instances.values() if i.origin is not cls.node)
+
+
+def _classes_called_outside(context: Context) -> set[Class]:
+    """Classes whose objects are called, trained or kept by code outside of modules."""
+    found: set[Class] = set()
+    for node in find(context.module, cst.Call):
+        if in_module_method(context, node):
+            continue
+        for value in options(context.fact(node.func)):
+            if isinstance(value, Instance) and isinstance(value.cls, Class):
+                found.add(value.cls)
+        for value in options(context.fact(node)):
+            if isinstance(value, Instance) and isinstance(value.cls, Class):
+                if isinstance(context.fact(node.func), Class) and _assigned_outside(context, node):
+                    found.add(value.cls)
+    return found
+
+
+def _assigned_outside(context: Context, node: cst.Call) -> bool:
+    parent = context.edits.parent[node]
+    while isinstance(parent, (cst.Attribute, cst.Call, cst.Arg)):
+        parent = context.edits.parent[parent]
+    return isinstance(parent, (cst.Assign, cst.AnnAssign, cst.Return))
+
+
+def _plan_bases(context: Context, node: cst.ClassDef, cls: Class, outermost: bool) -> None:
+    for arg in node.bases:
+        fact = context.fact(arg.value)
+        if isinstance(fact, Symbol) and fact.name == "torch.nn.Module":
+            name = "keras.Model" if outermost else "keras.layers.Layer"
+            context.claim(arg.value)
+            context.edits.replace(arg.value, fill(name))
+
+
+def _plan_entry(context: Context, node: cst.ClassDef) -> None:
+    entry = method(node, ENTRY)
+    if entry is not None:
+        context.edits.replace(entry.name, cst.Name("call"))
+
+
+def _rename_entry_calls(context: Context) -> None:
+    """`model.forward(x)` → `model.call(x)` inside modules, `model(x)` elsewhere."""
+    for node in find(context.module, cst.Attribute):
+        if node.attr.value != ENTRY:
+            continue
+        for value in options(context.fact(node)):
+            if isinstance(value, Method) and is_module(context, value.receiver):
+                context.edits.replace(node.attr, cst.Name("call"))
+                break
+
+
+def _reserved_in(context: Context, node: cst.ClassDef) -> dict[str, str]:
+    """Attributes and methods of a class whose names Keras keeps, with the names to use."""
+    found: dict[str, str] = {}
+    for function in find(node, cst.FunctionDef):
+        name = function.name.value
+        if name in RESERVED_ATTRIBUTES and context.edits.enclosing(function, cst.ClassDef) is node:
+            found[name] = f"{name}_"
+        owner = self_name(function)
+        for target in find(function, cst.AssignTarget):
+            for attribute in find(target, cst.Attribute):
+                if isinstance(attribute.value, cst.Name) and attribute.value.value == owner:
+                    if attribute.attr.value in RESERVED_ATTRIBUTES:
+                        found[attribute.attr.value] = f"{attribute.attr.value}_"
+    return found
+
+
+def _rename_attributes(context: Context, renames: dict[str, str]) -> None:
+    if not renames:
+        return
+    for node in find(context.module, cst.Attribute):
+        new = renames.get(node.attr.value)
+        if new is None:
+            continue
+        receivers = options(context.fact(node.value))
+        own = _is_self(context, node.value)
+        if own or any(
+            isinstance(r, Instance) and isinstance(r.cls, Class) and is_module(context, r)
+            for r in receivers
+        ):
+            context.edits.replace(node.attr, cst.Name(new))
+    for function in find(context.module, cst.FunctionDef):
+        owner = context.edits.enclosing(function, cst.ClassDef)
+        if owner is not None and is_module(context, context.fact(owner)):
+            if function.name.value in renames:
+                context.edits.replace(function.name, cst.Name(renames[function.name.value]))
+
+
+def _is_self(context: Context, node: cst.CSTNode) -> bool:
+    if not isinstance(node, cst.Name):
+        return False
+    owner = owner_class(context, node)
+    function = context.edits.enclosing(node, cst.FunctionDef)
+    if owner is None or function is None or not is_module(context, context.fact(owner)):
+        return False
+    while (above := context.edits.enclosing(function, cst.FunctionDef)) is not None:
+        function = above
+    return node.value == self_name(function)
+
+
+def _plan_training_flag(context: Context, classes: list[tuple[cst.ClassDef, Class]]) -> None:
+    """`self.training` in the entry method → the `training` argument that Keras passes."""
+    for node, _ in classes:
+        for function in node.body.body:
+            if not isinstance(function, cst.FunctionDef):
+                continue
+            uses = [
+                a
+                for a in find(function, cst.Attribute)
+                if a.attr.value == "training" and _is_self(context, a.value)
+            ]
+            if not uses:
+                continue
+            if function.name.value == ENTRY:
+                _add_parameter(context, function, "training=False")
+            else:
+                _add_parameter(context, function, "training=False")
+                _pass_flag(context, node, function)
+            for attribute in uses:
+                context.claim(attribute)
+                context.edits.replace(attribute, cst.Name("training"))
+
+
+def _add_parameter(context: Context, function: cst.FunctionDef, text: str) -> None:
+    definition = fill_statements(f"def f({text}): pass")[0]
+    assert isinstance(definition, cst.FunctionDef)
+    params = function.params
+    if any(p.name.value == "training" for p in [*params.params, *params.kwonly_params]):
+        return
+    new = definition.params.params[0]
+    if isinstance(params.star_arg, cst.Param) or params.kwonly_params:
+        changed = params.with_changes(kwonly_params=[*params.kwonly_params, new])
+    else:
+        changed = params.with_changes(params=[*params.params, new])
+    context.edits.replace(params, changed)
+
+
+def _pass_flag(context: Context, node: cst.ClassDef, function: cst.FunctionDef) -> None:
+    """Give the flag to a helper method wherever the entry method calls it."""
+    for call in find(node, cst.Call):
+        fact = context.fact(call.func)
+        if isinstance(fact, Method) and fact.function.node is function:
+            caller = context.edits.enclosing(call, cst.FunctionDef)
+            if caller is not None:
+                _add_parameter(context, caller, "training=False")
+                add_keyword(context, call, "training", cst.Name("training"))
+
+
+def add_keyword(
+    context: Context, call: cst.Call, name: str, value: cst.BaseExpression
+) -> None:
+    """Append a keyword argument to a call."""
+    from transpiler.template import arguments
+
+    if any(a.keyword is not None and a.keyword.value == name for a in call.args):
+        return
+    [new] = arguments([], {name: value})
+
+    def append(result: cst.BaseExpression) -> cst.BaseExpression:
+        if not isinstance(result, cst.Call):
+            return result
+        args = list(result.args)
+        if args:
+            args[-1] = args[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+        return result.with_changes(args=[*args, new])
+
+    context.edits.wrap(call, append)
+
+
+__all__ = ["add_keyword", "plan"]

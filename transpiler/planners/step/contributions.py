@@ -1,0 +1,178 @@
+"""Which backward passes each optimizer step sums up, read off zero_grad and the order of events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import Instance, Tensor, options
+from transpiler.modules import descendants, is_module
+from transpiler.planners.step.events import Event, event_of, instances
+from transpiler.planners.step.regions import Region, slice_of
+from transpiler.planners.step.variables import parameters_of
+from transpiler.rule import Unfit
+from transpiler.syntax import find, walk
+
+
+@dataclass(eq=False)
+class Update:
+    """One gradient computation and the steps that apply it."""
+
+    losses: list[Event]
+    steps: list[Event]
+    clips: list[Event] = field(default_factory=list)
+    accumulates: bool = False
+    first: int = 0
+    last: int = 0
+    prefix: str = ""
+
+
+def updates_of(context: Context, region: Region) -> list[Update]:
+    """The gradient computations of a region, in the order of their first step. Raises Unfit."""
+    found: dict[tuple[int, ...], Update] = {}
+    if not region.steps:
+        raise Unfit(
+            "backward() without an optimizer step in the same block",
+            "apply the gradients where they are computed",
+        )
+    for step in region.steps:
+        losses, accumulates = _contributions(context, region, step)
+        if not losses:
+            raise Unfit("no backward pass reaches this optimizer step")
+        key = tuple(id(e) for e in losses)
+        update = found.setdefault(key, Update(losses, [], accumulates=accumulates))
+        update.steps.append(step)
+    for update in found.values():
+        _span(context, region, update)
+    _assign_clips(context, region, list(found.values()))
+    return list(found.values())
+
+
+def _span(context: Context, region: Region, update: Update) -> None:
+    spans = []
+    for loss in update.losses:
+        span = slice_of(context, region, loss)
+        if span is None:
+            raise Unfit(
+                "the statements that compute this loss were not found in its block",
+                "compute the loss in the block that calls backward()",
+            )
+        spans.append(span)
+    update.first = min(s[0] for s in spans)
+    update.last = max(s[1] for s in spans)
+
+
+def _contributions(context: Context, region: Region, step: Event) -> tuple[list[Event], bool]:
+    """The backward passes that a step sums up, and whether they come from several rounds."""
+    events = region.events
+    place = events.index(step)
+    losses: list[Event] = []
+    for event in reversed(events[:place]):
+        if event.kind == "zero" and _covers(context, event, step):
+            if not event.conditional or step.conditional:
+                return losses[::-1], False
+        elif event.kind == "backward" and _reaches(context, region, event, step):
+            losses.append(event)
+    losses.reverse()
+    after = [e for e in events[place + 1 :] if e.kind == "zero" and _covers(context, e, step)]
+    if after:
+        conditional = step.conditional and not all(loss.conditional for loss in losses)
+        return losses, conditional
+    if _zeroed_outside(context, region, step):
+        return losses, True
+    if len(instances(step.value)) != 1 or not _in_loop(context, region):
+        return losses, False
+    raise Unfit(
+        "gradients are never set to zero here: torch adds them up over all steps",
+        "call optimizer.zero_grad() in each step, or sum the gradients explicitly",
+    )
+
+
+def _in_loop(context: Context, region: Region) -> bool:
+    return context.edits.enclosing(region.events[0].statement, cst.For, cst.While) is not None
+
+
+def _covers(context: Context, zero: Event, step: Event) -> bool:
+    """Whether a zero_grad clears what a step applies."""
+    if zero.name.startswith("torch.nn.Module"):
+        cleared = {id(d) for m in instances(zero.value) for d in descendants(m)}
+        stepped = {id(m) for m in _stepped_modules(context, step)}
+        return not stepped or bool(cleared & stepped)
+    a = {id(i) for i in instances(zero.value)}
+    b = {id(i) for i in instances(step.value)}
+    return not a or not b or bool(a & b)
+
+
+def _stepped_modules(context: Context, step: Event) -> list[Instance]:
+    """The modules whose parameters an optimizer was given."""
+    try:
+        expression = parameters_of(context, step)
+    except Unfit:
+        return []
+    found = []
+    for node in walk(expression):
+        if isinstance(node, (cst.Name, cst.Attribute)):
+            for value in options(context.fact(node)):
+                if isinstance(value, Instance) and is_module(context, value):
+                    found.append(value)
+    return found
+
+
+def _reaches(context: Context, region: Region, loss: Event, step: Event) -> bool:
+    """Whether a loss depends on the variables that a step updates."""
+    if len({tuple(id(i) for i in instances(s.value)) for s in region.steps}) < 2:
+        return True
+    stepped = {id(d) for m in _stepped_modules(context, step) for d in descendants(m)}
+    if not stepped:
+        return True
+    span = slice_of(context, region, loss)
+    if span is None:
+        return True
+    used: set[int] = set()
+    unknown = False
+    statements = [*region.body[span[0] : span[1] + 1], loss.statement]
+    for statement in statements:
+        for call in find(statement, cst.Call):
+            for value in options(context.fact(call.func)):
+                receiver = getattr(value, "receiver", value)
+                if isinstance(receiver, Instance) and is_module(context, receiver):
+                    used |= {id(d) for d in descendants(receiver)}
+                elif isinstance(receiver, Tensor):
+                    continue
+                elif not isinstance(receiver, Instance) and hasattr(value, "node"):
+                    unknown = True
+    return unknown or not used or bool(used & stepped)
+
+
+def _zeroed_outside(context: Context, region: Region, step: Event) -> bool:
+    own = {e.statement for e in region.events}
+    for statement in find(region.scope, cst.SimpleStatementLine):
+        if statement in own:
+            continue
+        event = event_of(context, statement)
+        if event is not None and event.kind == "zero" and _covers(context, event, step):
+            return True
+    return False
+
+
+def _assign_clips(context: Context, region: Region, updates: list[Update]) -> None:
+    for clip in [e for e in region.events if e.kind == "clip"]:
+        place = region.events.index(clip)
+        for update in updates:
+            steps = [s for s in update.steps if region.events.index(s) > place]
+            if steps and (len(updates) == 1 or _clips(context, clip, steps[0])):
+                update.clips.append(clip)
+                break
+        else:
+            raise Unfit("which optimizer's gradients this clips is not known")
+
+
+def _clips(context: Context, clip: Event, step: Event) -> bool:
+    stepped = {id(d) for m in _stepped_modules(context, step) for d in descendants(m)}
+    for node in walk(clip.target) if clip.target is not None else ():
+        for value in options(context.fact(node)):
+            if isinstance(value, Instance) and id(value) in stepped:
+                return True
+    return False

@@ -1,0 +1,371 @@
+"""Lifting a region into a `@tf.function`: what it reads goes in, what is used later comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.dataflow import always_writes, exposed_reads, reads, writes
+from transpiler.infer.builtins import BUILTINS
+from transpiler.infer.values import Const, Instance, Number, Symbol, options
+from transpiler.modules import is_module, owner_class, self_name
+from transpiler.planners.step.contributions import Update
+from transpiler.planners.step.regions import Region
+from transpiler.planners.step.tracing import called_functions, reason_not_traceable
+from transpiler.syntax import find, walk
+from transpiler.template import fill_statements
+
+Items = list[tuple[int, cst.BaseStatement]]
+Planned = dict[cst.CSTNode, list[cst.BaseStatement]]
+
+
+@dataclass
+class _Cut:
+    """A region's statements: before, moved into the step, put off until after it, and the rest."""
+
+    before: list[cst.BaseStatement]
+    moved: list[cst.BaseStatement]
+    originals: list[cst.BaseStatement]
+    deferred: list[cst.BaseStatement]
+    rest: list[cst.BaseStatement]
+
+
+def lift(
+    context: Context,
+    region: Region,
+    updates: list[Update],
+    items: Items,
+    planned: Planned,
+    after: list[cst.BaseStatement],
+) -> None:
+    """Move the region into a traced function, or leave it in place with a note."""
+    cut = _cut(region, updates, items, planned)
+    _mark_called(context, cut.originals)
+    reason = _reason(context, region, cut, planned)
+    for statement, new in planned.items():
+        context.edits.replace(statement, new)
+    if reason is not None:
+        if after:
+            place = max(i for i, _ in items if i <= updates[0].losses[-1].index)
+            position = max(n for n, (i, _) in enumerate(items) if i <= place) + 1
+            items[position:position] = [(place, s) for s in after]
+        context.edits.replace_body(region.block, [s for _, s in items])
+        context.remark(
+            region.events[0].statement,
+            "training-step",
+            f"the step stays eager, which is slower than a @tf.function: {reason}",
+        )
+        return
+    _write(context, region, cut, planned, after)
+
+
+def _cut(
+    region: Region, updates: list[Update], items: Items, planned: Planned
+) -> _Cut:
+    """Split the statements; what only logs between the tape and the last step is put off."""
+    first = min(u.first for u in updates)
+    if updates[0].accumulates:
+        last = max(e.index for u in updates for e in u.losses)
+    else:
+        last = max(e.index for e in region.events if e.kind in ("backward", "step", "clip"))
+    inside = [(i, s) for i, s in items if first <= i <= last]
+    needed: set[str] = set()
+    kept: list[int] = []
+    for position in range(len(inside) - 1, -1, -1):
+        index, statement = inside[position]
+        is_event = statement in planned or any(s in planned for s in walk(statement))
+        is_tape = isinstance(statement, cst.With) and statement not in region.body
+        if is_event or is_tape or (writes(statement) & needed):
+            kept.append(position)
+            needed |= _reads_of(statement, planned)
+    kept.reverse()
+    deferred = [s for p, (_, s) in enumerate(inside) if p not in kept]
+    later = [inside[p][1] for p in kept]
+    if _order_matters(deferred, later):
+        deferred, kept = [], list(range(len(inside)))
+    moved = [inside[p][1] for p in kept]
+    originals = [s for i, s in enumerate(region.body) if first <= i <= last and s not in deferred]
+    return _Cut(
+        [s for i, s in items if i < first], moved, originals, deferred, [s for i, s in items if i > last]
+    )
+
+
+def _reads_of(statement: cst.BaseStatement, planned: Planned) -> set[str]:
+    found = reads(statement)
+    for node in walk(statement):
+        for new in planned.get(node, ()):
+            found |= reads(new)
+    return found
+
+
+def _order_matters(deferred: list[cst.BaseStatement], kept: list[cst.BaseStatement]) -> bool:
+    """Whether running the deferred statements after the others could change what they see."""
+    bound = set().union(*(writes(s) for s in deferred), set())
+    return any(bound & reads(s) for s in kept)
+
+
+def _mark_called(context: Context, statements: list[cst.BaseStatement]) -> None:
+    """Remember the functions that run inside a tape: no_grad blocks in them must cut gradients."""
+    taped: set[cst.CSTNode] = context.notes.setdefault("taped functions", set())
+    pending: list[cst.CSTNode] = list(statements)
+    while pending:
+        for call in find(pending.pop(), cst.Call):
+            for function in called_functions(context, call):
+                if function not in taped:
+                    taped.add(function)
+                    pending.append(function.body)
+
+
+def _reason(context: Context, region: Region, cut: _Cut, planned: Planned) -> str | None:
+    """Why the step can not become a graph, None where it can."""
+    events = {e.statement for e in region.events}
+    statements = [s for s in cut.originals if s not in events]
+    reason = reason_not_traceable(context, statements)
+    if reason is not None:
+        return reason
+    for statement in cut.originals:
+        if statement not in events and any(isinstance(n, cst.BaseCompoundStatement) and any(
+            e in events for e in walk(n)) for n in walk(statement)):  # fmt: skip
+            if isinstance(statement, cst.If) and not _plain_test(context, statement.test):
+                return "the optimizer steps under a condition that changes from batch to batch"
+    for name in _parameters(context, region, cut, planned):
+        if _is_changing_number(context, region, name):
+            return f"`{name}` is a Python number that changes from step to step"
+    missing = _results(context, region, cut) - _surely_bound(cut)
+    if missing:
+        return f"`{sorted(missing)[0]}` is only set under a condition"
+    return None
+
+
+def _surely_bound(cut: _Cut) -> set[str]:
+    found: set[str] = set()
+    for statement in cut.moved:
+        found |= always_writes(statement)
+    return found
+
+
+def _plain_test(context: Context, test: cst.BaseExpression) -> bool:
+    """A condition on strings and flags: few values, so few traces."""
+    for node in find(test, cst.Name):
+        fact = context.fact(node)
+        kinds = {getattr(o, "type", type(getattr(o, "value", None)).__name__) for o in options(fact)}
+        if isinstance(fact, (Const, Number)) or all(
+            isinstance(o, (Const, Number)) for o in options(fact)
+        ):
+            if kinds <= {"str", "bool"}:
+                continue
+        if isinstance(fact, Symbol):
+            continue
+        return False
+    return True
+
+
+def _is_changing_number(context: Context, region: Region, name: str) -> bool:
+    """A number that the loop around the region rebinds."""
+    facts = [context.fact(n) for s in region.body for n in find(s, cst.Name) if n.value == name]
+    numeric = any(
+        isinstance(o, (Const, Number))
+        and (o.type if isinstance(o, Number) else type(o.value).__name__) in ("int", "float")
+        for f in facts
+        for o in options(f)
+    )
+    if not numeric:
+        return False
+    loop = context.edits.enclosing(region.events[0].statement, cst.For, cst.While)
+    return loop is not None and name in writes(loop)
+
+
+# ---- names -----------------------------------------------------------------------------------
+
+
+def _parameters(context: Context, region: Region, cut: _Cut, planned: Planned) -> list[str]:
+    """Names that the moved statements need from around, models and optimizers first."""
+    wanted = exposed_reads(_with_events(cut.moved, planned)) - BUILTINS
+    local = _local_names(context, region)
+    method_self = _method_self(context, region)
+    wanted = {n for n in wanted if n in local and n != method_self}
+    ordered = [n for n in _names_in_order(cut.moved, planned) if n in wanted]
+    ordered += sorted(wanted - set(ordered))
+    ranks = {n: _rank(context, region, n) for n in ordered}
+    return sorted(ordered, key=lambda n: ranks[n])
+
+
+def _with_events(statements: list[cst.BaseStatement], planned: Planned) -> list[cst.BaseStatement]:
+    """The statements with top-level events in their new form."""
+    found: list[cst.BaseStatement] = []
+    for statement in statements:
+        if statement in planned:
+            found.extend(planned[statement])
+            continue
+        found.append(statement)
+        for node in walk(statement):
+            found.extend(planned.get(node, ()) if node is not statement else ())
+    return found
+
+
+def _names_in_order(statements: list[cst.BaseStatement], planned: Planned) -> list[str]:
+    found: dict[str, None] = {}
+    for statement in _with_events(statements, planned):
+        for node in find(statement, cst.Name):
+            found.setdefault(node.value)
+    return list(found)
+
+
+def _rank(context: Context, region: Region, name: str) -> int:
+    for statement in region.body:
+        for node in find(statement, cst.Name):
+            if node.value == name:
+                for value in options(context.fact(node)):
+                    if isinstance(value, Instance):
+                        if is_module(context, value):
+                            return 0
+                        return 1
+    return 2
+
+
+def _method_self(context: Context, region: Region) -> str | None:
+    scope = region.scope
+    if isinstance(scope, cst.FunctionDef) and _is_method(context, scope):
+        return self_name(scope)
+    return None
+
+
+def _is_method(context: Context, scope: cst.FunctionDef) -> bool:
+    owner = owner_class(context, scope)
+    return owner is not None and scope in owner.body.body and bool(scope.params.params)
+
+
+def _local_names(context: Context, region: Region) -> set[str]:
+    """Names that have to be passed: locals of functions; at module level what is rebound in loops."""
+    found: set[str] = set()
+    scope: Any = region.scope
+    if not isinstance(scope, cst.FunctionDef):
+        return _rebound_names(context)
+    while scope is not None:
+        if isinstance(scope, cst.FunctionDef):
+            params = scope.params
+            found |= {
+                p.name.value for p in [*params.posonly_params, *params.params, *params.kwonly_params]
+            }
+            for star in (params.star_arg, params.star_kwarg):
+                if isinstance(star, cst.Param):
+                    found.add(star.name.value)
+            found |= writes(scope.body)
+        scope = context.edits.parent.get(scope)
+    return found
+
+
+def _rebound_names(context: Context) -> set[str]:
+    """Module-level names that are bound in loops or more than once."""
+    once: set[str] = set()
+    found: set[str] = set()
+    stack: list[tuple[cst.CSTNode, bool]] = [(s, False) for s in context.module.body]
+    while stack:
+        node, in_loop = stack.pop()
+        if isinstance(node, (cst.FunctionDef, cst.ClassDef)):
+            for statement in find(node, cst.Global):
+                found |= {item.name.value for item in statement.names}
+            continue
+        if isinstance(node, cst.SimpleStatementLine):
+            bound = writes(node)
+            found |= bound if in_loop else bound & once
+            once |= bound
+            continue
+        if isinstance(node, (cst.For, cst.While)):
+            found |= writes(node)
+            continue
+        if isinstance(node, cst.With):
+            found |= set().union(*(writes(i) for i in node.items), set()) & once
+        stack.extend((c, in_loop) for c in node.children if isinstance(c, cst.CSTNode))
+    return found
+
+
+def _results(context: Context, region: Region, cut: _Cut) -> set[str]:
+    """Names bound in the region that are read after it."""
+    bound = set().union(*(writes(s) for s in cut.moved), set())
+    if isinstance(region.scope, cst.FunctionDef):
+        bound &= writes(region.scope.body) | bound
+    live = exposed_reads(cut.deferred + cut.rest)
+    current: Any = region.block
+    inner: list[Any] = cut.deferred + cut.rest
+    while current is not None and current is not region.scope:
+        parent = context.edits.parent.get(current)
+        if isinstance(parent, (cst.For, cst.While)) and parent.body is current:
+            live |= exposed_reads(parent.body.body)
+            if isinstance(parent, cst.While):
+                live |= reads(parent.test)
+        body = getattr(parent, "body", None)
+        if isinstance(body, (list, tuple)) and current in body:
+            position = list(body).index(current)
+            rest = list(body)[position + 1 :]
+            live |= exposed_reads(rest)
+        current = parent
+    if not isinstance(region.scope, cst.FunctionDef):
+        for function in find(context.module, cst.FunctionDef):
+            live |= reads(function.body) - writes(function.body)
+    del inner
+    return bound & live
+
+
+# ---- writing ---------------------------------------------------------------------------------
+
+
+def _write(
+    context: Context,
+    region: Region,
+    cut: _Cut,
+    planned: Planned,
+    after: list[cst.BaseStatement],
+) -> None:
+    names = _parameters(context, region, cut, planned)
+    wanted = _results(context, region, cut)
+    if after:
+        wanted |= {"gradients"} | {n for s in after for n in reads(s) if "gradients" in n}
+        wanted -= {"accumulated", "add_gradients"}
+    results = [n for n in _names_in_order(cut.moved, planned) if n in wanted]
+    step = _step_name(context)
+    owner = _method_self(context, region)
+    function = _definition(step, names, results, cut.moved, owner)
+    call = _call(step, names, results, owner)
+    place = _place(context, region)
+    context.edits.insert_before(place, [function])
+    lines = [*cut.before, call, *after, *cut.deferred, *cut.rest]
+    context.edits.replace_body(region.block, lines)
+
+
+def _step_name(context: Context) -> str:
+    return context.fresh("train_step")
+
+
+def _definition(
+    name: str, names: list[str], results: list[str], body: list[cst.BaseStatement], owner: str | None
+) -> cst.BaseStatement:
+    params = ", ".join([owner, *names] if owner else names)
+    lines = list(body)
+    if results:
+        lines += fill_statements(f"return {', '.join(results)}")
+    [function] = fill_statements(
+        f"@tf.function\ndef {name}({params}):\n    body", body=lines
+    )
+    return function
+
+
+def _call(name: str, names: list[str], results: list[str], owner: str | None) -> cst.BaseStatement:
+    target = f"{', '.join(results)} = " if results else ""
+    prefix = f"{owner}." if owner else ""
+    [call] = fill_statements(f"{target}{prefix}{name}({', '.join(names)})")
+    return call
+
+
+def _place(context: Context, region: Region) -> cst.CSTNode:
+    """The statement before which the step is defined."""
+    scope = region.scope
+    if isinstance(scope, cst.FunctionDef) and _is_method(context, scope):
+        return scope
+    current: cst.CSTNode = region.events[0].statement
+    while not isinstance(context.edits.parent[current], cst.Module):
+        current = context.edits.parent[current]
+    return current

@@ -1,0 +1,285 @@
+"""Regions: the block where losses are computed, go backward and the optimizers step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.dataflow import reads, writes
+from transpiler.infer.values import Function, Instance, Method, Symbol, Tensor, Unknown, options
+from transpiler.modules import is_module
+from transpiler.planners.expressions import qualified_name
+from transpiler.planners.step.events import Event, event_of
+from transpiler.syntax import find, names_read, walk
+
+_LOOPS = (cst.For, cst.While)
+_CUTS = frozenset({"torch.Tensor.detach", "torch.Tensor.item", "torch.Tensor.data",
+                   "torch.Tensor.numpy", "torch.Tensor.tolist"})  # fmt: skip
+
+
+@dataclass(eq=False)
+class Tape:
+    """One gradient computation: the losses that add up, and the statements they depend on."""
+
+    losses: list[Event]
+    first: int
+    last: int
+    gradient_at: int
+    name: str = "tape"
+    persistent: bool = False
+
+
+@dataclass(eq=False)
+class Region:
+    """A run of one block's statements with the events among them."""
+
+    body: list[cst.BaseStatement]
+    block: cst.CSTNode
+    scope: cst.CSTNode
+    events: list[Event]
+    tapes: list[Tape] = field(default_factory=list)
+
+    @property
+    def backwards(self) -> list[Event]:
+        return [e for e in self.events if e.kind == "backward"]
+
+    @property
+    def steps(self) -> list[Event]:
+        return [e for e in self.events if e.kind == "step"]
+
+
+def find_regions(
+    context: Context, body: list[cst.BaseStatement], scope: cst.CSTNode
+) -> Iterator[Region]:
+    """The regions of a function's body or of the module, innermost blocks first."""
+    block = scope.body if isinstance(scope, cst.FunctionDef) else scope
+    yield from _search(context, body, block, scope)
+
+
+def _search(
+    context: Context, body: list[cst.BaseStatement], block: cst.CSTNode, scope: cst.CSTNode
+) -> Iterator[Region]:
+    events: list[Event] = []
+    holders: set[int] = set()
+    for index, statement in enumerate(body):
+        if isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
+            continue
+        if isinstance(statement, _LOOPS):
+            yield from _search(context, list(statement.body.body), statement.body, scope)  # type: ignore[arg-type]
+            continue
+        found = list(_events_in(context, statement))
+        for event in found:
+            event.index = index
+            event.conditional = event.statement is not statement
+        if found:
+            holders.add(index)
+            events.extend(found)
+        elif not isinstance(statement, cst.SimpleStatementLine):
+            yield from _inner(context, statement, scope)
+    backwards = [e for e in events if e.kind == "backward"]
+    if not backwards:
+        if any(e.kind == "step" for e in events):
+            for index in sorted(holders):
+                if not isinstance(body[index], cst.SimpleStatementLine):
+                    yield from _inner(context, body[index], scope)
+        return
+    index = backwards[0].index
+    if len({e.index for e in backwards}) == 1 and not isinstance(
+        body[index], cst.SimpleStatementLine
+    ):
+        if _computed_inside(body[index], backwards):
+            yield from _inner(context, body[index], scope)
+            return
+    yield Region(body, block, scope, events)
+
+
+def _inner(
+    context: Context, statement: cst.CSTNode, scope: cst.CSTNode
+) -> Iterator[Region]:
+    """Regions inside the blocks of a compound statement."""
+    for part in _blocks(statement):
+        yield from _search(context, list(part.body), part, scope)  # type: ignore[arg-type]
+
+
+def _blocks(statement: cst.CSTNode) -> Iterator[cst.IndentedBlock]:
+    match statement:
+        case cst.If():
+            if isinstance(statement.body, cst.IndentedBlock):
+                yield statement.body
+            if statement.orelse is not None:
+                yield from _blocks(statement.orelse)
+        case cst.Try():
+            for part in [statement, *statement.handlers, statement.orelse, statement.finalbody]:
+                if part is not None and isinstance(part.body, cst.IndentedBlock):
+                    yield part.body
+        case cst.With() | cst.Else() | cst.For() | cst.While():
+            if isinstance(statement.body, cst.IndentedBlock):
+                yield statement.body
+
+
+def _events_in(context: Context, statement: cst.CSTNode) -> Iterator[Event]:
+    """Events at or under a statement, loops and definitions left out."""
+    event = event_of(context, statement)
+    if event is not None:
+        yield event
+        return
+    if isinstance(statement, _LOOPS):
+        return
+    for block in _blocks(statement):
+        for inner in block.body:
+            if not isinstance(inner, (cst.FunctionDef, cst.ClassDef)):
+                yield from _events_in(context, inner)
+
+
+def _computed_inside(statement: cst.CSTNode, backwards: list[Event]) -> bool:
+    """Whether the losses are bound in the very block that holds their backward()."""
+    for event in backwards:
+        if event.target is None:
+            return False
+        names = names_read(event.target)
+        inside = any(
+            names & writes(s) and not isinstance(s, cst.If)
+            for block in _all_blocks(statement)
+            if event.statement in block.body
+            for s in block.body
+        )
+        if not inside and not list(find(event.target, cst.Call)):
+            return False
+    return True
+
+
+def _all_blocks(statement: cst.CSTNode) -> Iterator[cst.IndentedBlock]:
+    for node in walk(statement):
+        if isinstance(node, cst.IndentedBlock):
+            yield node
+
+
+# ---- slices ----------------------------------------------------------------------------------
+
+
+def slice_of(context: Context, region: Region, event: Event) -> tuple[int, int] | None:
+    """First and last statement that a loss's gradient passes through; None where there is none."""
+    needed = _differentiable_reads(context, event.target) if event.target is not None else set()
+    touched: list[int] = []
+    sliced: list[int] = []
+    if event.target is not None and touches_parameters(context, event.target):
+        touched.append(event.index)
+    for index in range(event.index - 1, -1, -1):
+        statement = region.body[index]
+        if event_of(context, statement) is not None:
+            continue
+        bound = _bound_by(context, statement)
+        if not (bound & needed):
+            continue
+        if not _cuts_gradients(context, statement):
+            sliced.append(index)
+            if touches_parameters(context, statement):
+                touched.append(index)
+            needed |= _differentiable_reads(context, statement)
+    if not touched:
+        return None
+    return min(touched), max(sliced, default=min(touched))
+
+
+def _bound_by(context: Context, statement: cst.CSTNode) -> set[str]:
+    """Names whose value a statement changes: bound, or changed by a method or an item."""
+    found = writes(statement)
+    for call in find(statement, cst.Call):
+        if isinstance(call.func, cst.Attribute) and call.func.attr.value in ("append", "extend"):
+            found |= names_read(call.func.value)
+    for target in find(statement, cst.AssignTarget):
+        if isinstance(target.target, (cst.Subscript, cst.Attribute)):
+            found |= names_read(target.target)
+    return found
+
+
+def _cuts_gradients(context: Context, statement: cst.CSTNode) -> bool:
+    """Whether the statement is a `with torch.no_grad():` block."""
+    return isinstance(statement, cst.With) and any(
+        qualified_name(context, item.item.func) in ("torch.no_grad", "torch.inference_mode")
+        for item in statement.items
+        if isinstance(item.item, cst.Call)
+    )
+
+
+def _differentiable_reads(context: Context, node: cst.CSTNode) -> set[str]:
+    """Names that gradients can pass through, detached uses left out."""
+    cut: set[cst.CSTNode] = set()
+    for item in walk(node):
+        if isinstance(item, cst.Call) and isinstance(item.func, cst.Attribute):
+            if qualified_name(context, item.func) in _CUTS:
+                cut.add(item)
+        elif isinstance(item, cst.Attribute) and item.attr.value == "data":
+            if isinstance(context.fact(item.value), Tensor):
+                cut.add(item)
+    if not cut:
+        return reads(node)
+    return _reads_without(node, cut)
+
+
+def _reads_without(node: cst.CSTNode, cut: set[cst.CSTNode]) -> set[str]:
+    if node in cut:
+        return set()
+    if isinstance(node, cst.Name):
+        return {node.value}
+    if isinstance(node, cst.Attribute):
+        return _reads_without(node.value, cut)
+    if isinstance(node, cst.Arg):
+        return _reads_without(node.value, cut)
+    if isinstance(node, cst.AssignTarget) and isinstance(node.target, (cst.Name, cst.Tuple)):
+        return set()
+    found: set[str] = set()
+    for child in node.children:
+        if isinstance(child, cst.CSTNode):
+            found |= _reads_without(child, cut)
+    return found
+
+
+def touches_parameters(context: Context, node: cst.CSTNode) -> bool:
+    """Whether a statement or expression may compute with trained variables."""
+    for item in walk(node):
+        if isinstance(item, cst.Call) and _call_touches(context, item):
+            return True
+        if isinstance(item, (cst.Name, cst.Attribute)):
+            fact = context.fact(item)
+            if isinstance(fact, Tensor) and fact.variable:
+                return True
+    return False
+
+
+def _call_touches(context: Context, call: cst.Call) -> bool:
+    for value in options(context.fact(call.func)):
+        match value:
+            case Instance():
+                if is_module(context, value) and not _is_plain(context, value):
+                    return True
+            case Method() if is_module(context, value.receiver):
+                return True
+            case Method() | Function():
+                return True
+            case Unknown():
+                # An unknown callee may well be a model that somebody passes in.
+                return not _is_data_call(context, call)
+            case Symbol() if value.name.startswith("builtins."):
+                continue
+    return False
+
+
+def _is_plain(context: Context, value: Instance) -> bool:
+    """Losses and activations: modules of the framework without parameters of their own."""
+    return any(
+        context.knowledge.derives(value, base)
+        for base in ("torch.nn.modules.loss._Loss", "torch.nn.modules.loss._WeightedLoss")
+    )
+
+
+def _is_data_call(context: Context, call: cst.Call) -> bool:
+    func = call.func
+    if qualified_name(context, func) is not None:
+        return True
+    return isinstance(func, cst.Attribute) and func.attr.value in (
+        "to", "cuda", "cpu", "float", "long", "view", "size", "next", "reshape", "numpy", "format",
+    )  # fmt: skip

@@ -1,0 +1,306 @@
+"""Rewriting a region: tapes around losses, gradients for backward(), apply_gradients for step()."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import Symbol
+from transpiler.modules import descendants
+from transpiler.planners.step.contributions import Update, updates_of
+from transpiler.planners.step.events import Event, instances
+from transpiler.planners.step.lifting import lift
+from transpiler.planners.step.regions import Region
+from transpiler.planners.step.variables import variables_of
+from transpiler.rule import Unfit
+from transpiler.syntax import code
+from transpiler.template import fill_statements
+
+
+def rewrite_region(context: Context, region: Region) -> None:
+    """Plan everything that a region needs. Raises Unfit before any edit is made."""
+    updates = updates_of(context, region)
+    _name_updates(context, updates)
+    variables = {s: variables_of(context, s, region.scope) for u in updates for s in u.steps}
+    edits = _Edits(context, region, updates, variables)
+    edits.prepare()
+    items = edits.wrap_tapes()
+    lift(context, region, updates, items, edits.planned, edits.after)
+
+
+def _name_updates(context: Context, updates: list[Update]) -> None:
+    if len(updates) == 1:
+        return
+    taken: set[str] = set()
+    for number, update in enumerate(updates, 1):
+        target = update.steps[0].target
+        prefix = _prefix(code(target) if target is not None else "")
+        if not prefix or prefix in taken:
+            prefix = f"{prefix or 'step'}{number}"
+        taken.add(prefix)
+        update.prefix = f"{prefix}_"
+
+
+def _prefix(text: str) -> str:
+    """`self.optimizer_D` → `d`."""
+    name = re.sub(r"[^0-9a-zA-Z_]", "_", text.rpartition(".")[2])
+    name = re.sub(r"(?i)optimi[sz]er|optim|opt", "", name)
+    return re.sub(r"_+", "_", name).strip("_").lower()
+
+
+class _Edits:
+    """The new statements of one region."""
+
+    def __init__(
+        self,
+        context: Context,
+        region: Region,
+        updates: list[Update],
+        variables: dict[Event, cst.BaseExpression],
+    ) -> None:
+        self.context = context
+        self.region = region
+        self.updates = updates
+        self.variables = variables
+        self.planned: dict[cst.CSTNode, list[cst.BaseStatement]] = {}
+        self.loss_names: dict[Event, cst.BaseExpression] = {}
+        self.extra: dict[int, list[cst.BaseStatement]] = {}
+        self.after: list[cst.BaseStatement] = []
+
+    # ---- single statements -------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """New statements for every event."""
+        for event in self.region.events:
+            self.planned[event.statement] = []
+            self.context.claim(event.node)
+        for update in self.updates:
+            self.plan_losses(update)
+            self.plan_gradient(update)
+            for clip in update.clips:
+                self.plan_clip(update, clip)
+            for step in update.steps:
+                self.plan_step(update, step)
+            if update.accumulates:
+                self.plan_accumulation(update)
+
+    def name(self, update: Update, step: Event | None = None) -> str:
+        """The variable that holds an update's gradients."""
+        if len(update.steps) > 1 and step is not None:
+            target = step.target
+            prefix = _prefix(code(target) if target is not None else "")
+            return f"{prefix or 'step' + str(update.steps.index(step) + 1)}_gradients"
+        return f"{update.prefix}gradients"
+
+    def plan_losses(self, update: Update) -> None:
+        """A name for every loss, bound inside the tape where backward() was called on more."""
+        for event in update.losses:
+            if event in self.loss_names or event.target is None:
+                continue
+            if isinstance(event.target, (cst.Name, cst.Attribute)):
+                self.loss_names[event] = event.target
+                continue
+            if event.conditional:
+                raise Unfit("backward() on an expression inside a condition")
+            name = cst.Name(self.context.fresh("loss"))
+            self.loss_names[event] = name
+            [line] = fill_statements("name = value", name=name, value=event.target)
+            self.extra.setdefault(event.index, []).append(line)
+            update.last = max(update.last, event.index)
+
+    def plan_gradient(self, update: Update) -> None:
+        losses = [self.loss_names[e] for e in update.losses]
+        last = update.losses[-1]
+        loss: Any = losses[0] if len(losses) == 1 else losses
+        tape = cst.Name(f"{update.prefix}tape")
+        sources = [self.variables[s] for s in update.steps]
+        given = self.output_gradients(last)
+        if len(sources) == 1:
+            target: Any = cst.Name(self.name(update))
+            source: Any = sources[0]
+        else:
+            target = cst.Tuple(
+                [cst.Element(cst.Name(self.name(update, s))) for s in update.steps],
+                lpar=[], rpar=[],
+            )  # fmt: skip
+            source = sources
+        lines = fill_statements(
+            "target = tape.gradient(loss, source, output_gradients=given)"
+            if given is not None
+            else "target = tape.gradient(loss, source)",
+            target=target, tape=tape, loss=loss, source=source, given=given,
+        )  # fmt: skip
+        if self.has_embedding(update) and len(sources) == 1:
+            lines += fill_statements(
+                "target = [tf.convert_to_tensor(g) for g in target]", target=target
+            )
+        self.planned[last.statement] = [*self.planned[last.statement], *lines]
+
+    def output_gradients(self, event: Event) -> cst.BaseExpression | None:
+        for arg in event.node.args:
+            if arg.keyword is None or arg.keyword.value == "gradient":
+                return arg.value
+        return None
+
+    def has_embedding(self, update: Update) -> bool:
+        """Whether gradients may be IndexedSlices, whose repeated rows are summed too late."""
+        from transpiler.planners.step.contributions import _stepped_modules
+
+        for step in update.steps:
+            for module in _stepped_modules(self.context, step):
+                for part in descendants(module):
+                    cls = getattr(part, "cls", None)
+                    if isinstance(cls, Symbol) and cls.name.startswith("torch.nn.Embedding"):
+                        return True
+        return False
+
+    def plan_clip(self, update: Update, clip: Event) -> None:
+        """`clip_grad_norm_` and `clip_grad_value_` on the list of gradients."""
+        if len(update.steps) > 1:
+            raise Unfit("clipping the gradients of several optimizers at once")
+        name = cst.Name("accumulated" if self.is_accumulated(update, clip) else self.name(update))
+        arguments = {a.keyword.value: a.value for a in clip.node.args if a.keyword is not None}
+        positional = [a.value for a in clip.node.args if a.keyword is None]
+        limit = arguments.get("max_norm") or arguments.get("clip_value")
+        if limit is None and len(positional) > 1:
+            limit = positional[1]
+        if limit is None:
+            raise Unfit("a limit that is not plain to see")
+        small = clip.statement.body[0]
+        norm = small.targets[0].target if isinstance(small, cst.Assign) else cst.Name("_")
+        if "value" in clip.name:
+            template = "gs = [g if g is None else tf.clip_by_value(g, -limit, limit) for g in gs]"
+        elif self.context.exact or len(positional) > 2 or set(arguments) - {"max_norm"}:
+            self.context.emit("clip_grad_norm")
+            template = "gs, norm = clip_grad_norm(gs, limit, *more)"
+        else:
+            template = "gs, norm = tf.clip_by_global_norm(gs, limit)"
+            self.context.caution(
+                clip.node,
+                "clip_grad_norm_",
+                "torch divides by the norm plus 1e-6, TensorFlow by the norm: clipped gradients "
+                "differ by 1e-6 / norm, relatively",
+            )
+        more = positional[2:] + [v for k, v in arguments.items() if k == "norm_type"]
+        lines = fill_statements(template, gs=name, limit=limit, norm=norm, more=more)
+        self.planned[clip.statement] = lines
+
+    def is_accumulated(self, update: Update, event: Event) -> bool:
+        return update.accumulates and (
+            event.conditional or event.index > update.losses[-1].index
+        )
+
+    def plan_step(self, update: Update, step: Event) -> None:
+        name = "accumulated" if update.accumulates else self.name(update, step)
+        self.planned[step.statement] = fill_statements(
+            "optimizer.apply_gradients(zip(gradients, variables))",
+            optimizer=step.target,
+            gradients=cst.Name(name),
+            variables=self.variables[step],
+        )
+
+    def plan_accumulation(self, update: Update) -> None:
+        """Gradients summed over rounds in a variable that zero_grad empties."""
+        if len(self.updates) > 1 or len(update.steps) > 1:
+            raise Unfit("gradients are summed over rounds for several optimizers")
+        self.context.emit("add_gradients")
+        last = update.losses[-1].statement
+        self.after = fill_statements(
+            "accumulated = add_gradients(accumulated, gradients)",
+            gradients=cst.Name(self.name(update)),
+        )
+        [empty] = fill_statements("accumulated = None")
+        zeros = self.zero_statements(update)
+        for statement in zeros:
+            if statement in self.planned:
+                self.planned[statement] = [empty.deep_clone()]
+            else:
+                self.context.edits.replace(statement, [empty.deep_clone()])
+        if all(s in self.planned for s in zeros):
+            loop = self.outermost_loop(last)
+            self.context.edits.insert_before(loop, [empty])
+
+    def zero_statements(self, update: Update) -> list[cst.CSTNode]:
+        from transpiler.planners.step.events import event_of
+        from transpiler.syntax import find
+
+        found: list[cst.CSTNode] = []
+        for statement in find(self.region.scope, cst.SimpleStatementLine):
+            event = event_of(self.context, statement)
+            if event is not None and event.kind == "zero":
+                self.context.claim(event.node)
+                found.append(statement)
+        return found
+
+    def outermost_loop(self, statement: cst.CSTNode) -> cst.CSTNode:
+        found: cst.CSTNode = statement
+        current: Any = statement
+        while current is not None and current is not self.region.scope:
+            if isinstance(current, (cst.For, cst.While)):
+                found = current
+            current = self.context.edits.parent.get(current)
+        return found
+
+    # ---- tapes -------------------------------------------------------------------------------
+
+    def wrap_tapes(self) -> list[tuple[int, cst.BaseStatement]]:
+        """The block's statements with the index each comes from, tapes around the losses."""
+        spans = sorted(
+            ([u.first, max(u.last, u.first), u] for u in self.updates),
+            key=lambda s: (s[0], -s[1]),  # type: ignore[operator]
+        )
+        for i, a in enumerate(spans):
+            for b in spans[i + 1 :]:
+                if b[0] <= a[1] < b[1]:  # type: ignore[operator]
+                    a[1] = b[1]
+        spans.sort(key=lambda s: (s[0], -s[1]))  # type: ignore[operator]
+        return self.build(0, len(self.region.body) - 1, spans)
+
+    def build(
+        self, low: int, high: int, spans: list[list[Any]]
+    ) -> list[tuple[int, cst.BaseStatement]]:
+        found: list[tuple[int, cst.BaseStatement]] = []
+        index = low
+        while index <= high:
+            starting = [s for s in spans if s[0] == index]
+            if starting:
+                first, last, update = starting[0]
+                rest = [s for s in spans if s is not starting[0]]
+                inner = self.build(first, last, [s for s in rest if first <= s[0] <= last])
+                spans = [s for s in rest if s[0] > last]
+                found.append((first, self.tape(update, [s for _, s in inner])))
+                found.extend(
+                    (last, line)
+                    for _, line in self.trailing(last)
+                )
+                index = last + 1
+                continue
+            found.extend(self.at(index))
+            index += 1
+        return found
+
+    def trailing(self, index: int) -> list[tuple[int, cst.BaseStatement]]:
+        """What follows a tape that ends with a statement written for backward() itself."""
+        if index in self.extra:
+            return [(index, self.region.body[index])]
+        return []
+
+    def at(self, index: int) -> list[tuple[int, cst.BaseStatement]]:
+        if index in self.extra:
+            return [(index, s) for s in self.extra[index]]
+        return [(index, self.region.body[index])]
+
+    def tape(self, update: Update, inner: list[cst.BaseStatement]) -> cst.BaseStatement:
+        name = f"{update.prefix}tape"
+        taped = self.context.notes.setdefault("taped", {})
+        for statement in inner:
+            taped.setdefault(statement, name)
+        [statement] = fill_statements(
+            "with tf.GradientTape() as tape:\n    body", tape=cst.Name(name), body=inner
+        )
+        return statement
+
+

@@ -1,0 +1,174 @@
+"""Whether statements can run inside `@tf.function`: why not, where they can not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import (
+    Bound,
+    Class,
+    Const,
+    Function,
+    Instance,
+    Method,
+    Number,
+    Symbol,
+    Tensor,
+    options,
+)
+from transpiler.planners.expressions import qualified_name
+from transpiler.syntax import code, walk
+
+_HOST_METHODS = frozenset(
+    {"torch.Tensor.item", "torch.Tensor.numpy", "torch.Tensor.tolist", "torch.Tensor.cpu"}
+)
+_HOST_BUILTINS = frozenset({"print", "input", "open", "next", "iter", "exec", "eval"})
+_HOST_MODULES = ("numpy", "random", "time", "pandas", "scipy", "sklearn", "matplotlib", "os",
+                 "sys", "copy", "pickle", "json", "datetime", "logging", "wandb", "PIL", "cv2")  # fmt: skip
+
+
+def reason_not_traceable(context: Context, statements: Iterable[cst.CSTNode]) -> str | None:
+    """Why the statements can not be traced, None where they can."""
+    seen: set[cst.CSTNode] = set()
+    pending: list[tuple[cst.CSTNode, bool]] = [(s, False) for s in statements]
+    while pending:
+        root, called = pending.pop()
+        for node in walk(root):
+            reason = _reason(context, node, called)
+            if reason is not None:
+                return reason
+            if isinstance(node, cst.Call):
+                for function in called_functions(context, node):
+                    if function not in seen:
+                        seen.add(function)
+                        body = function.body
+                        pending.append((body, True))
+    return None
+
+
+def called_functions(context: Context, call: cst.Call) -> list[cst.FunctionDef | cst.Lambda]:
+    """The program's functions that a call may run, `forward` of modules and their parts included."""
+    found: list[cst.FunctionDef | cst.Lambda] = []
+    stack = list(options(context.fact(call.func)))
+    seen: set[int] = set()
+    while stack:
+        value = stack.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Function):
+            found.append(value.node)
+        elif isinstance(value, Method):
+            found.append(value.function.node)
+        elif isinstance(value, Class):
+            init = value.lookup("__init__")
+            if isinstance(init, Function):
+                found.append(init.node)
+        elif isinstance(value, Instance):
+            entry = None
+            if isinstance(value.cls, Class):
+                name = context.knowledge.entry(value)
+                entry = value.cls.lookup("__call__") or (value.cls.lookup(name) if name else None)
+            if isinstance(entry, Function):
+                found.append(entry.node)
+            from transpiler.modules import children, is_module
+
+            if is_module(context, value):
+                stack.extend(c for c in children(value) if is_module(context, c))
+    return found
+
+
+def _reason(context: Context, node: cst.CSTNode, called: bool) -> str | None:
+    match node:
+        case cst.Call():
+            return _call_reason(context, node)
+        case cst.If() | cst.While() | cst.IfExp():
+            if isinstance(context.fact(node.test), Tensor):
+                return "Python control flow depends on a tensor"
+        case cst.For():
+            if isinstance(context.fact(node.iter), (Tensor, Instance)):
+                return "a Python loop runs over a tensor or a loader"
+        case cst.Assign() | cst.AugAssign():
+            targets = [node.target] if isinstance(node, cst.AugAssign) else [
+                t.target for t in node.targets
+            ]  # fmt: skip
+            for target in targets:
+                if isinstance(target, cst.Attribute) and _keeps_state(context, target):
+                    return f"`{code(target)}` keeps a value between steps"
+        case cst.Yield() | cst.Await() | cst.Try() | cst.Global() | cst.Nonlocal():
+            return "it uses statements that a graph can not hold"
+        case cst.Attribute():
+            return _stale_attribute(context, node)
+    return None
+
+
+def _keeps_state(context: Context, target: cst.Attribute) -> bool:
+    fact = context.fact(target.value)
+    return not isinstance(fact, Tensor)
+
+
+def _stale_attribute(context: Context, node: cst.Attribute) -> str | None:
+    """An attribute that is a Python number and changes while the program runs."""
+    parent = context.edits.parent.get(node)
+    if isinstance(parent, (cst.AssignTarget, cst.AugAssign, cst.Attribute)):
+        return None
+    if not isinstance(context.fact(node), (Const, Number)):
+        return None
+    if any(isinstance(o, Instance) for o in options(context.fact(node.value))):
+        if node.attr.value in changing_attributes(context):
+            return f"`{code(node)}` changes while the program runs"
+    return None
+
+
+def changing_attributes(context: Context) -> set[str]:
+    """Names of attributes that are assigned outside of `__init__`."""
+    found = context.notes.get("changing attributes")
+    if found is None:
+        found = set()
+        for node in walk(context.module):
+            target = None
+            if isinstance(node, cst.AssignTarget) and isinstance(node.target, cst.Attribute):
+                target = node.target
+            elif isinstance(node, cst.AugAssign) and isinstance(node.target, cst.Attribute):
+                target = node.target
+            if target is not None:
+                function = context.edits.enclosing(target, cst.FunctionDef)
+                if function is None or function.name.value != "__init__":
+                    found.add(target.attr.value)
+        context.notes["changing attributes"] = found
+    assert isinstance(found, set)
+    return found
+
+
+def _call_reason(context: Context, node: cst.Call) -> str | None:
+    name = qualified_name(context, node.func)
+    if name in _HOST_METHODS and name != "torch.Tensor.cpu":
+        return f"`{code(node.func)}()` needs the value itself"
+    for value in options(context.fact(node.func)):
+        if isinstance(value, Symbol):
+            if value.name.startswith("builtins."):
+                short = value.name[9:]
+                if short in _HOST_BUILTINS:
+                    return f"`{short}()` runs in Python, once, when a graph is traced"
+                if short in ("float", "int", "bool") and node.args:
+                    if isinstance(context.fact(node.args[0].value), Tensor):
+                        return f"`{short}()` of a tensor needs the value itself"
+            elif value.name.partition(".")[0] in _HOST_MODULES and not _is_constant_call(
+                context, node, value.name
+            ):
+                return f"`{code(node.func)}()` runs in Python, once, when a graph is traced"
+        elif isinstance(value, Bound) and value.name.startswith("numpy.ndarray"):
+            return f"`{code(node.func)}()` runs in Python, once, when a graph is traced"
+    return None
+
+
+def _is_constant_call(context: Context, node: cst.Call, name: str) -> bool:
+    """`np.sqrt(2)` and the like: a Python number from Python numbers."""
+    if not name.startswith(("numpy.", "math.")) or "random" in name:
+        return False
+    return bool(node.args) and all(
+        isinstance(context.fact(a.value), (Const, Number)) for a in node.args
+    )

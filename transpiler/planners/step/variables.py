@@ -1,0 +1,227 @@
+"""The variables that an optimizer updates, written where it steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import Class, Instance, Value, options
+from transpiler.modules import owner_class, self_name
+from transpiler.planners.expressions import qualified_name
+from transpiler.planners.step.events import Event, instances
+from transpiler.rule import Unfit
+from transpiler.syntax import find
+from transpiler.template import fill
+
+_LIST_MAKERS = ("list", "tuple", "chain", "set")
+
+
+def variables_of(context: Context, event: Event, scope: cst.CSTNode) -> cst.BaseExpression:
+    """The list of variables that a step updates, as an expression that is valid in the scope."""
+    expression = parameters_of(context, event)
+    return write_variables(context, expression, scope)
+
+
+def parameters_of(context: Context, event: Event) -> cst.BaseExpression:
+    """What the optimizer was given, as written where it was made. Raises Unfit."""
+    found = {id(i.origin): i for i in instances(event.value)}
+    if len(found) != 1:
+        raise Unfit(
+            "which variables this optimizer updates is not known here",
+            "make the optimizer in this file, or pass it in from a function that does",
+        )
+    origin = next(iter(found.values())).origin
+    if not isinstance(origin, cst.Call):
+        raise Unfit("the optimizer is not made by a plain call")
+    for arg in origin.args:
+        if arg.star:
+            continue
+        if arg.keyword is not None and arg.keyword.value == "params":
+            return arg.value
+    if not origin.args or origin.args[0].star or origin.args[0].keyword is not None:
+        raise Unfit("which variables this optimizer updates is not known here")
+    return origin.args[0].value
+
+
+def write_variables(
+    context: Context, node: cst.BaseExpression, scope: cst.CSTNode
+) -> cst.BaseExpression:
+    """`model.parameters()` and lists of such as lists of variables. Raises Unfit."""
+    match node:
+        case cst.Call():
+            return _from_call(context, node, scope)
+        case cst.BinaryOperation(operator=cst.Add()):
+            left = write_variables(context, node.left, scope)
+            right = write_variables(context, node.right, scope)
+            return fill("a + b", a=left, b=right)
+        case cst.List() | cst.Tuple():
+            return _from_list(context, node, scope)
+        case cst.Name():
+            return _from_name(context, node, scope)
+        case cst.Attribute():
+            return in_scope(context, node, scope)
+        case cst.ListComp(elt=cst.Name(), for_in=cst.CompFor(iter=source)):
+            return write_variables(context, source, scope)
+    raise Unfit("the parameters given to this optimizer are not plain enough to translate")
+
+
+def _from_call(context: Context, node: cst.Call, scope: cst.CSTNode) -> cst.BaseExpression:
+    name = qualified_name(context, node.func)
+    if name == "torch.nn.Module.parameters":
+        assert isinstance(node.func, cst.Attribute)
+        model = in_scope(context, node.func.value, scope)
+        return fill("model.trainable_variables", model=model)
+    func = node.func.attr if isinstance(node.func, cst.Attribute) else node.func
+    if isinstance(func, cst.Name):
+        if func.value == "filter" and len(node.args) == 2:
+            return write_variables(context, node.args[1].value, scope)
+        if func.value in _LIST_MAKERS and node.args:
+            parts = [write_variables(context, a.value, scope) for a in node.args]
+            result = parts[0]
+            for part in parts[1:]:
+                result = fill("a + b", a=result, b=part)
+            return result
+    raise Unfit("the parameters given to this optimizer are not plain enough to translate")
+
+
+def _from_list(
+    context: Context, node: cst.List | cst.Tuple, scope: cst.CSTNode
+) -> cst.BaseExpression:
+    parts: list[cst.BaseExpression] = []
+    singles: list[cst.BaseExpression] = []
+    for element in node.elements:
+        if isinstance(element, cst.StarredElement):
+            parts.append(write_variables(context, element.value, scope))
+        elif isinstance(element.value, cst.Dict):
+            parts.append(_from_group(context, element.value, scope))
+        else:
+            singles.append(in_scope(context, element.value, scope))
+    if singles:
+        parts.insert(0, cst.List([cst.Element(s) for s in singles]))
+    if not parts:
+        raise Unfit("this optimizer is given no parameters")
+    result = parts[0]
+    for part in parts[1:]:
+        result = fill("a + b", a=result, b=part)
+    return result
+
+
+def _from_group(context: Context, node: cst.Dict, scope: cst.CSTNode) -> cst.BaseExpression:
+    """A parameter group that sets nothing of its own."""
+    found: cst.BaseExpression | None = None
+    for element in node.elements:
+        if isinstance(element, cst.DictElement) and isinstance(element.key, cst.SimpleString):
+            if element.key.evaluated_value == "params":
+                found = element.value
+            else:
+                raise Unfit(
+                    "parameter groups with settings of their own need one Keras optimizer each",
+                    "make one optimizer per group and step them together",
+                )
+    if found is None:
+        raise Unfit("a parameter group without `params`")
+    if isinstance(found, (cst.Call, cst.List, cst.Tuple, cst.BinaryOperation)):
+        return write_variables(context, found, scope)
+    return cst.List([cst.Element(in_scope(context, found, scope))])
+
+
+def _from_name(context: Context, node: cst.Name, scope: cst.CSTNode) -> cst.BaseExpression:
+    """A variable that was bound to the parameters once: what it was bound to."""
+    owner = context.edits.enclosing(node, cst.FunctionDef) or context.module
+    values = [
+        assign.value
+        for assign in find(owner, cst.Assign)
+        for target in assign.targets
+        if isinstance(target.target, cst.Name) and target.target.value == node.value
+    ]
+    if len(values) == 1:
+        return write_variables(context, values[0], scope)
+    raise Unfit("the parameters given to this optimizer are not plain enough to translate")
+
+
+# ---- names in another scope ------------------------------------------------------------------
+
+
+def in_scope(
+    context: Context, node: cst.BaseExpression, scope: cst.CSTNode
+) -> cst.BaseExpression:
+    """An expression for the same object that is valid in the scope. Raises Unfit."""
+    home = context.edits.enclosing(node, cst.FunctionDef)
+    if home is scope or (home is None and not isinstance(scope, cst.FunctionDef)):
+        return node
+    if home is None and _names_are_global(context, node, scope):
+        return node
+    wanted = {id(i) for i in instances(context.fact(node))}
+    found = _find_object(context, wanted, scope) if wanted else None
+    if found is not None:
+        return found
+    if isinstance(node, cst.Attribute):
+        return cst.Attribute(in_scope(context, node.value, scope), cst.Name(node.attr.value))
+    raise Unfit("the model whose variables are updated here is not in reach of this function")
+
+
+def _names_are_global(context: Context, node: cst.CSTNode, scope: cst.CSTNode) -> bool:
+    """Whether names of module level mean the same inside the function."""
+    bound: set[str] = set()
+    for frame_owner in _functions_around(context, scope):
+        params = frame_owner.params
+        bound |= {p.name.value for p in [*params.params, *params.kwonly_params]}
+        for target in find(frame_owner.body, cst.AssignTarget):
+            if isinstance(target.target, cst.Name):
+                bound.add(target.target.value)
+    names = {n.value for n in find(node, cst.Name)}
+    roots = {r for r in names if r in bound}
+    return not roots
+
+
+def _functions_around(context: Context, scope: cst.CSTNode) -> list[cst.FunctionDef]:
+    found = []
+    current: Any = scope
+    while current is not None:
+        if isinstance(current, cst.FunctionDef):
+            found.append(current)
+        current = context.edits.parent.get(current)
+    return found
+
+
+def _find_object(
+    context: Context, wanted: set[int], scope: cst.CSTNode
+) -> cst.BaseExpression | None:
+    """A name, or an attribute of `self`, that holds the object in a function."""
+    if isinstance(scope, cst.FunctionDef):
+        for frame in reversed(context.interpreter.activations.get(scope, [])):
+            for name, value in frame.values.items():
+                if _is(value, wanted):
+                    return cst.Name(name)
+        owner = owner_class(context, scope)
+        if owner is not None:
+            first = self_name(scope)
+            for instance in context.interpreter.instances.values():
+                if isinstance(instance.cls, Class) and instance.cls.node is owner:
+                    for name, value in instance.attributes.items():
+                        if _is(value, wanted):
+                            return fill("a.b", a=cst.Name(first)).with_changes(attr=cst.Name(name))
+            for name, value in _self_values(context, scope):
+                if _is(value, wanted):
+                    return cst.Name(name)
+    module = context.interpreter.activations.get(context.module, [])
+    for frame in module:
+        for name, value in frame.values.items():
+            if _is(value, wanted):
+                return cst.Name(name)
+    return None
+
+
+def _self_values(context: Context, scope: cst.FunctionDef) -> list[tuple[str, Value]]:
+    found = []
+    for param in scope.params.params:
+        found.append((param.name.value, context.fact(param.name)))
+    return found
+
+
+def _is(value: Value, wanted: set[int]) -> bool:
+    have = {id(o) for o in options(value) if isinstance(o, Instance)}
+    return bool(have) and have <= wanted
+

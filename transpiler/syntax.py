@@ -1,0 +1,172 @@
+"""Walking LibCST trees without its visitors: a pure-Python visit costs more than the native parse."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import libcst as cst
+
+Node = TypeVar("Node", bound=cst.CSTNode)
+
+_SKIPPED = frozenset(
+    {
+        "lpar", "rpar", "whitespace", "leading_lines", "trailing_whitespace", "header", "footer",
+        "lbrace", "rbrace", "lbracket", "rbracket", "equal", "comma", "semicolon", "colon", "dot",
+        "whitespace_before_args", "lines_after_decorators", "whitespace_before_colon",
+        "whitespace_after_func", "whitespace_before_test", "whitespace_after_star",
+    }
+)  # fmt: skip
+
+
+@lru_cache(maxsize=None)
+def child_fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
+    """Names of the fields of a node class that can hold code (not white space)."""
+    names = kind.__dataclass_fields__
+    return tuple(n for n in names if n not in _SKIPPED and not n.startswith("whitespace"))
+
+
+def children(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """The child nodes that are code, in source order."""
+    for name in child_fields(type(node)):
+        value = getattr(node, name)
+        if isinstance(value, cst.CSTNode):
+            yield value
+        elif isinstance(value, (tuple, list)):
+            for item in value:
+                if isinstance(item, cst.CSTNode):
+                    yield item
+
+
+def walk(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """The node and everything under it, parents first."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        yield current
+        stack.extend(reversed(list(children(current))))
+
+
+def find(node: cst.CSTNode, *kinds: type[Node]) -> Iterator[Node]:
+    """Nodes of the given classes at or under a node."""
+    for item in walk(node):
+        if isinstance(item, kinds):
+            yield item
+
+
+def parents(module: cst.Module) -> dict[cst.CSTNode, cst.CSTNode]:
+    """The parent of every node of the tree."""
+    found: dict[cst.CSTNode, cst.CSTNode] = {}
+    stack: list[cst.CSTNode] = [module]
+    while stack:
+        node = stack.pop()
+        for child in children(node):
+            found[child] = node
+            stack.append(child)
+    return found
+
+
+def names_read(node: cst.CSTNode) -> set[str]:
+    """Bare names at or under a node, attribute and keyword names left out."""
+    found: set[str] = set()
+    stack: list[cst.CSTNode] = [node]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, cst.Name):
+            found.add(item.value)
+        elif isinstance(item, cst.Attribute):
+            stack.append(item.value)
+        elif isinstance(item, cst.Arg):
+            stack.append(item.value)
+        else:
+            stack.extend(children(item))
+    return found
+
+
+def comments(node: cst.CSTNode) -> Counter[str]:
+    """Texts of the comments at or under a node, with how often each stands there."""
+    found: Counter[str] = Counter()
+    stack: list[Any] = [node]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, cst.Comment):
+            found[item.value] += 1
+        elif isinstance(item, cst.CSTNode):
+            stack.extend(getattr(item, name) for name in item.__dataclass_fields__)
+        elif isinstance(item, (tuple, list)):
+            stack.extend(item)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> cst.BaseExpression:
+    return cst.parse_expression(text)
+
+
+def code(node: cst.CSTNode) -> str:
+    """The source text of a node."""
+    return cst.Module(body=[]).code_for_node(node)
+
+
+def dotted(node: cst.CSTNode | None) -> str | None:
+    """`a.b.c` for a chain of attributes of a name, None for anything else."""
+    parts: list[str] = []
+    while isinstance(node, cst.Attribute):
+        parts.append(node.attr.value)
+        node = node.value
+    if not isinstance(node, cst.Name):
+        return None
+    parts.append(node.value)
+    return ".".join(reversed(parts))
+
+
+def literal(value: object) -> cst.BaseExpression:
+    """The expression that writes a plain Python value (floats as `1e-5`, not `1e-05`)."""
+    if isinstance(value, float):
+        text = repr(value).replace("e-0", "e-").replace("e+0", "e")
+        return _parse(text).deep_clone()
+    if isinstance(value, str):
+        quote = '"' if '"' not in value and "\\" not in value and value.isprintable() else None
+        return cst.SimpleString(f"{quote}{value}{quote}" if quote else repr(value))
+    if isinstance(value, (list, tuple)):
+        elements = [cst.Element(literal(v)) for v in value]
+        if isinstance(value, list):
+            return cst.List(elements)
+        if len(elements) == 1:
+            elements = [elements[0].with_changes(comma=cst.Comma())]
+        return cst.Tuple(elements)
+    return _parse(repr(value)).deep_clone()
+
+
+def constant(node: cst.CSTNode | None) -> object:
+    """The value of a literal expression; raises ValueError where it is none."""
+    import ast
+
+    if not isinstance(node, cst.BaseExpression):
+        raise ValueError("not an expression")
+    return ast.literal_eval(code(node).strip())
+
+
+def target_names(node: cst.CSTNode) -> Iterator[str]:
+    """Bare names that an assignment target binds."""
+    match node:
+        case cst.Name():
+            yield node.value
+        case cst.Tuple() | cst.List():
+            for element in node.elements:
+                yield from target_names(element.value)
+        case cst.StarredElement():
+            yield from target_names(node.value)
+
+
+def docstring_end(body: list[cst.BaseStatement]) -> int:
+    """Index after a leading docstring."""
+    if body and isinstance(first := body[0], cst.SimpleStatementLine):
+        small = first.body[0]
+        if isinstance(small, cst.Expr) and isinstance(
+            small.value, (cst.SimpleString, cst.ConcatenatedString)
+        ):
+            return 1
+    return 0

@@ -1,0 +1,7 @@
+"""Twin runs: original and translation from equal weights, batches and draws, compared."""
+
+from __future__ import annotations
+
+from transpiler.verify.twins import Verdict, compare
+
+__all__ = ["Verdict", "compare"]

@@ -1,0 +1,75 @@
+"""Compare what two runs printed: the numbers in lines whose words agree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]*\w)|\bnan\b|\binf\b")
+TIMES = re.compile(
+    r"\b(time|elapsed|took|speed|eta|sec|secs|seconds|minutes|duration|ms)\b|\d\s*m?s\b|/s\b|it/s",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two printed lines that disagree in a number."""
+
+    original: str
+    translation: str
+    first: float
+    second: float
+
+
+def compare_lines(
+    original: Sequence[str], translation: Sequence[str], tolerance: float
+) -> tuple[Difference | None, int, int]:
+    """The first difference, how many lines were compared and how many had no counterpart."""
+    ours = [line for line in original if _counts(line)]
+    theirs = [line for line in translation if _counts(line)]
+    matcher = SequenceMatcher(None, [words(x) for x in ours], [words(x) for x in theirs], False)
+    compared = 0
+    for block in matcher.get_matching_blocks():
+        for i in range(block.size):
+            first, second = ours[block.a + i], theirs[block.b + i]
+            compared += 1
+            found = _differ(first, second, tolerance)
+            if found is not None:
+                return Difference(first, second, *found), compared, 0
+    return None, compared, len(ours) + len(theirs) - 2 * compared
+
+
+def _counts(line: str) -> bool:
+    return bool(NUMBER.search(line)) and not TIMES.search(line) and "━" not in line
+
+
+def words(line: str) -> str:
+    """A line without its numbers and spacing."""
+    return " ".join(NUMBER.sub("#", line).split())
+
+
+def _differ(first: str, second: str, tolerance: float) -> tuple[float, float] | None:
+    for a, b in zip(NUMBER.findall(first), NUMBER.findall(second), strict=False):
+        x, y = _value(a), _value(b)
+        if x == y or (x != x and y != y):
+            continue
+        unit = max(_unit(a), _unit(b))
+        if not abs(x - y) <= 1.01 * unit + tolerance * abs(x):
+            return x, y
+    return None
+
+
+def _value(text: str) -> float:
+    return float(text.replace(",", ""))
+
+
+def _unit(text: str) -> float:
+    """The weight of the last digit printed, or 0 for a whole number."""
+    mantissa, _, exponent = text.lower().partition("e")
+    places = len(mantissa.partition(".")[2])
+    if not places and not exponent:
+        return 0.0
+    return float(10.0 ** (int(exponent or 0) - places))

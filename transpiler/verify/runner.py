@@ -1,0 +1,210 @@
+"""One side of a twin run: python -m transpiler.verify.runner ORDERS.json, in its own process."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+import traceback
+import types
+from pathlib import Path
+from typing import Any, TextIO
+
+from transpiler.verify.side import Run, Setup
+
+
+class Printed(io.TextIOBase):
+    """Standard output that also records each finished line."""
+
+    def __init__(self, stream: TextIO, run: Run) -> None:
+        self.stream = stream
+        self.run = run
+        self.line = ""
+
+    def write(self, text: str) -> int:
+        """Pass the text on; record what ends with a newline."""
+        if self.run.recorder.stopped:
+            return len(text)
+        self.line += text
+        while "\n" in self.line:
+            line, self.line = self.line.split("\n", 1)
+            self.run.recorder.add("print", text=line.rsplit("\r", 1)[-1])
+        return self.stream.write(text)
+
+    def flush(self) -> None:
+        """Flush what is behind."""
+        self.stream.flush()
+
+    def isatty(self) -> bool:
+        """Never a terminal: no progress bars drawn over."""
+        return False
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The stream's own."""
+        return self.stream.encoding
+
+    def fileno(self) -> int:
+        """The stream's own."""
+        return self.stream.fileno()
+
+
+def prepare_environment() -> None:
+    """One thread each, no windows, no chatter; before a framework is imported."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ[name] = "1"
+    os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["MPLBACKEND"] = "Agg"
+    os.environ["TQDM_DISABLE"] = "1"
+    os.environ["PYTHONHASHSEED"] = "0"
+    sys.dont_write_bytecode = True
+
+
+def import_framework(setup: Setup) -> None:
+    """The slow part, done while the other side may still be running."""
+    if setup.framework == "torch":
+        import torch  # noqa: F401
+        import torch.utils.data  # noqa: F401
+    else:
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
+
+
+def wait_for_tape(exchange: Path) -> bool:
+    """Wait until the original has finished; False where it failed."""
+    while not (exchange / "original.events").exists():
+        if (exchange / "abandoned").exists():
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def make_run(setup: Setup) -> Run:
+    """Open the tape and the recorder."""
+    from transpiler.verify.recorder import Recorder
+    from transpiler.verify.tape import Captures, Draws
+
+    exchange = Path(setup.exchange)
+    return Run(
+        setup,
+        Recorder(exchange, setup.side, setup.steps),
+        Draws(exchange, setup.record),
+        Captures(exchange, setup.record),
+    )
+
+
+def install(run: Run) -> None:
+    """Patch numpy and the side's framework."""
+    from transpiler.verify.numpy_random import watch_numpy
+
+    watch_numpy(run)
+    if run.setup.framework == "torch":
+        from transpiler.verify import torch_side as side
+    else:
+        from transpiler.verify import tf_side as side  # type: ignore[no-redef]
+    side.install(run)
+
+
+def execute(setup: Setup) -> None:
+    """Run the script as __main__."""
+    script = Path(setup.script)
+    sys.argv = [setup.script, *setup.arguments]
+    sys.path[0] = str(script.parent)
+    os.chdir(setup.folder)
+    module = types.ModuleType("__main__")
+    module.__dict__.update({"__file__": setup.script, "__builtins__": __builtins__})
+    sys.modules["__main__"] = module
+    code = compile(script.read_text(encoding="utf-8"), setup.script, "exec", dont_inherit=True)
+    exec(code, module.__dict__)
+
+
+def run_script(run: Run) -> str | None:
+    """Run the script to its end or to the wanted step; the traceback where it fails."""
+    from transpiler.verify.recorder import StopTwin
+
+    sys.stdout = Printed(sys.stdout, run)
+    try:
+        execute(run.setup)
+    except StopTwin:
+        pass
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            return f"the script left with exit code {end.code}"
+    except BaseException:
+        return without_own_frames(traceback.format_exc(), run)
+    finally:
+        sys.stdout.flush()
+        sys.stdout = sys.stdout.stream
+    return None
+
+
+def without_own_frames(text: str, run: Run) -> str:
+    """A traceback as the script alone would have given it."""
+    own = str(Path(__file__).parent)
+    kept: list[str] = []
+    skipping = False
+    for line in text.splitlines():
+        if line.startswith('  File "'):
+            skipping = own in line
+        elif not line.startswith("    "):
+            skipping = False
+        if not skipping:
+            kept.append(line)
+    return "\n".join(kept).replace(run.setup.root + os.sep, "")
+
+
+def main(orders: str) -> int:
+    """Carry out one side's orders."""
+    prepare_environment()
+    setup = Setup.read(Path(orders))
+    import_framework(setup)
+    if not setup.record and not wait_for_tape(Path(setup.exchange)):
+        return 2
+    from transpiler.verify.scratch import LinkCutter
+
+    cutter = LinkCutter(Path(setup.root))
+    cutter.install()
+    run = make_run(setup)
+    run.cut_link = cutter.cut
+    error: Any = None
+    try:
+        install(run)
+        error = run_script(run)
+    except BaseException:
+        error = traceback.format_exc()
+    finish(run, error)
+    return 0 if error is None else 2
+
+
+def finish(run: Run, error: str | None) -> None:
+    """Close the tape and write down how it went."""
+    if run.models is not None:
+        run.models.seal()
+    run.draws.close()
+    run.captures.close()
+    missing = dict(run.draws.missing)
+    unused = [] if run.record else [
+        m.tree.kinds[0]
+        for i, m in enumerate(run.captures.models)
+        if not m.loose and all(i != index for index, _ in run.used)
+    ]
+    run.recorder.close(
+        error,
+        names=run.names,
+        notes=run.notes,
+        missing=missing,
+        unused=unused,
+        leftover={} if run.record else dict(run.draws.leftover()),
+    )
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,118 @@
+"""What both sides share during a run: the recorder, the tape, and how a run is set up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from transpiler.verify.recorder import Recorder
+from transpiler.verify.tape import Capture, Captures, Draws
+from transpiler.weights.pairing import Pair, PairingError, names_of, pair_trees
+from transpiler.weights.tree import Node
+
+Framework = Literal["torch", "tf"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One side's orders, passed to its process as JSON."""
+
+    framework: Framework
+    record: bool
+    script: str
+    root: str
+    folder: str
+    exchange: str
+    arguments: tuple[str, ...] = ()
+    steps: int | None = None
+    float64: bool = True
+
+    @property
+    def side(self) -> str:
+        """The name of this side's files in the exchange folder."""
+        return "original" if self.record else "translation"
+
+    def write(self, path: Path) -> None:
+        """Store the orders."""
+        path.write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def read(cls, path: Path) -> Setup:
+        """The orders stored by `write`."""
+        values = json.loads(path.read_text())
+        return cls(**{**values, "arguments": tuple(values["arguments"])})
+
+
+@dataclass
+class Run:
+    """The state of one running side."""
+
+    setup: Setup
+    recorder: Recorder
+    draws: Draws
+    captures: Captures
+    used: set[tuple[int, str]] = field(default_factory=set)
+    names: list[Any] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    models: Any = None
+    cut_link: Any = None
+
+    @property
+    def record(self) -> bool:
+        """Whether this is the original."""
+        return self.setup.record
+
+    def is_users(self, filename: str) -> bool:
+        """Whether a source file is one of the script's own."""
+        return filename.startswith(self.setup.root)
+
+    def note(self, text: str) -> None:
+        """Say something once in the report."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def partner(self, tree: Node, number: int) -> list[Pair]:
+        """Pair this side's model with a recorded one, in order of first use.
+
+        PairingError, about the first model not yet taken, where none fits.
+        """
+        mine_is_torch = self.setup.framework == "torch"
+        failure: PairingError | None = None
+        for index, node in candidates(self.captures.models, self.used):
+            torch_tree, keras_tree = (tree, node) if mine_is_torch else (node, tree)
+            try:
+                pairs = pair_trees(torch_tree, keras_tree)
+            except PairingError as error:
+                failure = failure or error
+                continue
+            self.used.add((index, node.path))
+            first, second = (number, index) if mine_is_torch else (index, number)
+            for torch_names, keras_names in names_of(pairs):
+                mine = tuple(f"{first}:{name}" for name in torch_names)
+                other = tuple(f"{second}:{name}" for name in keras_names)
+                self.names.append((mine, other))
+            return pairs
+        raise failure or PairingError(
+            f"{tree.kinds[0]} has no counterpart: the original uses no further model"
+        )
+
+
+def candidates(
+    models: Sequence[Capture], used: set[tuple[int, str]]
+) -> list[tuple[int, Node]]:
+    """Recorded models not yet taken, whole ones first, then the parts of containers."""
+    touched = {index for index, _ in used}
+    whole = {index for index, path in used if not path}
+    found = [(i, m.tree) for i, m in enumerate(models) if not m.loose and i not in touched]
+    parts = [
+        (i, part)
+        for i, m in enumerate(models)
+        if not m.loose and i not in whole
+        for part in m.tree.children
+        if (i, part.path) not in used and part.has_arrays()
+    ]
+    loose = [(i, m.tree) for i, m in enumerate(models) if m.loose and i not in touched]
+    return found + parts + loose

@@ -1,0 +1,88 @@
+"""tf.data in a twin run: recorded orders, one element after the other in one thread."""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from transpiler.verify.side import Run
+
+WHOLE = 1 << 40
+
+
+def watch_data(run: Run) -> None:
+    """Patch Dataset's shuffle, and take the parallelism out of its other methods."""
+    kind = tf.data.Dataset
+    plain = kind.shuffle
+
+    @wraps(plain)
+    def shuffle(
+        self: Any, buffer_size: Any, seed: Any = None, reshuffle_each_iteration: Any = None,
+        name: Any = None,
+    ) -> Any:  # fmt: skip
+        if self.cardinality() == tf.data.INFINITE_CARDINALITY:
+            run.note("a shuffle of an endless dataset keeps its own order")
+            return plain(self, buffer_size, seed, reshuffle_each_iteration, name)
+        orders = _Orders(run, reshuffle_each_iteration is False)
+        if _is_stackable(self.element_spec):
+            return self.batch(WHOLE).map(orders.permute).unbatch()
+        return _by_generator(self, orders)
+
+    kind.shuffle = shuffle
+    for name in ("map", "interleave"):
+        setattr(kind, name, _in_order(getattr(kind, name)))
+    kind.prefetch = lambda self, *args, **kwargs: self
+
+
+class _Orders:
+    """The permutations of one shuffled dataset, a new one for each pass."""
+
+    def __init__(self, run: Run, frozen: bool) -> None:
+        self.run = run
+        self.frozen = frozen
+        self.last: Any = None
+
+    def draw(self, count: Any) -> Any:
+        """The order of the pass that begins."""
+        if self.last is None or not self.frozen:
+            own = np.random.mtrand.RandomState(len(self.run.draws.kept)).permutation(int(count))
+            self.last = np.asarray(self.run.draws.through("permutation", own.astype(np.int64)))
+        return self.last
+
+    def permute(self, *elements: Any) -> Any:
+        """All elements of a pass, stacked, in their order."""
+        first = tf.nest.flatten(elements)[0]
+        order = tf.numpy_function(self.draw, [tf.shape(first, tf.int64)[0]], tf.int64)
+        order.set_shape([None])
+        moved = tf.nest.map_structure(lambda x: tf.gather(x, order), elements)
+        return moved if len(moved) > 1 else moved[0]
+
+
+def _is_stackable(spec: Any) -> bool:
+    """Whether all elements have one fully known shape."""
+    parts = tf.nest.flatten(spec)
+    return all(isinstance(p, tf.TensorSpec) and p.shape.is_fully_defined() for p in parts)
+
+
+def _by_generator(dataset: Any, orders: _Orders) -> Any:
+    """Ragged elements: kept in a list, given out in order."""
+
+    def generate() -> Any:
+        elements = list(dataset)
+        for place in orders.draw(len(elements)):
+            yield elements[place]
+
+    return tf.data.Dataset.from_generator(generate, output_signature=dataset.element_spec)
+
+
+def _in_order(function: Any) -> Any:
+    @wraps(function)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        for name in ("num_parallel_calls", "deterministic"):
+            kwargs.pop(name, None)
+        return function(self, args[0] if args else kwargs.pop("map_func"), **kwargs)
+
+    return call

@@ -1,0 +1,52 @@
+"""The TensorFlow/Keras side of a twin run: everything that is patched before the script starts."""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import Any
+
+import tensorflow as tf
+
+from transpiler.verify.side import Run
+from transpiler.verify.tf_data import watch_data
+from transpiler.verify.tf_models import watch_models
+from transpiler.verify.tf_precision import widen_defaults
+from transpiler.verify.tf_random import watch_draws
+from transpiler.verify.tf_steps import watch_steps
+
+
+def install(run: Run) -> None:
+    """Patch TensorFlow and Keras for one run."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if run.setup.float64:
+        widen_defaults()
+    stop_between_calls(run)
+    watch_draws(run)
+    watch_data(run)
+    watch_models(run)
+    watch_steps(run)
+    tf.random.set_seed(0)
+
+
+def stop_between_calls(run: Run) -> None:
+    """Leave a script after the graph call in which it reached the wanted step; never compile."""
+    from tensorflow.python.eager.polymorphic_function import polymorphic_function
+
+    kind = polymorphic_function.Function
+    call, start = kind.__call__, kind.__init__
+
+    @wraps(call)
+    def patched_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = call(self, *args, **kwargs)
+        if not tf.inside_function():
+            run.recorder.check_stop()
+        return result
+
+    @wraps(start)
+    def patched_init(self: Any, *args: Any, **kwargs: Any) -> None:
+        kwargs["jit_compile"] = None  # what is recorded can not be compiled
+        start(self, *args, **kwargs)
+
+    kind.__call__ = patched_call
+    kind.__init__ = patched_init

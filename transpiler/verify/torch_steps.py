@@ -1,0 +1,137 @@
+"""torch's training steps in a twin run: losses, gradients, learning rates, loose parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from transpiler.verify.side import Run
+from transpiler.verify.tape import Capture
+from transpiler.verify.torch_models import flatten, to_array
+from transpiler.weights.tree import Node
+
+
+def watch_steps(run: Run) -> None:
+    """Patch backward and the optimizers."""
+    recorder = run.recorder
+    backward, grad = torch.Tensor.backward, torch.autograd.grad
+    functional_backward = torch.autograd.backward
+
+    def patched_backward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        note_loss(self, args[0] if args else kwargs.get("gradient"))
+        with quiet():
+            return backward(self, *args, **kwargs)
+
+    def patched_functional(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+        if not quiet.depth:
+            given = args[0] if args else kwargs.get("grad_tensors")
+            weights = list(flatten([given])) or [None] * 99
+            for tensor, weight in zip(flatten([tensors]), weights, strict=False):
+                note_loss(tensor, weight)
+        return functional_backward(tensors, *args, **kwargs)
+
+    def note_loss(tensor: Any, weight: Any) -> None:
+        value = tensor.detach().double()
+        recorder.loss(float((value if weight is None else value * weight).sum()))
+        recorder.check_stop()
+
+    def patched_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if all(t.is_leaf and id(t) in run.models.names for t in flatten([inputs])):
+            for tensor in flatten([outputs]):
+                note_loss(tensor, None)
+        return grad(outputs, inputs, *args, **kwargs)
+
+    quiet = _Quiet()
+    torch.Tensor.backward = patched_backward
+    torch.autograd.backward = patched_functional
+    torch.autograd.grad = patched_grad
+    register_optimizer_step_pre_hook(lambda optimizer, *_: note_step(run, optimizer))
+    watch_clipping(run)
+    watch_loose(run)
+
+
+class _Quiet:
+    """Tensor.backward calls torch.autograd.backward: the loss is noted once."""
+
+    depth = 0
+
+    def __call__(self) -> _Quiet:
+        return self
+
+    def __enter__(self) -> None:
+        self.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.depth -= 1
+
+
+def note_step(run: Run, optimizer: Any) -> None:
+    """Record the learning rates and the gradients that an optimizer is about to use."""
+    norms: dict[str, float] = {}
+    for g, group in enumerate(optimizer.param_groups):
+        for i, parameter in enumerate(group["params"]):
+            if parameter.grad is not None:
+                name = run.models.names.get(id(parameter), f"loose {g}.{i}")
+                norms[name] = norm(parameter.grad)
+    rates = [float(group["lr"]) for group in optimizer.param_groups if group["params"]]
+    run.recorder.step(rates, norms)
+
+
+def norm(gradient: Any) -> float:
+    """The Euclidean norm in double precision."""
+    dense = gradient.to_dense() if gradient.is_sparse else gradient
+    return float(dense.detach().double().norm())
+
+
+def watch_clipping(run: Run) -> None:
+    """Note the gradients' norm before they are clipped."""
+    for name in ("clip_grad_norm_", "clip_grad_value_"):
+        function = getattr(torch.nn.utils, name)
+
+        def call(parameters: Any, *args: Any, _function: Any = function, **kwargs: Any) -> Any:
+            given = [parameters] if isinstance(parameters, torch.Tensor) else list(parameters)
+            total = sum(norm(p.grad) ** 2 for p in given if p.grad is not None) ** 0.5
+            run.recorder.add("raw", value=total)
+            return _function(given, *args, **kwargs)
+
+        setattr(torch.nn.utils, name, call)
+        setattr(torch.nn.utils.clip_grad, name, call)
+
+
+def watch_loose(run: Run) -> None:
+    """Parameters outside every module: recorded, or put in, when an optimizer takes them."""
+    start = torch.optim.Optimizer.__init__
+    seen: set[int] = set()
+
+    def patched_init(self: Any, params: Any, defaults: Any) -> None:
+        start(self, params, defaults)
+        owned = {id(p) for m in run.models.modules() for p in m._parameters.values()}
+        given = [p for group in self.param_groups for p in group["params"]]
+        loose = [p for p in given if id(p) not in owned and id(p) not in seen]
+        seen.update(id(p) for p in loose)
+        if loose and run.record:
+            arrays = {str(i): to_array(p) for i, p in enumerate(loose)}
+            tree = Node("", ("parameters",), arrays)
+            run.captures.models.append(Capture(tree, "torch", loose=True))
+        elif loose:
+            fill_loose(run, loose)
+
+    torch.optim.Optimizer.__init__ = patched_init
+
+
+def fill_loose(run: Run, loose: list[Any]) -> None:
+    """Give loose parameters the recorded values, by shape and in order."""
+    values = [
+        value
+        for capture in run.captures.models
+        if capture.loose
+        for value in capture.tree.arrays.values()
+    ]
+    for parameter in loose:
+        for place, value in enumerate(values):
+            if value.shape == tuple(parameter.shape):
+                with torch.no_grad():
+                    parameter.copy_(torch.from_numpy(values.pop(place).copy()))
+                break
