@@ -111,13 +111,16 @@ def _is_child(module: ModuleType) -> bool:
 
 def _public_members(path: str, module: ModuleType) -> Iterator[tuple[str, Any]]:
     listed = set(getattr(module, "__all__", ()))
-    for name in sorted({*dir(module), *listed}):
-        if name.startswith("_") or f"{path}.{name}" in SKIPPED:
+    inner = getattr(module, "m", None)  # torch.backends.cudnn is an object before a module
+    own = {*dir(inner), *vars(type(module))} if isinstance(inner, ModuleType) else set()
+    names = {*dir(module), *listed, *own}
+    for name in sorted(names):
+        if (name.startswith("_") and name != "__version__") or f"{path}.{name}" in SKIPPED:
             continue
-        value = getattr(module, name, None)
-        if isinstance(value, ModuleType) or value is None:
+        value = getattr(module, name, ...)
+        if isinstance(value, ModuleType) or value is ... or (value is None) > (name == "newaxis"):
             continue
-        if _belongs(value, path, listed=name in listed):
+        if _belongs(value, path, listed=name in listed or name in ("__version__", "newaxis")):
             yield name, value
 
 
@@ -128,8 +131,10 @@ def _belongs(value: Any, path: str, *, listed: bool) -> bool:
         return not home.startswith(("typing", "collections", "__future__"))
     if "pybind11_type" in (type(value).__name__, type(type(value)).__name__):
         return False  # the compiler's own objects, which torch re-exports by the hundred
-    if listed or isinstance(value, float) or type(value).__name__ in CONSTANTS:
+    if listed or type(value).__name__ in CONSTANTS:
         return True
+    if isinstance(value, bool | float):  # torch.pi, torch.backends.cudnn.benchmark
+        return path == "torch" or path.startswith("torch.backends")
     if not (inspect.isclass(value) or inspect.isroutine(value)):
         return False
     if inspect.isclass(value):
