@@ -47,7 +47,8 @@ def write_parameters(parameters: list[inspect.Parameter], names: Named) -> str:
 
 
 def _write_parameter(parameter: inspect.Parameter, names: Named) -> str:
-    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    stars = "*" if parameter.kind == parameter.VAR_POSITIONAL else ""
+    stars = "**" if parameter.kind == parameter.VAR_KEYWORD else stars
     if parameter.default is parameter.empty:
         return stars + parameter.name
     return f"{parameter.name}={write_value(parameter.default, names)}"

@@ -91,7 +91,7 @@ class Describer:
                 opaque = opaque or found == [OPAQUE]
                 if found and found != [OPAQUE]:  # else it hands on whatever it is given
                     return found
-        if value.__init__ is object.__init__ and value.__new__ is object.__new__:
+        if all(getattr(value, m) is getattr(object, m) for m in ("__init__", "__new__")):
             return [""]
         stub = self.classes.get(value.__name__, {}) if path.startswith("torch.") else {}
         overloads = stub.get("__init__") or stub.get("__new__")
@@ -116,7 +116,9 @@ class Describer:
         return list(dict.fromkeys(bases))
 
     def _members(self, path: str, value: type) -> Iterator[tuple[str, Entry]]:
-        described = {name: ("property", [], []) for name in ATTRIBUTES.get(path, ())}
+        described: dict[str, Entry] = {
+            name: ("property", [], []) for name in ATTRIBUTES.get(path, ())
+        }
         stub = self.classes.get("TensorBase", {}) if path == "torch.Tensor" else {}
         for owner in self._owners(path, value):
             for name, member in list(vars(owner).items()):
@@ -141,9 +143,7 @@ class Describer:
             if base.__module__.startswith(FRAMEWORKS) and base not in inherited:
                 yield base
 
-    def _member(
-        self, name: str, member: Any, overloads: list[Any] | None
-    ) -> tuple[str, list[str], list[str]]:
+    def _member(self, name: str, member: Any, overloads: list[Any] | None) -> Entry:
         static = isinstance(member, staticmethod)
         function = getattr(member, "__func__", member)
         if not callable(function) or inspect.isclass(function):

@@ -52,7 +52,7 @@ def _read_members(node: ast.ClassDef) -> Overloads:
 
 def drop_first(arguments: ast.arguments) -> None:
     """Take ``self`` away."""
-    (arguments.posonlyargs or arguments.args or [None]).pop(0)
+    del (arguments.posonlyargs or arguments.args)[:1]
 
 
 def from_docstring(name: str, text: str | None) -> ast.arguments | None:
