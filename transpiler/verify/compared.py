@@ -67,9 +67,7 @@ class Verdict:
         return max((row.worst for row in self.rows if row.quantity == "loss"), default=0.0)
 
 
-def judge(
-    original: dict[str, Any], translation: dict[str, Any], to: str, float64: bool
-) -> Verdict:
+def judge(original: dict[str, Any], translation: dict[str, Any], to: str, float64: bool) -> Verdict:
     """Compare two runs' reports."""
     verdict = Verdict("equal", to, float64)
     for side, report in (("original", original), ("translation", translation)):
@@ -214,9 +212,7 @@ class _Comparison:
         row = self.rows["mode"]
         row.compared += 1
         if a.modes != b.modes:
-            deviation = Deviation(
-                step, "mode", ", ".join(a.modes), ", ".join(b.modes), math.nan
-            )
+            deviation = Deviation(step, "mode", ", ".join(a.modes), ", ".join(b.modes), math.nan)
             row.worst = math.inf
             self.report(row, deviation)
 
@@ -239,9 +235,7 @@ class _Comparison:
         """Both must make equally many steps."""
         if ours != theirs:
             step = min(ours, theirs) + 1
-            self.found.append(
-                Deviation(step, "number of steps", ours, theirs, ratio(ours, theirs))
-            )
+            self.found.append(Deviation(step, "number of steps", ours, theirs, ratio(ours, theirs)))
 
     def printed(self, ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> None:
         """The numbers printed in lines that say the same."""

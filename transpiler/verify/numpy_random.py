@@ -116,7 +116,9 @@ def _method(function: Any, name: str, kind: str, run: Run) -> Any:
 def _shuffle(permutation: Any, shuffle: Any, run: Run) -> Any:
     def call(x: Any) -> None:
         if run.is_users(place_of()) and isinstance(x, np.ndarray):
-            order = run.draws.through("permutation", np.random.mtrand.permutation(len(x)), ask=False)
+            order = run.draws.through(
+                "permutation", np.random.mtrand.permutation(len(x)), ask=False
+            )
             x[:] = x[order]
         else:
             shuffle(x)

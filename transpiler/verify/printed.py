@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]*\w)|\bnan\b|\binf\b")
+NUMBER = re.compile(
+    r"(?<![\w.])[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]*\w)|\bnan\b|\binf\b"
+)
 TIMES = re.compile(
     r"\b(time|elapsed|took|speed|eta|sec|secs|seconds|minutes|duration|ms)\b|\d\s*m?s\b|/s\b|it/s",
     re.IGNORECASE,

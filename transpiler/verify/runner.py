@@ -68,7 +68,7 @@ def prepare_environment() -> None:
 def import_framework(setup: Setup) -> None:
     """The slow part, done while the other side may still be running."""
     if setup.framework == "torch":
-        import torch  # noqa: F401
+        import torch
         import torch.utils.data  # noqa: F401
     else:
         import keras  # noqa: F401
@@ -136,6 +136,8 @@ def run_script(run: Run) -> str | None:
         if end.code not in (None, 0):
             return f"the script left with exit code {end.code}"
     except BaseException:
+        if run.failure:
+            return run.failure
         return without_own_frames(traceback.format_exc(), run)
     finally:
         sys.stdout.flush()
@@ -188,11 +190,15 @@ def finish(run: Run, error: str | None) -> None:
     run.draws.close()
     run.captures.close()
     missing = dict(run.draws.missing)
-    unused = [] if run.record else [
-        m.tree.kinds[0]
-        for i, m in enumerate(run.captures.models)
-        if not m.loose and all(i != index for index, _ in run.used)
-    ]
+    unused = (
+        []
+        if run.record
+        else [
+            m.tree.kinds[0]
+            for i, m in enumerate(run.captures.models)
+            if not m.loose and all(i != index for index, _ in run.used)
+        ]
+    )
     run.recorder.close(
         error,
         names=run.names,

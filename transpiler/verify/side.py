@@ -58,6 +58,7 @@ class Run:
     names: list[Any] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     models: Any = None
+    failure: str = ""
     cut_link: Any = None
 
     @property
@@ -100,9 +101,7 @@ class Run:
         )
 
 
-def candidates(
-    models: Sequence[Capture], used: set[tuple[int, str]]
-) -> list[tuple[int, Node]]:
+def candidates(models: Sequence[Capture], used: set[tuple[int, str]]) -> list[tuple[int, Node]]:
     """Recorded models not yet taken, whole ones first, then the parts of containers."""
     touched = {index for index, _ in used}
     whole = {index for index, path in used if not path}

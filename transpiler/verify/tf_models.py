@@ -61,7 +61,7 @@ class Models:
             for child in getattr(parent, "_layers", []):
                 parents.setdefault(id(child), parent)
         found = [layer]
-        while id(found[0]) in parents and parents[id(found[0])] not in found:
+        while id(found[0]) in parents and all(parents[id(found[0])] is not f for f in found):
             found.insert(0, parents[id(found[0])])
         return found
 
@@ -95,6 +95,7 @@ class Models:
                 continue
             self.met.append(met)
             return met
+        self.run.failure = str(failure)
         raise failure or AssertionError("a layer is its own root")
 
     def fill_or_capture(self, met: _Met) -> None:

@@ -44,9 +44,7 @@ class _Draws:
         serve = self.run.draws.through
         if like is None:
             return exchange(lambda v: np.asarray(serve(kind, v)), [tensor], tensor.shape)
-        return exchange(
-            lambda v, x: np.asarray(serve(kind, v, x)), [tensor, like], tensor.shape
-        )
+        return exchange(lambda v, x: np.asarray(serve(kind, v, x)), [tensor, like], tensor.shape)
 
     def raw(self, kind: str, function: Any) -> Any:
         """A function whose whole result is random."""
@@ -198,7 +196,11 @@ def watch_backend(draws: _Draws) -> None:
         patched_uniform,
     )
     backend.shuffle = patched_shuffle
-    for name, kind in (("randint", "integer"), ("truncated_normal", "truncated"), ("gamma", "gamma")):
+    for name, kind in (
+        ("randint", "integer"),
+        ("truncated_normal", "truncated"),
+        ("gamma", "gamma"),
+    ):
         setattr(backend, name, draws.raw(kind, getattr(backend, name)))
 
 

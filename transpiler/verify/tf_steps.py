@@ -19,7 +19,12 @@ def watch_steps(run: Run) -> None:
 
     @wraps(gradient)
     def patched_gradient(
-        self: Any, target: Any, sources: Any, output_gradients: Any = None, *args: Any, **kwargs: Any
+        self: Any,
+        target: Any,
+        sources: Any,
+        output_gradients: Any = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
         result = gradient(self, target, sources, output_gradients, *args, **kwargs)
         if any(isinstance(s, tf.Variable | keras.Variable) for s in tf.nest.flatten(sources)):
@@ -68,9 +73,7 @@ def watch_optimizers(run: Run) -> None:
 
     @wraps(update)
     def patched(self: Any, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
-        pairs = [
-            (g, v) for g, v in zip(grads, trainable_variables, strict=True) if g is not None
-        ]
+        pairs = [(g, v) for g, v in zip(grads, trainable_variables, strict=True) if g is not None]
         names = [run.models.name_of(v) for _, v in pairs]
         rate = tf.cast(tf.convert_to_tensor(learning_rate), tf.float64)
 

@@ -70,13 +70,22 @@ class _Builder:
         return Node(name, ("list",), children=[c for c in children if c is not None])
 
 
+def attributes(layer: Any) -> list[tuple[str, Any]]:
+    """What a layer's class has put on it, without the frameworks' own bookkeeping."""
+    return [
+        (key, value)
+        for key, value in vars(layer).items()
+        if key not in INTERNAL and not key.startswith("_self_")
+    ]
+
+
 def parts(layer: Any) -> list[tuple[str, Any]]:
     """Sub-layers by attribute name, in order; by number for Sequential and functional models."""
-    if isinstance(layer, keras.Sequential) or getattr(layer, "_functional_like", False):
+    if isinstance(layer, keras.Sequential):
         return [(str(i), part) for i, part in enumerate(layer._layers)]
     if type(layer).__name__ in ("Functional", "Model") or hasattr(layer, "_operations_by_depth"):
         return [(str(i), part) for i, part in enumerate(layer.layers)]
-    named = [(k, v) for k, v in vars(layer).items() if k not in INTERNAL and holds_layers(v)]
+    named = [(k, v) for k, v in attributes(layer) if holds_layers(v)]
     held = {id(part) for _, value in named for part in flat_layers(value)}
     rest = [part for part in layer._layers if id(part) not in held]
     return named + [(f"layers_{i}", part) for i, part in enumerate(rest)]
@@ -112,8 +121,7 @@ def own_variables(layer: Any) -> dict[str, Any]:
         while name in found:
             name += "_"
         found[name] = variable
-    raw = [(k, v) for k, v in vars(layer).items() if k not in INTERNAL]
-    for key, value in raw:
+    for key, value in attributes(layer):
         items = value if isinstance(value, list | tuple) else [value]
         for i, item in enumerate(items):
             if isinstance(item, tf.Variable) and item.dtype.is_floating:
@@ -124,9 +132,7 @@ def own_variables(layer: Any) -> dict[str, Any]:
 def attribute_names(layer: Any) -> dict[int, str]:
     """The attribute under which each variable is kept, without leading underscores."""
     names: dict[int, str] = {}
-    for key, value in vars(layer).items():
-        if key in INTERNAL:
-            continue
+    for key, value in attributes(layer):
         if isinstance(value, keras.Variable):
             names.setdefault(id(value), key.lstrip("_"))
         elif isinstance(value, list | tuple | dict):

@@ -12,7 +12,7 @@ from torch import nn
 
 from transpiler.verify.side import Run
 from transpiler.verify.tape import Capture
-from transpiler.weights.pairing import to_torch
+from transpiler.weights.pairing import PairingError, to_torch
 from transpiler.weights.tree import NEVER, Array, Node, set_paths
 
 FOLDED = {"MultiheadAttention"}
@@ -36,40 +36,48 @@ class Models:
         self.live = [ref for ref in self.live if ref() is not None]
         return (module for ref in self.live if (module := ref()) is not None)
 
-    def root_of(self, module: Any) -> Any:
-        """The outermost module that holds this one."""
+    def chain(self, module: Any) -> list[Any]:
+        """The module and what holds it, outermost first."""
         parents: dict[int, Any] = {}
         for parent in self.modules():
             for child in parent.children():
                 parents.setdefault(id(child), parent)
-        seen = {id(module)}
-        while id(module) in parents and id(parents[id(module)]) not in seen:
-            module = parents[id(module)]
-            seen.add(id(module))
-        return module
+        found = [module]
+        while id(found[0]) in parents and all(parents[id(found[0])] is not f for f in found):
+            found.insert(0, parents[id(found[0])])
+        return found
 
     def before(self, module: Any, args: Any, kwargs: Any) -> None:
         """Just before an outermost call: weights are recorded or put in, where it is time."""
         known = self.known.get(id(module))
         if known is None or known[0]() is not module:
-            met = self.meet(self.root_of(module), module, args, kwargs)
+            met = self.meet(module, args, kwargs)
             self.known[id(module)] = (weakref.ref(module), met)
         elif self.run.recorder.is_fresh and known[1].changed():
             self.fill_or_capture(known[1])
 
-    def meet(self, root: Any, module: Any, args: Any, kwargs: Any) -> _Met:
+    def meet(self, module: Any, args: Any, kwargs: Any) -> _Met:
         """A model's first use, of the whole or of a part."""
-        for met in self.met:
-            if met.root is root:
-                return met
-        if any(isinstance(p, nn.parameter.UninitializedParameter) for p in root.parameters()):
+        if any(isinstance(p, nn.parameter.UninitializedParameter) for p in module.parameters()):
             self.dry_run(module, args, kwargs)
-        met = _Met(root, len(self.met))
-        self.met.append(met)
-        for name, parameter in root.named_parameters():
-            self.names[id(parameter)] = f"{met.number}:{name}"
-        self.fill_or_capture(met)
-        return met
+        chain = self.chain(module)
+        for met in self.met:
+            if any(met.root is part for part in chain):
+                return met
+        failure: PairingError | None = None
+        for root in chain:
+            met = _Met(root, len(self.met))
+            try:
+                self.fill_or_capture(met)
+            except PairingError as error:
+                failure = failure or error
+                continue
+            self.met.append(met)
+            for name, parameter in root.named_parameters():
+                self.names[id(parameter)] = f"{met.number}:{name}"
+            return met
+        self.run.failure = str(failure)
+        raise failure or AssertionError("a module is its own root")
 
     def fill_or_capture(self, met: _Met) -> None:
         """Record the model's weights, or put the recorded ones in."""
@@ -150,7 +158,9 @@ def _node(name: str, module: Any, ranks: dict[int, int], seen: set[int]) -> Node
                 optional.add(key)
     node.optional = frozenset(optional)
     node.children = [
-        _node(key, child, ranks, seen) for key, child in module._modules.items() if child is not None
+        _node(key, child, ranks, seen)
+        for key, child in module._modules.items()
+        if child is not None
     ]
     return node
 

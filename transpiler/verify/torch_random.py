@@ -29,6 +29,7 @@ def watch_draws(run: Run) -> None:
         setattr(torch, name, draws.wrap(name.strip("_"), getattr(torch, name)))
     watch_methods(draws)
     watch_dropouts(draws)
+    watch_samplers(draws)
 
 
 class _Draws:
@@ -107,6 +108,29 @@ class _Draws:
             return found.clamp(max=p.shape[-1] - 1)
 
         return call
+
+
+def watch_samplers(draws: _Draws) -> None:
+    """The order of one pass through a loader, as one draw.
+
+    RandomSampler draws once more than it needs at the end of each pass, and seeds a generator.
+    """
+    from torch.utils.data import sampler
+
+    for name, kind in (("RandomSampler", "permutation"), ("WeightedRandomSampler", "choice")):
+        cls = getattr(sampler, name)
+        cls.__iter__ = _one_draw(cls.__iter__, kind, draws.run)
+
+
+def _one_draw(function: Any, kind: str, run: Run) -> Any:
+    def call(self: Any) -> Any:
+        with run.draws.paused():
+            order = np.array(list(function(self)), dtype=np.int64)
+        whole = len(set(order.tolist())) == len(order)
+        served = run.draws.through(kind if whole else "choice", order)
+        return iter(served.tolist())
+
+    return call
 
 
 NORMAL = torch.Tensor.normal_
@@ -213,7 +237,9 @@ def watch_attention(draws: _Draws) -> None:
     """scaled_dot_product_attention with dropout, spelled out so that its mask can be shared."""
     function = functional.scaled_dot_product_attention
 
-    def call(q: Any, k: Any, v: Any, mask: Any = None, p: float = 0.0, *args: Any, **kw: Any) -> Any:
+    def call(
+        q: Any, k: Any, v: Any, mask: Any = None, p: float = 0.0, *args: Any, **kw: Any
+    ) -> Any:
         mask, p = kw.pop("attn_mask", mask), kw.pop("dropout_p", p)
         if p == 0:
             return function(q, k, v, mask, p, *args, **kw)

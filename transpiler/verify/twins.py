@@ -78,9 +78,10 @@ class _Pair:
         )
         orders = self.exchange / f"{side}.json"
         setup.write(orders)
-        with (self.exchange / f"{side}.out").open("wb") as out, (
-            self.exchange / f"{side}.err"
-        ).open("wb") as err:
+        with (
+            (self.exchange / f"{side}.out").open("wb") as out,
+            (self.exchange / f"{side}.err").open("wb") as err,
+        ):
             return subprocess.Popen(
                 [sys.executable, "-m", "transpiler.verify.runner", str(orders)],
                 stdin=subprocess.DEVNULL,

@@ -179,9 +179,7 @@ def attention(t: Arrays, k: Arrays) -> list[Slot] | None:
                 lambda a: [np.concatenate([p.ravel() for p in a])],
             )
         )
-        slots.append(
-            reshape_slot("out_proj.bias", biases[-1], t["out_proj.bias"], k[biases[-1]])
-        )
+        slots.append(reshape_slot("out_proj.bias", biases[-1], t["out_proj.bias"], k[biases[-1]]))
     return slots
 
 

@@ -79,9 +79,7 @@ class Node:
                 yield self
             return
         if self.arrays:
-            yield Node(
-                self.name, self.kinds, self.arrays, [], self.rank, self.optional, self.path
-            )
+            yield Node(self.name, self.kinds, self.arrays, [], self.rank, self.optional, self.path)
         for child in self.children:
             yield from child.atoms()
 
