@@ -9,7 +9,7 @@ in turn as processes of their own, so that a busy machine is busy for both.
 from __future__ import annotations
 
 import argparse
-import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -68,13 +68,18 @@ def measure(commands: dict[str, list[str]], runs: int) -> dict[tuple[str, str], 
 
 
 def time_process(command: list[str]) -> tuple[float, float]:
-    start, before = time.perf_counter(), os.times()
+    start, before = time.perf_counter(), count_cpu()
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    wall, after = time.perf_counter() - start, os.times()
+    wall, cpu = time.perf_counter() - start, count_cpu() - before
     if result.returncode not in (0, 1):
         sys.exit(f"{' '.join(command)} failed:\n{result.stderr}")
-    user = after.children_user - before.children_user
-    return wall, user + after.children_system - before.children_system
+    return wall, cpu
+
+
+def count_cpu() -> float:
+    """Processor seconds of all processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":

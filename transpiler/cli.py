@@ -6,8 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
 
 from transpiler import __version__
 
@@ -56,6 +54,9 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _run_command(name: str, arguments: list[str]) -> int:
+    from importlib import import_module
+    from importlib.util import find_spec
+
     module = COMMANDS[name][0]
     try:
         present = find_spec(module) is not None

@@ -13,7 +13,7 @@ from transpiler.outcome import Outcome, make_report
 from transpiler.plan import Options, Plan, Task, UsageError, plan_run
 from transpiler.report import Report, render_report
 from transpiler.source import STDIN, SourceError, make_folder, print_bytes, read_bytes, write_bytes
-from transpiler.translation import Translation, translate_file
+from transpiler.translation import Translation, translate_file, translate_path
 
 DONE, LEFT, FAILED = 0, 1, 2
 """Exit codes: all done; something is left for a person, or would change; input or output failed."""
@@ -70,12 +70,11 @@ def _run_stdin(options: Options, config: Config, outcome: Outcome) -> None:
 
 
 def _run_tasks(tasks: Sequence[Task], options: Options, config: Config, outcome: Outcome) -> None:
-    from transpiler.executor import translate_task, translate_tasks
-
     if len(tasks) == 1:
-        result = translate_task(tasks[0], options.to, config)
+        result = translate_path(tasks[0].path, options.to, config, tasks[0].root)
         _finish(0, tasks[0], result, options, outcome)
         return
+    from transpiler.executor import translate_tasks
     from transpiler.progress import show_progress
 
     with show_progress(len(tasks), wanted=not options.quiet) as advance:

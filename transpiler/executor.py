@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from transpiler.config import Config
 from transpiler.plan import Task
-from transpiler.source import SourceError, read_bytes
-from transpiler.translation import Target, Translation, translate_file
+from transpiler.source import SourceError
+from transpiler.translation import Target, Translation, translate_path
 
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
@@ -23,11 +23,7 @@ StartMethod = Literal["fork", "spawn"]
 
 def translate_task(task: Task, to: Target, config: Config) -> Translation:
     """Read and translate one file."""
-    try:
-        data = read_bytes(task.path)
-    except SourceError as error:
-        return Translation(task.path, error=error)
-    result = translate_file(task.path, data, to, config, task.root)
+    result = translate_path(task.path, to, config, task.root)
     if not result.findings:
         result.texts = {}  # nothing will be quoted
     return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from transpiler.findings import Finding, Span
@@ -61,7 +61,7 @@ class Notebook:
         before, number = self._find_cell(span.line)
         first, last = max(span.line - before, 1), max(span.end_line - before, 1)
         moved = Span(first, span.column, last, span.end_column)
-        return replace(finding, path=name_cell(finding.path, number), span=moved)
+        return finding._replace(path=name_cell(finding.path, number), span=moved)
 
     def locate_error(self, error: SourceError) -> SourceError:
         """The same for an error."""

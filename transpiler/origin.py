@@ -9,15 +9,14 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from transpiler.findings import Span
 from transpiler.rules import frameworks
 from transpiler.source import SourceError
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(NamedTuple):
     """A module that a file asks for: ``from ..a import b`` is a.b (or a) at level 2."""
 
     module: str
@@ -26,19 +25,18 @@ class Import:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """What a file is written in."""
 
-    empty: bool = False
-    frameworks: dict[str, Import] = field(default_factory=dict)
+    empty: bool
+    frameworks: dict[str, Import]
     """The frameworks imported, each with its first import."""
 
-    imports: tuple[Import, ...] = ()
-    dialect: tuple[str, Span] | None = None
+    imports: tuple[Import, ...]
+    dialect: tuple[str, Span] | None
     """The first use of the retired graph dialect."""
 
-    lines: frozenset[int] = frozenset()
+    lines: frozenset[int]
     """Where statements start."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from transpiler.findings import Finding, Grade
 from transpiler.plan import Options, Plan
@@ -12,15 +11,15 @@ from transpiler.source import SourceError
 from transpiler.translation import Translation
 
 
-@dataclass
 class Outcome:
     """What a run has come to so far; the files go by their number, which gives the order."""
 
-    results: dict[int, Translation] = field(default_factory=dict)
-    errors: list[tuple[int, SourceError]] = field(default_factory=list)
-    written: dict[int, str] = field(default_factory=dict)
-    changing: dict[int, str] = field(default_factory=dict)
-    diffs: dict[int, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.results: dict[int, Translation] = {}
+        self.errors: list[tuple[int, SourceError]] = []
+        self.written: dict[int, str] = {}
+        self.changing: dict[int, str] = {}
+        self.diffs: dict[int, str] = {}
 
 
 def make_report(options: Options, outcome: Outcome, plan: Plan) -> Report:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from transpiler.config import Config
 from transpiler.project import discover_files, identify
@@ -18,8 +17,7 @@ class UsageError(Exception):
     """The arguments ask for something that makes no sense; nothing was done."""
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """What the command line asks for."""
 
     inputs: Sequence[str]
@@ -36,8 +34,7 @@ class Options:
     quiet: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """One file to translate; without an output it is only looked at or shown."""
 
     path: str
@@ -49,15 +46,13 @@ class Task:
     """Whether the output's folder is made where it does not exist."""
 
 
-@dataclass
 class Plan:
-    """What a run does."""
+    """What a run does; skipped are the files of the folders given that are not Python."""
 
-    tasks: list[Task] = field(default_factory=list)
-    skipped: list[Path] = field(default_factory=list)
-    """Files of the folders given that are not Python."""
-
-    errors: list[SourceError] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.tasks: list[Task] = []
+        self.skipped: list[Path] = []
+        self.errors: list[SourceError] = []
 
 
 def plan_run(inputs: Sequence[str], output: str | None, in_place: bool, config: Config) -> Plan:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -23,13 +22,12 @@ EXCLUDED_FOLDERS = (
 """Folders that hold no sources of the project; hidden ones are left out as well."""
 
 
-@dataclass
 class Discovery:
-    """What a folder holds."""
+    """What a folder holds: Python files and notebooks, and others beside them."""
 
-    files: list[Path] = field(default_factory=list)
-    others: list[Path] = field(default_factory=list)
-    """Files that are neither Python nor notebooks, in the folders looked through."""
+    def __init__(self) -> None:
+        self.files: list[Path] = []
+        self.others: list[Path] = []
 
 
 def discover_files(

@@ -8,14 +8,13 @@ import os
 import re
 import stat
 import sys
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 STDIN = "<stdin>"
 """The path under which standard input is reported."""
 
-_COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
-_BLANK = re.compile(rb"^[ \t\f]*(?:[#\r\n]|$)")
+_COOKIE = rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)"
 
 
 class SourceError(Exception):
@@ -33,8 +32,7 @@ class SourceError(Exception):
         return f"{place}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A file's text with newlines as ``\\n``, and what is needed to write it back as it was."""
 
     path: str
@@ -45,7 +43,7 @@ class Source:
 
     def with_text(self, text: str) -> Source:
         """The same file with other text."""
-        return replace(self, text=text)
+        return self._replace(text=text)
 
     def encode(self) -> bytes:
         """The bytes of the file: its own encoding, byte order mark and newlines."""
@@ -107,9 +105,9 @@ def _find_encoding(body: bytes, bom: bool, path: str) -> str:
     """The encoding that a comment in the first two lines names, UTF-8 without one."""
     lines = body.split(b"\n", 2)[:2]
     for number, line in enumerate(lines, 1):
-        if match := _COOKIE.match(line):
+        if b"coding" in line and (match := re.match(_COOKIE, line)):
             return _check_encoding(match[1].decode("ascii"), match.start(1), number, bom, path)
-        if not _BLANK.match(line):
+        if line.strip() and not line.lstrip().startswith(b"#"):
             break
     return "utf-8"
 

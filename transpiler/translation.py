@@ -3,42 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from transpiler.config import Config
 from transpiler.findings import Finding, Grade, Span, sort_findings
-from transpiler.notebook import Notebook, read_notebook
 from transpiler.origin import Origin, find_origin, parse_tree
 from transpiler.rules import frameworks
 from transpiler.siblings import find_siblings
-from transpiler.source import STDIN, Source, SourceError, decode_source
+from transpiler.source import STDIN, Source, SourceError, decode_source, read_bytes
+
+if TYPE_CHECKING:
+    from transpiler.notebook import Notebook
 
 Target = Literal["tf", "torch"]
 
 
-@dataclass
 class Translation:
     """What became of one file."""
 
-    path: str
-    data: bytes = b""
-    """The bytes of the translated file."""
-
-    changed: bool = False
-    findings: tuple[Finding, ...] = ()
-    note: str = ""
-    """Why a file was left as it is."""
-
-    error: SourceError | None = None
-    texts: dict[str, str] = field(default_factory=dict)
-    """The source text under each path that the findings name."""
+    def __init__(self, path: str, data: bytes = b"", error: SourceError | None = None) -> None:
+        self.path = path
+        self.data = data
+        """The bytes of the translated file."""
+        self.changed = False
+        self.findings: tuple[Finding, ...] = ()
+        self.note = ""
+        """Why a file was left as it is."""
+        self.error = error
+        self.texts: dict[str, str] = {}
+        """The source text under each path that the findings name."""
 
     @property
     def unfinished(self) -> bool:
         """Something is left for a person."""
         return any(finding.grade is Grade.MANUAL for finding in self.findings)
+
+
+def translate_path(path: str, to: Target, config: Config, root: Path | None = None) -> Translation:
+    """Read and translate one file."""
+    try:
+        data = read_bytes(path)
+    except SourceError as error:
+        return Translation(path, error=error)
+    return translate_file(path, data, to, config, root)
 
 
 def translate_file(
@@ -48,6 +56,8 @@ def translate_file(
     result = Translation(path, data)
     try:
         if path.endswith(".ipynb"):
+            from transpiler.notebook import read_notebook
+
             _translate_notebook(result, read_notebook(data, path), to, config, root)
         else:
             source = decode_source(data, path)

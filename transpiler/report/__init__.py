@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from types import MappingProxyType
+from typing import NamedTuple
 
 from transpiler.findings import Finding
 from transpiler.source import SourceError
@@ -12,8 +13,7 @@ from transpiler.source import SourceError
 FORMATS = ("text", "full", "json", "github", "sarif")
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What a run has to tell."""
 
     findings: tuple[Finding, ...] = ()
@@ -24,7 +24,7 @@ class Report:
     changes: tuple[str, ...] = ()
     """Files that a run which may write would change."""
 
-    texts: dict[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = MappingProxyType({})
     """The source text under each path that the findings name."""
 
 
