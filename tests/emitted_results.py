@@ -57,4 +57,4 @@ def agree(expected: list, results: list, tolerance: float = 1e-13) -> None:
     assert len(expected) == len(results)
     for one, other in zip(expected, results, strict=True):
         assert one.shape == other.shape
-        np.testing.assert_allclose(other, one, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(other, one, rtol=1e-13, atol=tolerance)

@@ -151,17 +151,17 @@ def last(x: torch.Tensor) -> torch.Tensor:
 
 
 RESIZES = [
-    (dict(size=(11, 4), mode="nearest"), IMAGE),
-    (dict(scale_factor=2, mode="nearest"), IMAGE),
-    (dict(scale_factor=1.7, mode="nearest"), IMAGE),
-    (dict(size=(11, 4), mode="bilinear"), IMAGE),
-    (dict(size=(11, 4), mode="bilinear", align_corners=True), IMAGE),
-    (dict(scale_factor=(1.5, 0.7), mode="bilinear"), IMAGE),
-    (dict(size=(11, 4), mode="bicubic"), IMAGE),
-    (dict(scale_factor=2.5, mode="bicubic", align_corners=True), IMAGE),
-    (dict(size=(3, 5), mode="area"), IMAGE),
-    (dict(size=9, mode="linear"), X),
-    (dict(size=(4, 3, 5), mode="trilinear", align_corners=True), draw(2, 3, 4, 5, 2)),
+    ({"size": (11, 4), "mode": "nearest"}, IMAGE),
+    ({"scale_factor": 2, "mode": "nearest"}, IMAGE),
+    ({"scale_factor": 1.7, "mode": "nearest"}, IMAGE),
+    ({"size": (11, 4), "mode": "bilinear"}, IMAGE),
+    ({"size": (11, 4), "mode": "bilinear", "align_corners": True}, IMAGE),
+    ({"scale_factor": (1.5, 0.7), "mode": "bilinear"}, IMAGE),
+    ({"size": (11, 4), "mode": "bicubic"}, IMAGE),
+    ({"scale_factor": 2.5, "mode": "bicubic", "align_corners": True}, IMAGE),
+    ({"size": (3, 5), "mode": "area"}, IMAGE),
+    ({"size": 9, "mode": "linear"}, X),
+    ({"size": (4, 3, 5), "mode": "trilinear", "align_corners": True}, draw(2, 3, 4, 5, 2)),
 ]
 
 IMAGES: list[tuple[str, Callable, Callable, tuple]] = [
