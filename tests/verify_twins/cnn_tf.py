@@ -1,4 +1,5 @@
 """CNN with batch norm, dropout and a shuffled loader on scikit-learn's digits."""
+
 import keras
 import numpy as np
 import tensorflow as tf

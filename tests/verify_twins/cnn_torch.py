@@ -1,4 +1,5 @@
 """CNN with batch norm, dropout and a shuffled loader on scikit-learn's digits."""
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

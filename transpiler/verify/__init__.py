@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from transpiler.verify.twins import Verdict, compare
+from transpiler.verify.compared import Verdict
+from transpiler.verify.twins import compare
 
 __all__ = ["Verdict", "compare"]

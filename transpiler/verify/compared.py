@@ -171,10 +171,11 @@ class _Comparison:
         """The norm that reaches the optimizer, or the one before clipping and decay."""
         ours, theirs = [a.norm, *_only(a.raw)], [b.norm, *_only(b.raw)]
         pairs = [(x, y) for x in ours for y in theirs]
-        best = min(pairs, key=lambda pair: relative_difference(*pair, floor))
-        fine = relative_difference(*best, floor) <= self.tolerance
+        best = min(pairs, key=lambda pair: relative_difference(pair[0], pair[1], floor))
+        fine = relative_difference(best[0], best[1], floor) <= self.tolerance
         detail = "" if fine else self.layers(a, b)
-        self.check(step, "gradient norm", *(best if fine else (a.norm, b.norm)), floor, detail)
+        x, y = best if fine else (a.norm, b.norm)
+        self.check(step, "gradient norm", x, y, floor, detail)
 
     def layers(self, a: Update, b: Update) -> str:
         """The variables whose gradients differ most, by the original's names."""
@@ -225,11 +226,23 @@ class _Comparison:
         modes = [sorted({e["mode"] for e in side} - {"any"}) for side in (ours, theirs)]
         if all(modes) and modes[0] != modes[1]:
             self.rows["mode"].compared += 1
-            both = (", ".join(m) for m in modes)
-            deviation = Deviation(step, "mode", *both, math.nan, "calls without gradients")
+            first_mode, second_mode = (", ".join(m) for m in modes)
+            detail = "calls without gradients"
+            deviation = Deviation(step, "mode", first_mode, second_mode, math.nan, detail)
             self.report(self.rows["mode"], deviation)
-        first, second = (math.fsum(e["square"] for e in side) for side in (ours, theirs))
-        self.check(step, "evaluation", math.sqrt(first), math.sqrt(second), 1e-12)
+        first, second = (
+            [
+                math.sqrt(math.fsum(parts))
+                for parts in zip(*(e["squares"] for e in side), strict=True)
+            ]
+            for side in (ours, theirs)
+        )
+        # Either side may give probabilities where the other gives what is behind them.
+        pairs = [(x, second[0]) for x in first] + [(first[0], y) for y in second]
+        x, y = min(pairs, key=lambda pair: relative_difference(pair[0], pair[1], 1e-12))
+        fine = relative_difference(x, y, 1e-12) <= self.tolerance
+        x, y = (x, y) if fine else (first[0], second[0])
+        self.check(step, "evaluation", x, y, 1e-12)
 
     def count(self, ours: int, theirs: int) -> None:
         """Both must make equally many steps."""
@@ -241,7 +254,7 @@ class _Comparison:
         """The numbers printed in lines that say the same."""
         lines = [[e for e in side if e["kind"] == "print"] for side in (ours, theirs)]
         texts = [[e["text"] for e in side] for side in lines]
-        difference, compared, unmatched = compare_lines(*texts, 10 * self.tolerance)
+        difference, compared, unmatched = compare_lines(texts[0], texts[1], 10 * self.tolerance)
         row = self.rows["printed"]
         row.compared = compared
         if unmatched:

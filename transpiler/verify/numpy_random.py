@@ -1,7 +1,7 @@
 """numpy's random functions in a twin run, where the script itself calls them.
 
-numpy is seeded alike on both sides, so its streams survive by themselves; they pass through the tape
-because a translation may draw with numpy what the original drew with its framework.
+numpy is seeded alike on both sides, so its streams survive by themselves; they pass through the
+tape because a translation may draw with numpy what the original drew with its framework.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ def _edits(node: ast.AST, lines: list[bytes]) -> list[Edit]:
 
 
 def _replace_end(node: ast.Attribute, old: str, new: str) -> list[Edit]:
-    assert node.end_lineno is not None and node.end_col_offset is not None
+    assert node.end_lineno is not None
+    assert node.end_col_offset is not None
     end = node.end_col_offset
     return [(node.end_lineno - 1, end - len(old), end, new)]
 

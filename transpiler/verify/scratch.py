@@ -1,7 +1,7 @@
 """A working folder of its own for each side: the user's files seen, none of them written over.
 
-Sources are copied (widened to float64 where asked for), everything else is linked; a link is cut the
-moment a script opens its file for writing.
+Sources are copied (widened to float64 where asked for), everything else is linked; a link is cut
+the moment a script opens its file for writing.
 """
 
 from __future__ import annotations

@@ -79,7 +79,9 @@ class Draws:
     def _keep(self, kind: str, value: Array, like: Array | None) -> Array:
         if value.size > LARGEST:
             return value
-        stored = np.packbits(value) if value.dtype == bool else np.ascontiguousarray(value)
+        stored = (
+            np.packbits(value.astype(bool)) if value.dtype == bool else np.ascontiguousarray(value)
+        )
         raw = stored.tobytes()
         marks = marginals(like) if like is not None and is_ambiguous(value.shape) else None
         self.kept.append(

@@ -285,15 +285,24 @@ def record_call(run: Run, mode: str, result: Any) -> None:
     if not outputs:
         return
     taped = tape_is_on()
-    sums = tf.add_n([tf.reduce_sum(t) for t in outputs])
-    squares = tf.add_n([tf.reduce_sum(t * t) for t in outputs])
+    views = [outputs] if taped else [outputs, *zip(*map(as_probabilities, outputs), strict=True)]
+    squares = tf.stack([tf.add_n([tf.reduce_sum(t * t) for t in view]) for view in views])
     sizes = tf.add_n([tf.size(t, tf.int64) for t in outputs])
 
-    def note(total: Any, square: Any, size: Any) -> None:
-        facts = {"sum": float(total), "square": float(square), "size": int(size)}
+    def note(values: Any, size: Any) -> None:
+        facts = {"squares": [float(v) for v in values], "size": int(size)}
         run.recorder.add("call", mode=mode, gradient=taped, **facts)
 
-    notify(note, [sums, squares, sizes])
+    notify(note, [squares, sizes])
+
+
+def as_probabilities(x: Any) -> list[Any]:
+    """What x would be behind a sigmoid or a softmax."""
+    if x.shape.rank in (0, None):
+        return [tf.sigmoid(x)] * 5
+    axis = 1 if x.shape.rank > 1 else 0
+    soft, log = tf.nn.softmax, tf.nn.log_softmax
+    return [tf.sigmoid(x), soft(x), soft(x, axis), log(x), log(x, axis)]
 
 
 def tape_is_on() -> bool:
@@ -315,7 +324,7 @@ def watch_classes(run: Run) -> None:
     """What a script's own layers draw in their constructors stays off the tape."""
     kind = keras.layers.Layer
 
-    def patched(cls: Any, **kwargs: Any) -> None:
+    def patched(cls: Any, /, **kwargs: Any) -> None:
         super(kind, cls).__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
             original = vars(cls)["__init__"]

@@ -123,7 +123,7 @@ def _maker(function: Any) -> Any:
         if is_float and "dtype" not in kwargs and len(args) <= names.index("dtype"):
             kwargs["dtype"] = tf.float64
         elif default is None or (default.default is None and kwargs.get("dtype") is None):
-            if not (function.__name__ == "one_hot"):
+            if function.__name__ != "one_hot":
                 args = tuple(widen(a) for a in args)
                 kwargs = {k: widen(v) for k, v in kwargs.items()}
             elif "dtype" not in kwargs:

@@ -209,9 +209,10 @@ def watch_initializers(run: Run) -> None:
     from keras.src.initializers import random_initializers
 
     for kind in vars(random_initializers).values():
-        if inspect.isclass(kind) and issubclass(kind, keras.initializers.Initializer):
-            if "__call__" in vars(kind):
-                kind.__call__ = _paused(kind.__call__, run)
+        if not (inspect.isclass(kind) and issubclass(kind, keras.initializers.Initializer)):
+            continue
+        if "__call__" in vars(kind):
+            setattr(kind, "__call__", _paused(vars(kind)["__call__"], run))  # noqa: B010
     layer = keras.layers.Layer
     layer.add_weight = _paused(layer.add_weight, run)
 
@@ -238,9 +239,8 @@ def _noting(function: Any, run: Run) -> Any:
     @wraps(function)
     def call(self: Any, inputs: Any, training: Any = None, *args: Any, **kwargs: Any) -> Any:
         rate = getattr(self, "rate", getattr(self, "stddev", 1.0))
-        if isinstance(training, bool | int) or training is None:
-            if rate > 0:
-                run.recorder.saw_mode(bool(training) and self.trainable)
+        if (isinstance(training, bool | int) or training is None) and rate > 0:
+            run.recorder.saw_mode(bool(training) and self.trainable)
         return function(self, inputs, training, *args, **kwargs)
 
     return call

@@ -1,4 +1,4 @@
-"""Keras's training steps in a twin run: losses, gradients and learning rates, eager or in a graph."""
+"""Keras's training steps in a twin run: losses, gradients, learning rates, eager or in graphs."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def watch_models(run: Run) -> Models:
     start, call = nn.Module.__init__, nn.Module.__call__
     recorder = run.recorder
 
-    def define(cls: Any, **kwargs: Any) -> None:
+    def define(cls: Any, /, **kwargs: Any) -> None:
         super(nn.Module, cls).__init_subclass__(**kwargs)
         if "__init__" in cls.__dict__:
             cls.__init__ = without_draws(cls.__init__, run)
@@ -239,13 +239,32 @@ def without_draws(function: Any, run: Run) -> Any:
     return call
 
 
-def digest(result: Any) -> dict[str, float]:
-    """Sums over all floating outputs of a call, whatever their layout."""
-    tensors = [t for t in flatten(result) if torch.is_floating_point(t)]
+def digest(result: Any) -> dict[str, Any]:
+    """Sums of squares over all floating outputs of a call, whatever their layout.
+
+    Of the outputs as they are and, outside of training, as probabilities: one side may end in the
+    softmax or sigmoid that the other has in its loss.
+    """
+    tensors = [t.detach().double() for t in flatten(result) if torch.is_floating_point(t)]
+    evaluated = not torch.is_grad_enabled()
     with torch.no_grad():
-        total = sum(float(t.detach().double().sum()) for t in tensors)
-        square = sum(float(t.detach().double().square().sum()) for t in tensors)
-    return {"sum": total, "square": square, "size": sum(t.numel() for t in tensors)}
+        squares = [sum(float(t.square().sum()) for t in tensors)]
+        if evaluated:
+            squares += [
+                sum(float(v.square().sum()) for v in views)
+                for views in zip(*map(as_probabilities, tensors), strict=True)
+            ]
+    return {"squares": squares, "size": sum(t.numel() for t in tensors)}
+
+
+def as_probabilities(x: Any) -> list[Any]:
+    """What x would be behind a sigmoid or a softmax."""
+    if not x.ndim:
+        return [x.sigmoid()] * 5
+    axis = 1 if x.ndim > 1 else 0
+    return [
+        x.sigmoid(), x.softmax(-1), x.softmax(axis), x.log_softmax(-1), x.log_softmax(axis)
+    ]  # fmt: skip
 
 
 def flatten(value: Any) -> Iterator[Any]:

@@ -56,7 +56,7 @@ def plain_execution() -> None:
     loader = torch.utils.data.DataLoader.__init__
 
     def in_process(self: Any, *args: Any, **kwargs: Any) -> None:
-        args = args[:5] + (0, *args[6:]) if len(args) > 5 else args
+        args = (*args[:5], 0, *args[6:]) if len(args) > 5 else args
         kwargs.pop("num_workers", None)
         for name in ("prefetch_factor", "persistent_workers", "multiprocessing_context"):
             kwargs.pop(name, None)
