@@ -1,4 +1,4 @@
-"""What is shipped: the wheel holds every module of the engine and of the rules, and the catalogue."""
+"""What is shipped: the wheel holds every module of the engine and the rules, and the catalogue."""
 
 from __future__ import annotations
 
