@@ -93,8 +93,6 @@ class Context:
     ) -> None:
         """Leave a finding at a node; one that is manual also marks the place in the code."""
         self.reports.append(Report(node, grade, rule, message, hint))
-        if grade is Grade.MANUAL:
-            self.edits.note(node, TODO + message)
 
     def caution(self, node: cst.CSTNode, rule: str, message: str, hint: str = "") -> None:
         self.report(node, Grade.CAUTION, rule, message, hint)
@@ -117,6 +115,14 @@ class Context:
             candidate = f"{name}_{number}"
         self.names.add(candidate)
         return candidate
+
+    def settle(self) -> None:
+        """Drop reports about code that an edit around it left out; mark the manual ones."""
+        live = self.edits.live()
+        self.reports = [r for r in self.reports if r.node in live]
+        for report in self.reports:
+            if report.grade is Grade.MANUAL:
+                self.edits.note(report.node, TODO + report.message)
 
     def findings(self) -> tuple[Finding, ...]:
         """The reports with their places, sorted and without repeats."""

@@ -25,6 +25,7 @@ from transpiler.syntax import children, walk
 PLANNERS: dict[Direction, tuple[str, ...]] = {
     "tf": (
         "transpiler.planners.step",
+        "transpiler.planners.layout",
         "transpiler.planners.model",
         "transpiler.planners.mode",
         "transpiler.planners.gradmode",
@@ -78,6 +79,7 @@ def _convert(
     context.notes["places"] = lambda: _places(source, module)
     for name in PLANNERS[to]:
         importlib.import_module(name).plan(context)
+    context.settle()
     result = context.edits.apply()
     result = finish_imports(context, result)
     result = place_units(context, result)

@@ -13,7 +13,7 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.syntax import child_fields, comments, parents
+from transpiler.syntax import child_fields, children, comments, parents
 
 Statements = list[cst.BaseStatement]
 Wrap = Callable[[cst.BaseExpression], cst.BaseExpression]
@@ -83,6 +83,10 @@ class Edits:
         """Whether the node itself has a replacement."""
         return node in self._replacements
 
+    def wrapped(self, node: cst.CSTNode) -> bool:
+        """Whether what the expression becomes is wrapped in something."""
+        return node in self._wraps
+
     def statement(self, node: cst.CSTNode) -> cst.CSTNode:
         """The statement line or compound statement that a node of the original stands in."""
         while not isinstance(node, cst.BaseStatement):
@@ -101,6 +105,31 @@ class Edits:
         while current is not None and current not in self._dirty:
             self._dirty.add(current)
             current = self.parent.get(current)
+
+    def live(self) -> set[cst.CSTNode]:
+        """The original nodes that the result is made of, replaced ones included."""
+        found: set[cst.CSTNode] = set()
+        stack: list[Any] = [self.module]
+        while stack:
+            node = stack.pop()
+            if node in self.parent:
+                if node in found:
+                    continue
+                found.add(node)
+                stack.extend(self._before.get(node, ()))
+                stack.extend(self._after.get(node, ()))
+                if node in self._replacements:
+                    new = self._replacements[node]
+                    news = new if isinstance(new, list) else [new]
+                    for item in news:
+                        stack.extend(children(item) if item in found else [item])
+                    continue
+            if node in self._bodies:
+                stack.extend(self._bodies[node])
+                stack.extend(c for c in children(node) if not isinstance(c, cst.BaseStatement))
+                continue
+            stack.extend(children(node))
+        return found
 
     def apply(self) -> cst.Module:
         """The module with every edit carried out and every comment kept."""

@@ -75,6 +75,13 @@ class _Filler(cst.CSTTransformer):
             )
         return updated_node.with_changes(keyword=original_node.keyword)
 
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> Any:
+        if len(updated_node.args) < len(original_node.args) and updated_node.args:
+            *first, last = updated_node.args
+            last = last.with_changes(comma=cst.MaybeSentinel.DEFAULT)
+            return updated_node.with_changes(args=[*first, last])
+        return updated_node
+
     def leave_Param(self, original_node: cst.Param, updated_node: cst.Param) -> Any:
         if isinstance(updated_node.name, cst.Name):
             return updated_node

@@ -254,6 +254,8 @@ class Expressions(Builtins):
                 return join(
                     *(self.attribute(o, name) for o in receiver.options if not v.is_none(o))
                 )
+            case Sequence() if name in (fields := receiver.kind.partition(":")[2].split(",")):
+                return receiver.items[fields.index(name)] if receiver.items else receiver.element
             case ListObject() | Mapping() | Sequence():
                 return Bound(f"builtins.{name}", receiver)
             case Const() | Number() if scalar_type(receiver) == "str":

@@ -525,6 +525,11 @@ class Interpreter(Expressions):
         if node is not None:
             mode = self.modes.get(instance, frozenset({True}))
             self.call_modes[node] = self.call_modes.get(node, frozenset()) | mode
+        if positional:
+            seen = instance.state.get("inputs")
+            instance.state["inputs"] = (
+                [join(a, b) for a, b in zip(seen, positional)] if seen else list(positional)
+            )
         if isinstance(instance.cls, Class):
             for name in ("__call__", self.knowledge.entry(instance)):
                 method = instance.cls.lookup(name) if name else None

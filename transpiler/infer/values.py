@@ -166,7 +166,10 @@ class Method(Value):
 
 @dataclass(frozen=True, slots=True)
 class Sequence(Value):
-    """A tuple, list, generator, range ...: its items where they are known, else their join."""
+    """A tuple, list, generator, range ...: its items where they are known, else their join.
+
+    A named tuple's kind lists its fields: "tuple:values,indices".
+    """
 
     kind: str
     items: tuple[Value, ...] | None = None

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from transpiler.verify.compared import Verdict
-from transpiler.verify.twins import compare
+from transpiler.verify.twins import Workshop, compare
 
-__all__ = ["Verdict", "compare"]
+__all__ = ["Verdict", "Workshop", "compare"]

@@ -9,9 +9,10 @@ import time
 import traceback
 import types
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-from transpiler.verify.side import Run, Setup
+from transpiler.verify.scratch import LinkCutter
+from transpiler.verify.side import Framework, Run, Setup
 
 
 class Printed(io.TextIOBase):
@@ -65,9 +66,9 @@ def prepare_environment() -> None:
     sys.dont_write_bytecode = True
 
 
-def import_framework(setup: Setup) -> None:
+def import_framework(framework: Framework) -> None:
     """The slow part, done while the other side may still be running."""
-    if setup.framework == "torch":
+    if framework == "torch":
         import torch
         import torch.utils.data  # noqa: F401
     else:
@@ -160,20 +161,34 @@ def without_own_frames(text: str, run: Run) -> str:
     return "\n".join(kept).replace(run.setup.root + os.sep, "")
 
 
-def main(orders: str) -> int:
-    """Carry out one side's orders."""
+def run_and_leave(orders: Path) -> None:
+    """Carry out one side's orders in this process, its output in files beside them."""
+    code = 2
+    try:
+        for number, suffix in ((1, ".out"), (2, ".err")):
+            target = os.open(orders.with_suffix(suffix), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(target, number)
+        code = carry_out(Setup.read(orders))
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)  # no exit handlers: the frameworks' take long and say nothing
+
+
+def carry_out(setup: Setup) -> int:
+    """Run one side as ordered; 0, or 2 where it failed."""
     prepare_environment()
-    setup = Setup.read(Path(orders))
-    import_framework(setup)
+    import_framework(setup.framework)
     if not setup.record and not wait_for_tape(Path(setup.exchange)):
         return 2
-    from transpiler.verify.scratch import LinkCutter
-
+    run = make_run(setup)
     cutter = LinkCutter(Path(setup.root))
     cutter.install()
-    run = make_run(setup)
     run.cut_link = cutter.cut
-    error: Any = None
+    error: str | None
     try:
         install(run)
         error = run_script(run)
@@ -210,7 +225,4 @@ def finish(run: Run, error: str | None) -> None:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    run_and_leave(Path(sys.argv[1]))

@@ -22,6 +22,7 @@ class Setup:
 
     framework: Framework
     record: bool
+    side: str
     script: str
     root: str
     folder: str
@@ -29,11 +30,6 @@ class Setup:
     arguments: tuple[str, ...] = ()
     steps: int | None = None
     float64: bool = True
-
-    @property
-    def side(self) -> str:
-        """The name of this side's files in the exchange folder."""
-        return "original" if self.record else "translation"
 
     def write(self, path: Path) -> None:
         """Store the orders."""

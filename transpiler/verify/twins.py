@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import subprocess
-import sys
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from transpiler.verify.compared import Verdict, judge
+from transpiler.verify.nursery import Fresh, Nurseries, Process, Starter
 from transpiler.verify.scratch import mirror
 from transpiler.verify.side import Framework, Setup
 
@@ -22,114 +21,150 @@ Progress = Callable[[str, int], None]
 def compare(
     original: Path,
     translated: Path,
-    to: Literal["tf", "torch"],
+    to: Framework,
     args: Sequence[str] = (),
     steps: int | None = 60,
     float64: bool = True,
     timeout: float = 600.0,
     folder: Path | None = None,
     progress: Progress | None = None,
+    workshop: Workshop | None = None,
 ) -> Verdict:
     """Run both scripts from equal weights on equal batches and draws; say where they part.
 
     `folder` is the working folder whose files the scripts see (default: the original's own).
     Nothing in it is written to: each side works in a scratch copy of links.
+    `workshop`: share one over many comparisons, and each starts in an instant.
     """
-    with tempfile.TemporaryDirectory(prefix="transpile-verify-") as name:
-        pair = _Pair(Path(name).resolve(), steps, float64, tuple(args))
-        source: Framework = "torch" if to == "tf" else "tf"
-        base = (folder or original.parent).resolve()
-        first = pair.start("original", source, original.resolve(), base)
-        second = pair.start("translation", to, translated.resolve(), base)
-        reports = pair.wait(first, second, timeout, progress)
-    return judge(*reports, to=to, float64=float64)
+    shop = workshop or Workshop(Fresh())
+    try:
+        with shop.record(original, to, args, steps, float64, timeout, folder) as recording:
+            return recording.check(translated, progress)
+    finally:
+        if workshop is None:
+            shop.close()
 
 
-class _Pair:
-    """The two processes of one comparison and the folder between them."""
+class Workshop:
+    """Starts sides; by default from nurseries, which suits many comparisons."""
+
+    def __init__(self, starter: Starter | None = None) -> None:
+        self.starter: Starter = starter or Nurseries()
+
+    def record(
+        self,
+        original: Path,
+        to: Framework,
+        args: Sequence[str] = (),
+        steps: int | None = 60,
+        float64: bool = True,
+        timeout: float = 600.0,
+        folder: Path | None = None,
+    ) -> Recording:
+        """Start the original; any number of translations can be checked against it."""
+        return Recording(self.starter, original, to, tuple(args), steps, float64, timeout, folder)
+
+    def close(self) -> None:
+        """End all processes."""
+        self.starter.close()
+
+    def __enter__(self) -> Workshop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Recording:
+    """One run of an original, and the folder that holds its tape."""
 
     def __init__(
-        self, root: Path, steps: int | None, float64: bool, arguments: tuple[str, ...]
+        self,
+        starter: Starter,
+        original: Path,
+        to: Framework,
+        arguments: tuple[str, ...],
+        steps: int | None,
+        float64: bool,
+        timeout: float,
+        folder: Path | None,
     ) -> None:
-        self.root = root
-        self.exchange = root / "exchange"
+        self.root = Path(tempfile.mkdtemp(prefix="transpile-verify-")).resolve()
+        self.exchange = self.root / "exchange"
         self.exchange.mkdir()
+        self.starter = starter
+        self.to = to
+        self.arguments = arguments
         self.steps = steps
         self.float64 = float64
-        self.arguments = arguments
+        self.timeout = timeout
+        self.base = (folder or original.parent).resolve()
+        self.checks = 0
+        self.report: dict[str, Any] | None = None
+        source: Framework = "torch" if to == "tf" else "tf"
+        self.process = self._start("original", source, original.resolve())
 
-    def start(
-        self, side: str, framework: Framework, script: Path, base: Path
-    ) -> subprocess.Popen[bytes]:
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def check(self, translated: Path, progress: Progress | None = None) -> Verdict:
+        """Run a translation against the recorded original and compare."""
+        self.checks += 1
+        side = f"translation-{self.checks}"
+        process = self._start(side, self.to, translated.resolve())
+        try:
+            if self.report is None:
+                self.report = self._wait("original", self.process, progress)
+            if self.report["error"] is not None:
+                (self.exchange / "abandoned").touch()
+                other: dict[str, Any] = {"events": [], "updates": 0, "error": None}
+            else:
+                other = self._wait(side, process, progress)
+        finally:
+            process.kill()
+        return judge(self.report, other, to=self.to, float64=self.float64)
+
+    def _start(self, side: str, framework: Framework, script: Path) -> Process:
         """Lay out one side's folders and start its process."""
         place = self.root / side
-        home, folder = lay_out(script, base, place, self.float64)
-        setup = Setup(
+        home, work = lay_out(script, self.base, place, self.float64)
+        orders = self.exchange / f"{side}.json"
+        Setup(
             framework,
             side == "original",
+            side,
             str(home),
             str(place),
-            str(folder),
+            str(work),
             str(self.exchange),
             self.arguments,
             self.steps,
             self.float64,
-        )
-        orders = self.exchange / f"{side}.json"
-        setup.write(orders)
-        with (
-            (self.exchange / f"{side}.out").open("wb") as out,
-            (self.exchange / f"{side}.err").open("wb") as err,
-        ):
-            return subprocess.Popen(
-                [sys.executable, "-m", "transpiler.verify.runner", str(orders)],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                cwd=folder,
-                env=environment(),
-            )
+        ).write(orders)
+        return self.starter.start(orders)
 
-    def wait(
-        self,
-        first: subprocess.Popen[bytes],
-        second: subprocess.Popen[bytes],
-        timeout: float,
-        progress: Progress | None,
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Wait for the original, then for the translation; end what runs too long."""
-        try:
-            one = self._report("original", first, timeout, progress)
-            if one["error"] is not None:
-                (self.exchange / "abandoned").touch()
-                return one, {"events": [], "updates": 0, "error": None, "skipped": True}
-            return one, self._report("translation", second, timeout, progress)
-        finally:
-            for process in (first, second):
-                if process.poll() is None:
-                    process.kill()
-                process.wait()
-
-    def _report(
-        self, side: str, process: subprocess.Popen[bytes], timeout: float, progress: Progress | None
-    ) -> dict[str, Any]:
+    def _wait(self, side: str, process: Process, progress: Progress | None) -> dict[str, Any]:
         path = self.exchange / f"{side}.events"
-        limit = time.monotonic() + timeout
+        limit = time.monotonic() + self.timeout
         while not path.exists() and process.poll() is None:
             if time.monotonic() > limit:
                 process.kill()
-                return self._failed(side, f"ran longer than {timeout:.0f} seconds")
+                return self._failed(side, f"ran longer than {self.timeout:.0f} seconds")
             if progress is not None:
-                progress(side, self._steps_done(side))
-            time.sleep(0.05)
+                progress("original" if side == "original" else "translation", self._done(side))
+            time.sleep(0.02)
         if not path.exists():
-            return self._failed(side, f"the process ended with code {process.returncode}")
+            return self._failed(side, f"the process ended with code {process.poll()}")
         report: dict[str, Any] = pickle.loads(path.read_bytes())
         report["output"] = self._text(side, "out")
         report["stderr"] = self._text(side, "err")
         return report
 
-    def _steps_done(self, side: str) -> int:
+    def _done(self, side: str) -> int:
         try:
             return int((self.exchange / f"{side}.progress").read_text() or 0)
         except (OSError, ValueError):
@@ -153,10 +188,3 @@ def lay_out(script: Path, base: Path, place: Path, float64: bool) -> tuple[Path,
     mirror(base, place / "work", float64)
     mirror(home, place / "script", float64)
     return place / "script" / script.name, place / "work"
-
-
-def environment() -> dict[str, str]:
-    """The runner's environment: ours, with this package found first."""
-    package = str(Path(__file__).resolve().parents[2])
-    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,134 @@
+"""Devices: TensorFlow places operations by itself, so moving things to a device goes away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.infer.knowledge import Invocation
+from transpiler.infer.values import Const, Number, Value
+from transpiler.rule import Rule, Unfit, infers, rewrites
+from transpiler.site import Site
+
+_GPU = "bool(tf.config.list_physical_devices('GPU'))"
+
+DEVICE_COUNT = Rule(
+    "device-count",
+    torch="torch.cuda.device_count()",
+    keras="len(tf.config.list_physical_devices('GPU'))",
+    to="tf",
+)
+
+
+@infers("torch.cuda.is_available", "torch.backends.mps.is_available", "torch.backends.mps.is_built")
+def is_available(_: Invocation) -> Value:
+    return Number("bool")
+
+
+@infers("torch.cuda.device_count")
+def device_count(_: Invocation) -> Value:
+    return Number("int")
+
+
+@rewrites(
+    "torch.cuda.is_available", "torch.accelerator.is_available", "torch.has_cuda", to="tf"
+)
+def gpu_available(site: Site) -> Any:
+    """Inside a condition the list of devices says enough."""
+    parent = site.parent
+    if isinstance(parent, (cst.If, cst.IfExp, cst.BooleanOperation, cst.UnaryOperation)):
+        return site.fill("tf.config.list_physical_devices('GPU')")
+    return site.fill(_GPU)
+
+
+@rewrites(
+    "torch.backends.mps.is_available", "torch.backends.mps.is_built", "torch.cuda.is_bf16_supported",
+    to="tf",
+)  # fmt: skip
+def never(site: Site) -> Any:
+    return cst.Name("False")
+
+
+@rewrites("torch.device", to="tf")
+def device(site: Site) -> Any:
+    """A device stays as its name, which code may print or compare."""
+    if not site.is_call:
+        parent = site.parent
+        if isinstance(parent, cst.Annotation):
+            return cst.Name("str")
+        return cst.Name("str")
+    if len(site.positional) != 1 or site.keywords:
+        raise Unfit("a device with an index of its own")
+    return site.positional[0]
+
+
+@infers("torch.device")
+def device_fact(call: Invocation) -> Value:
+    first = call.positional[0] if call.positional else None
+    return first if isinstance(first, Const) else Number("str")
+
+
+@rewrites(
+    "torch.cuda.set_device", "torch.cuda.empty_cache", "torch.cuda.synchronize",
+    "torch.cuda.reset_peak_memory_stats", "torch.set_num_threads", "torch.set_grad_enabled",
+    "torch.backends.cudnn.benchmark", "torch.backends.cudnn.deterministic",
+    "torch.backends.cudnn.enabled", "torch.autograd.set_detect_anomaly",
+    "torch.set_float32_matmul_precision", "torch.multiprocessing.set_start_method",
+    "torch.backends.cuda.matmul.allow_tf32", "torch.backends.cudnn.allow_tf32",
+    "torch.set_printoptions", to="tf",
+)  # fmt: skip
+def dropped(site: Site) -> Any:
+    """Settings of torch's own runtime that change no result: the statement goes."""
+    statement = site.statement
+    small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else None
+    if not isinstance(small, (cst.Expr, cst.Assign)):
+        raise Unfit("a setting of torch's runtime inside an expression")
+    return []
+
+
+@rewrites("torch.use_deterministic_algorithms", to="tf")
+def deterministic(site: Site) -> Any:
+    if not site.alone:
+        raise Unfit("a setting of torch's runtime inside an expression")
+    return site.fill("tf.config.experimental.enable_op_determinism()")
+
+
+@rewrites(
+    "torch.nn.Module.to", "torch.nn.Module.cuda", "torch.nn.Module.cpu", "torch.nn.Module.float",
+    to="tf",
+)  # fmt: skip
+def module_to(site: Site) -> Any:
+    """`model.to(device)` is the model; as a statement of its own it goes."""
+    for value in [*site.positional, *site.keywords.values()]:
+        name = getattr(site.context.fact(value), "name", "")
+        if name.startswith("torch.") and not name.endswith(("float32", "float", "channels_last")):
+            raise Unfit("a model in another dtype", "set keras.config.set_floatx before it is made")
+    if site.alone:
+        return []
+    assigned = site.assigned_to
+    assert site.receiver is not None
+    if assigned is not None and assigned.deep_equals(site.receiver):
+        return []
+    return site.receiver
+
+
+@rewrites("torch.nn.DataParallel", "torch.compile", "torch.jit.script", to="tf")
+def wrapper(site: Site) -> Any:
+    """Wrappers that change speed, not results: what they wrap is used as it is."""
+    if not site.is_call or not site.positional:
+        raise Unfit(f"{site.short} without its model")
+    inner = site.positional[0]
+    assigned = site.assigned_to
+    if site.name == "torch.nn.DataParallel":
+        site.caution("data parallelism is left out", "use tf.distribute.MirroredStrategy")
+    if assigned is not None and assigned.deep_equals(inner):
+        return []
+    return inner
+
+
+@infers("torch.nn.DataParallel", "torch.compile", "torch.jit.script")
+def wrapped(call: Invocation) -> Value:
+    from transpiler.infer.values import UNKNOWN
+
+    return call.positional[0] if call.positional else UNKNOWN

@@ -1,0 +1,109 @@
+"""Learning-rate schedules, torch to Keras: small objects with step(), as torch has them.
+
+Formulas: the closed forms in the documentation of torch.optim.lr_scheduler.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.infer.knowledge import Invocation
+from transpiler.infer.values import NONE, ListObject, Number, Value
+from transpiler.rule import Unfit, infers, rewrites
+from transpiler.rules.optimizers import given
+from transpiler.site import Site
+from transpiler.template import call, fill
+
+_FACTORS = {
+    "StepLR": "lambda epoch: gamma ** (epoch // step_size)",
+    "ExponentialLR": "lambda epoch: gamma**epoch",
+    "MultiStepLR": "lambda epoch: gamma ** sum(epoch >= m for m in milestones)",
+    "ConstantLR": "lambda epoch: factor if epoch < total_iters else 1.0",
+    "PolynomialLR": "lambda epoch: (1 - min(epoch, total_iters) / total_iters) ** power",
+    "LinearLR": (
+        "lambda epoch: start_factor + (end_factor - start_factor) * min(epoch, total_iters)"
+        " / total_iters"
+    ),
+}
+_PREFIX = "torch.optim.lr_scheduler."
+
+
+def _schedule(site: Site, factor: cst.BaseExpression, **more: Any) -> cst.BaseExpression:
+    site.context.emit("EpochSchedule")
+    if given(site, "last_epoch") is not None:
+        more["last_epoch"] = site.args["last_epoch"]
+    return call("EpochSchedule", site.arg("optimizer"), factor, **more)
+
+
+@rewrites(*(_PREFIX + name for name in _FACTORS), to="tf")
+def closed_form(site: Site) -> Any:
+    """Schedules that multiply the first learning rate by a function of the epoch."""
+    template = _FACTORS[site.name.rpartition(".")[2]]
+    names = [p for p in ("gamma", "step_size", "milestones", "factor", "total_iters", "power",
+                         "start_factor", "end_factor") if p in template]  # fmt: skip
+    return _schedule(site, fill(template, **{n: site.arg(n) for n in names}))
+
+
+@rewrites(_PREFIX + "LambdaLR", to="tf")
+def lambda_lr(site: Site) -> Any:
+    function = site.arg("lr_lambda")
+    if isinstance(function, (cst.List, cst.Tuple)):
+        raise Unfit("one function per parameter group")
+    return _schedule(site, function)
+
+
+@rewrites(_PREFIX + "CosineAnnealingLR", to="tf")
+def cosine(site: Site) -> Any:
+    factor = fill("lambda epoch: (1 + math.cos(math.pi * epoch / t)) / 2", t=site.arg("T_max"))
+    more = {} if given(site, "eta_min") is None else {"minimum": site.args["eta_min"]}
+    return _schedule(site, factor, **more)
+
+
+@rewrites(_PREFIX + "CosineAnnealingWarmRestarts", to="tf")
+def warm_restarts(site: Site) -> Any:
+    site.context.emit("warm_restarts")
+    growth = [] if given(site, "T_mult") is None else [site.args["T_mult"]]
+    more = {} if given(site, "eta_min") is None else {"minimum": site.args["eta_min"]}
+    return _schedule(site, call("warm_restarts", site.arg("T_0"), *growth), **more)
+
+
+_SAME = ("CyclicLR", "OneCycleLR", "ReduceLROnPlateau", "SequentialLR", "ChainedScheduler")
+
+
+@rewrites(*(_PREFIX + name for name in _SAME), to="tf")
+def same_signature(site: Site) -> Any:
+    """Schedules that are written out as a class with torch's own arguments."""
+    name = site.name.rpartition(".")[2]
+    site.context.emit(name)
+    arguments = {n: v for n, v in site.args.items() if n != "verbose"}
+    first = [arguments.pop(n) for n in ("optimizer",) if n in arguments]
+    return call(name, *first, **arguments)
+
+
+@infers(_PREFIX + "LRScheduler.step", _PREFIX + "ReduceLROnPlateau.step")
+def step(_: Invocation) -> Value:
+    return NONE
+
+
+@infers(_PREFIX + "LRScheduler.get_last_lr", _PREFIX + "LRScheduler.get_lr")
+def last_rate(_: Invocation) -> Value:
+    return ListObject([Number("float")])
+
+
+@rewrites(
+    _PREFIX + "LRScheduler.step", _PREFIX + "ReduceLROnPlateau.step",
+    _PREFIX + "LRScheduler.get_last_lr", _PREFIX + "LRScheduler.state_dict",
+    _PREFIX + "LRScheduler.load_state_dict", _PREFIX + "LRScheduler.last_epoch",
+    _PREFIX + "ReduceLROnPlateau.get_last_lr", _PREFIX + "ReduceLROnPlateau.state_dict",
+    _PREFIX + "ReduceLROnPlateau.load_state_dict", to="tf",
+)  # fmt: skip
+def kept(site: Site) -> Any:
+    """The written schedules have torch's own methods."""
+    return site.keep()
+
+
+@rewrites(_PREFIX + "LRScheduler.get_lr", to="tf")
+def get_lr(site: Site) -> Any:
+    return site.fill("scheduler.get_last_lr()", scheduler=site.receiver)

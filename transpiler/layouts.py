@@ -1,0 +1,134 @@
+"""Which modules take and give channels-last values: conventions that callers and callees share.
+
+A module of the framework works channels-last where its rule says `spatial`. A Sequential takes the
+order of its first layout-sensitive element and gives that of its last. The program's own modules
+take and give channels-last where only other modules call them and that needs fewer transposes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import Class, Instance, Symbol, Tensor, Value, items_of, options
+from transpiler.modules import in_module_method, is_module
+from transpiler.syntax import find
+
+SEQUENTIAL = "torch.nn.Sequential"
+
+
+@dataclass(frozen=True)
+class ModuleLayout:
+    """What a module takes and gives: True is channels-last. `keeps`: gives what it is given."""
+
+    takes: bool = False
+    gives: bool = False
+    keeps: bool = False
+
+
+TORCH_ORDER = ModuleLayout()
+CHANNELS_LAST = ModuleLayout(True, True)
+KEEPS = ModuleLayout(keeps=True)
+
+
+def spatial_rank(name: str) -> int | None:
+    """The rank of the values that a layer works on, from its name: 4 for Conv2d."""
+    for digit, rank in (("1d", 3), ("2d", 4), ("3d", 5)):
+        if digit in name.rpartition(".")[2]:
+            return rank
+    return None
+
+
+def module_layout(context: Context, module: Value) -> ModuleLayout:
+    """The convention of a module."""
+    if not isinstance(module, Instance):
+        return TORCH_ORDER
+    if context.knowledge.derives(module, SEQUENTIAL) and not isinstance(module.cls, Class):
+        if is_outermost(context, module):
+            return TORCH_ORDER
+        return sequence_layout(context, elements_of(module))
+    if isinstance(module.cls, Symbol):
+        kind = context.rulebook.layout(context.to, module.cls.name)
+        if kind == "spatial":
+            return CHANNELS_LAST if _is_spatial_here(module) else KEEPS
+        return KEEPS if kind == "elementwise" else TORCH_ORDER
+    conventions = context.notes.get("layout conventions")
+    if conventions is None:
+        return TORCH_ORDER
+    found: ModuleLayout = conventions(module.cls)
+    return found
+
+
+def _is_spatial_here(module: Instance) -> bool:
+    """BatchNorm1d and the like also take (batch, features), which has no spatial axes."""
+    seen = (module.state.get("inputs") or [None])[0]
+    return not (isinstance(seen, Tensor) and seen.rank is not None and seen.rank < 3)
+
+
+def elements_of(module: Instance) -> list[Value] | None:
+    """The elements of a Sequential, None where they are not all known."""
+    found: list[Value] = []
+    given = module.arguments.get("args", module.arguments.get("arg", []))
+    for value in given if isinstance(given, list) else [given]:
+        items = items_of(value) if isinstance(value, Value) else None
+        if isinstance(value, Instance):
+            found.append(value)
+        elif items is not None:
+            found.extend(items)
+        elif hasattr(value, "items") and isinstance(value.items, dict):
+            found.extend(value.items.values())
+        else:
+            return None
+    found.extend(module.state.get("added", []))
+    return found
+
+
+def sequence_layout(context: Context, elements: Sequence[Value] | None) -> ModuleLayout:
+    """The convention of layers run one after the other."""
+    if elements is None:
+        return TORCH_ORDER
+    layouts = [module_layout(context, e) for e in elements]
+    sensitive = [x for x in layouts if not x.keeps]
+    if not sensitive:
+        return KEEPS
+    return ModuleLayout(sensitive[0].takes, sensitive[-1].gives)
+
+
+def transitions(
+    context: Context, elements: Sequence[Value], *, outermost: bool
+) -> list[tuple[int, bool]]:
+    """Where a Sequential needs a Permute: (index before which, True to channels-last).
+
+    An index equal to the number of elements means at the end.
+    """
+    whole = sequence_layout(context, elements)
+    current = False if outermost else whole.takes
+    found: list[tuple[int, bool]] = []
+    for index, element in enumerate(elements):
+        layout = module_layout(context, element)
+        if layout.keeps:
+            continue
+        if layout.takes != current:
+            found.append((index, layout.takes))
+        current = layout.gives
+    if outermost and current:
+        found.append((len(elements), False))
+    return found
+
+
+def is_outermost(context: Context, module: Instance) -> bool:
+    """Whether code outside of modules calls this very object."""
+    called: set[int] | None = context.notes.get("modules called outside")
+    if called is None:
+        called = set()
+        for call in find(context.module, cst.Call):
+            if in_module_method(context, call):
+                continue
+            for value in options(context.fact(call.func)):
+                if isinstance(value, Instance) and is_module(context, value):
+                    called.add(id(value))
+        context.notes["modules called outside"] = called
+    return id(module) in called
