@@ -9,6 +9,7 @@ in turn as processes of their own, so that a busy machine is busy for both.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import statistics
 import subprocess
@@ -69,7 +70,8 @@ def measure(commands: dict[str, list[str]], runs: int) -> dict[tuple[str, str], 
 
 def time_process(command: list[str]) -> tuple[float, float]:
     start, before = time.perf_counter(), count_cpu()
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}  # installed code has its caches
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     wall, cpu = time.perf_counter() - start, count_cpu() - before
     if result.returncode not in (0, 1):
         sys.exit(f"{' '.join(command)} failed:\n{result.stderr}")

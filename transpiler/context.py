@@ -1,4 +1,4 @@
-"""What every planner is given: the original tree, the facts, and where to leave edits and findings."""
+"""What every planner is given: the original tree, the facts, and where to leave its edits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import libcst as cst
 
 from transpiler.config import Config
 from transpiler.edits import Edits
-from transpiler.findings import Finding, Grade, Span
+from transpiler.findings import Finding, Grade
 from transpiler.infer.interpreter import Interpreter
 from transpiler.infer.values import UNKNOWN, Value
 from transpiler.rule import Direction, Unfit
@@ -130,17 +130,7 @@ class Context:
             return ()
         places = self.notes["places"]()
         found = {
-            Finding(self.path, self.span(r.node, places), r.grade, r.rule, r.message, r.hint)
+            Finding(self.path, places.find(r.node), r.grade, r.rule, r.message, r.hint)
             for r in self.reports
         }
         return tuple(sorted(found, key=lambda f: (f.span, f.rule, f.message)))
-
-    def span(self, node: cst.CSTNode, places: Any) -> Span:
-        """Where a node stands in the source."""
-        current: cst.CSTNode | None = node
-        while current is not None and current not in places:
-            current = self.edits.parent.get(current)
-        if current is None:
-            return Span(1, 1, 1, 1)
-        start, end = places[current].start, places[current].end
-        return Span(start.line, start.column + 1, end.line, end.column + 1)

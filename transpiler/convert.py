@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import libcst as cst
-from libcst.metadata import MetadataWrapper, PositionProvider
 
 from transpiler import rulebook
 from transpiler.config import Config
@@ -18,9 +17,9 @@ from transpiler.findings import Finding
 from transpiler.imports import finish_imports
 from transpiler.infer.interpreter import Interpreter
 from transpiler.normalize import normalize
+from transpiler.places import Places
 from transpiler.rule import Direction
 from transpiler.source import SourceError
-from transpiler.syntax import children, walk
 
 PLANNERS: dict[Direction, tuple[str, ...]] = {
     "tf": (
@@ -29,6 +28,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.model",
         "transpiler.planners.mode",
         "transpiler.planners.gradmode",
+        "transpiler.planners.operators",
         "transpiler.planners.expressions",
     ),
     "torch": (
@@ -56,7 +56,7 @@ def convert(
 ) -> Conversion:
     """Translate a module's source to the other framework.
 
-    siblings: texts of the project's other modules, by the dotted name under which they are imported.
+    siblings: texts of the project's other modules, by the dotted name that imports them.
     Raises SourceError where the source does not parse.
     """
     collecting = gc.isenabled()
@@ -76,7 +76,7 @@ def _convert(
     interpreter = Interpreter(book.knowledge, _loader(siblings))
     interpreter.run(module)
     context = Context(module, to, config, interpreter, book, path)
-    context.notes["places"] = lambda: _places(source, module)
+    context.notes["places"] = lambda: Places(module, source, context.edits.parent)
     for name in PLANNERS[to]:
         importlib.import_module(name).plan(context)
     context.settle()
@@ -108,41 +108,8 @@ def _loader(siblings: Mapping[str, str]):  # type: ignore[no-untyped-def]
     return load
 
 
-def _places(source: str, module: cst.Module) -> Mapping[cst.CSTNode, object]:
-    """Where the nodes of the working tree stand in the source.
-
-    The working tree may have been normalized, so a fresh parse is read in step with it: both hold
-    the same small statements and headers in the same order.
-    """
-    fresh = cst.parse_module(source)
-    places = MetadataWrapper(fresh, unsafe_skip_copy=True).resolve(PositionProvider)
-    found: dict[cst.CSTNode, object] = {}
-    for ours, theirs in zip(_located(module), _located(fresh)):
-        for a, b in zip(walk(ours), walk(theirs)):
-            if b in places:
-                found[a] = places[b]
-    return found
-
-
-def _located(module: cst.Module) -> list[cst.CSTNode]:
-    """Small statements and the expressions of headers, in source order."""
-    kinds = (cst.BaseSmallStatement, cst.BaseExpression, cst.Parameters, cst.Decorator)
-    found: list[cst.CSTNode] = []
-    stack: list[cst.CSTNode] = [module]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, kinds):
-            found.append(node)
-        else:
-            stack.extend(reversed(list(children(node))))
-    return found
-
-
 def format_code(code: str, line_length: int = 88) -> str:
-    """Black's form of the code."""
+    """Black's form of the code. Where it changes something, Black itself makes a second pass."""
     import black
 
-    mode = black.Mode(line_length=line_length)
-    formatted = black.format_str(code, mode=mode)
-    again = black.format_str(formatted, mode=mode)
-    return again
+    return black.format_str(code, mode=black.Mode(line_length=line_length))

@@ -25,7 +25,7 @@ class Places:
     ) -> None:
         self.module = module
         self.parents = parents
-        self.lines = source.split("\n")
+        self.lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         found, told = list(_list_statements(module)), list(_list_nodes(ast.parse(source)))
         self.statements = dict(zip(found, told, strict=True))
         self._computed: dict[cst.CSTNode, Any] = {}  # LibCST writes its code ranges here
