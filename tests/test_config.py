@@ -28,12 +28,6 @@ def test_without_a_table_the_defaults_hold(tmp_path: Path, text: str) -> None:
     assert load_config(write(tmp_path, text)) == Config()
 
 
-def test_blacks_line_length_holds_unless_ours_is_set(tmp_path: Path) -> None:
-    assert load_config(write(tmp_path, "[tool.black]\nline-length = 79\n")).line_length == 79
-    both = "[tool.black]\nline-length = 79\n[tool.transpile]\nline-length = 99\n"
-    assert load_config(write(tmp_path, both)).line_length == 99
-
-
 @pytest.mark.parametrize(
     ("text", "line", "column", "part"),
     [

@@ -47,16 +47,11 @@ def find_config(start: str | Path) -> Path | None:
 def load_config(path: str | Path) -> Config:
     """Read the configuration from a TOML file."""
     data = read_bytes(path)
-    if b"tool" not in data:  # spares most runs the import of the parser
+    if b"transpile" not in data:  # spares most runs the import of the parser
         return Config()
     text = decode_source(data, str(path)).text
-    tools = _parse(text, str(path)).get("tool", {})
-    reader = _Reader(text, Path(path))
-    settings = reader.read_table(tools.get("transpile", {}))
-    black = tools.get("black", {})
-    if "line_length" not in settings and isinstance(black.get("line-length"), int):
-        settings["line_length"] = black["line-length"]
-    return Config(**settings)
+    table = _parse(text, str(path)).get("tool", {}).get("transpile", {})
+    return Config(**_Reader(text, Path(path)).read_table(table))
 
 
 def _parse(text: str, path: str) -> dict[str, Any]:
