@@ -154,9 +154,10 @@ class KerasAdadelta(KerasOptimizer):
     def update(self, p, g, state, group):
         rho, eps = group["rho"], group["eps"]
         v, d = self.slot(state, "accumulated_grad", p), self.slot(state, "accumulated_delta", p)
-        v.mul_(rho).add_(squared_gradient(p, g), alpha=1 - rho)
+        squares = squared_gradient(p, g)
+        v.mul_(rho).add_(squares, alpha=1 - rho)
         change = (d + eps).sqrt() * g / (v + eps).sqrt()
-        d.mul_(rho).add_(change.square(), alpha=1 - rho)
+        d.copy_(rho * d + (1 - rho) * (d + eps) / (v + eps) * squares)
         p.sub_(group["lr"] * change)
 
 
