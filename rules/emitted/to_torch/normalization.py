@@ -1,0 +1,44 @@
+"""Normalization with Keras' statistics."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class KerasBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """BatchNorm of any rank whose running variance takes the biased batch variance, as Keras'."""
+
+    def __init__(self, num_features, eps=1e-3, momentum=0.01, center=True, scale=True):
+        super().__init__(num_features, eps, momentum)
+        if not center:
+            self.bias = None
+        if not scale:
+            self.weight = None
+
+    def _check_input_dim(self, x):
+        pass
+
+    def forward(self, x):
+        if not self.training:
+            return super().forward(x)
+        with torch.no_grad():
+            axes = [axis for axis in range(x.dim()) if axis != 1]
+            self.running_mean.lerp_(x.mean(axes), self.momentum)
+            self.running_var.lerp_(x.var(axes, unbiased=False), self.momentum)
+        return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+
+
+class Normalization(nn.Module):
+    """keras.layers.Normalization: adapt() sets mean and variance of the last axis."""
+
+    def __init__(self, mean=0.0, variance=1.0):
+        super().__init__()
+        self.register_buffer("mean", torch.as_tensor(mean))
+        self.register_buffer("variance", torch.as_tensor(variance))
+
+    def adapt(self, data):
+        data = torch.as_tensor(data, dtype=torch.get_default_dtype()).flatten(0, -2)
+        self.mean, self.variance = data.mean(0), data.var(0, unbiased=False)
+
+    def forward(self, x):
+        return (x - self.mean) / self.variance.sqrt().clamp(min=1e-7)

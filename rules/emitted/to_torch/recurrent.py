@@ -1,0 +1,181 @@
+"""Recurrent layers with Keras' weights, masks and outputs."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def single_bias(rnn):
+    """Leaves a torch LSTM or RNN one trained bias per layer, as Keras has it."""
+    for name, parameter in rnn.named_parameters():
+        if name.startswith("bias_hh"):
+            nn.init.zeros_(parameter).requires_grad_(False)
+    return rnn
+
+
+class KerasRecurrent(nn.Module):
+    """One keras recurrent layer over torch's: dropped inputs, masks, direction, kind of output."""
+
+    def __init__(
+        self,
+        rnn,
+        return_sequences=False,
+        return_state=False,
+        go_backwards=False,
+        dropout=0.0,
+    ):
+        super().__init__()
+        self.rnn = rnn  # batch first, one layer
+        self.return_sequences = return_sequences
+        self.return_state = return_state
+        self.go_backwards = go_backwards
+        self.dropout = dropout
+
+    def run(self, x, states):
+        """All outputs and the final states, each of shape (batch, units)."""
+        if states is not None:
+            states = [state[None] for state in states]
+            states = tuple(states) if len(states) > 1 else states[0]
+        y, states = self.rnn(x, states)
+        return y, states if isinstance(states, tuple) else (states,)
+
+    def run_masked(self, x, mask, states):
+        """As run; a masked step repeats the output before it and keeps the states."""
+        lengths = mask.sum(1)
+        order = (~mask).long().argsort(dim=1, stable=True)  # the steps that count come first
+        x = x.take_along_dim(order[..., None], 1)
+        packed = nn.utils.rnn.pack_padded_sequence(
+            x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
+        )
+        y, final = self.run(packed, states)
+        y, _ = nn.utils.rnn.pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])
+        index = mask.cumsum(1) - 1
+        y = y.take_along_dim(index.clamp(min=0)[..., None], 1) * (index >= 0)[..., None]
+        some = (lengths > 0)[:, None]
+        before = [torch.zeros_like(s) for s in final] if states is None else states
+        return y, [torch.where(some, s, b) for s, b in zip(final, before)]
+
+    def forward(self, x, mask=None, initial_state=None):
+        if self.go_backwards:
+            x, mask = x.flip(1), None if mask is None else mask.flip(1)
+        if self.dropout:  # the same inputs are dropped at every step
+            x = x * F.dropout(torch.ones_like(x[:, :1]), self.dropout, self.training)
+        if mask is None:
+            y, states = self.run(x, initial_state)
+        else:
+            y, states = self.run_masked(x, mask, initial_state)
+        states = [state.reshape(len(x), -1) for state in states]
+        y = y if self.return_sequences else y[:, -1]
+        return (y, *states) if self.return_state else y
+
+
+class KerasCellLoop(nn.Module):
+    """A recurrent cell of Keras, step by step: for activations that torch's layers lack."""
+
+    gates, states = 1, 1
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        activation=torch.tanh,
+        recurrent_activation=torch.sigmoid,
+        bias=True,
+        recurrent_dropout=0.0,
+    ):
+        super().__init__()
+        rows = self.gates * hidden_size
+        self.weight_ih_l0 = nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, input_size)))
+        self.weight_hh_l0 = nn.Parameter(nn.init.orthogonal_(torch.empty(rows, hidden_size)))
+        self.bias_ih_l0 = nn.Parameter(torch.zeros(rows), requires_grad=bias)
+        self.activation = activation
+        self.recurrent_activation = recurrent_activation
+        self.recurrent_dropout = recurrent_dropout
+
+    def forward(self, x, states=None):
+        packed = isinstance(x, nn.utils.rnn.PackedSequence)
+        if packed:
+            x, lengths = nn.utils.rnn.pad_packed_sequence(x, batch_first=True)
+        hidden_size = self.weight_hh_l0.shape[1]
+        if states is None:
+            states = [x.new_zeros(1, len(x), hidden_size)] * self.states
+        states = [states[0]] if isinstance(states, torch.Tensor) else [s[0] for s in states]
+        kept = F.dropout(torch.ones_like(states[0]), self.recurrent_dropout, self.training)
+        projected = F.linear(x, self.weight_ih_l0, self.bias_ih_l0)
+        outputs = []
+        for t in range(x.shape[1]):
+            new = self.step(projected[:, t], states[0] * kept, *states)
+            if packed:
+                new = [
+                    torch.where((t < lengths.to(x.device))[:, None], n, s)
+                    for n, s in zip(new, states)
+                ]
+            states = new
+            outputs.append(states[0])
+        y = torch.stack(outputs, 1)
+        if packed:
+            y = nn.utils.rnn.pack_padded_sequence(
+                y, lengths, batch_first=True, enforce_sorted=False
+            )
+        return y, tuple(states) if self.states > 1 else states[0]
+
+
+class KerasLSTMLoop(KerasCellLoop):
+    """keras LSTM with its activations by argument."""
+
+    gates, states = 4, 2
+
+    def step(self, x, dropped, h, c):
+        i, f, g, o = (x + F.linear(dropped, self.weight_hh_l0)).chunk(4, -1)
+        gate = self.recurrent_activation
+        c = gate(f) * c + gate(i) * self.activation(g)
+        return gate(o) * self.activation(c), c
+
+
+class KerasRNNLoop(KerasCellLoop):
+    """keras SimpleRNN with its activation by argument."""
+
+    def step(self, x, dropped, h):
+        return (self.activation(x + F.linear(dropped, self.weight_hh_l0)),)
+
+
+class KerasGRULoop(KerasCellLoop):
+    """keras GRU with reset_after=False: the reset gate acts before the matrix product."""
+
+    gates = 3
+
+    def step(self, x, dropped, h):
+        weight_rz, weight_n = self.weight_hh_l0.tensor_split([2 * h.shape[1]])
+        x_rz, x_n = x.tensor_split([2 * h.shape[1]], -1)
+        r, z = self.recurrent_activation(x_rz + F.linear(dropped, weight_rz)).chunk(2, -1)
+        n = self.activation(x_n + F.linear(r * dropped, weight_n))
+        return (z * h + (1 - z) * n,)
+
+
+class Bidirectional(nn.Module):
+    """keras.layers.Bidirectional of two layers, the second with go_backwards=True."""
+
+    def __init__(self, forward, backward, merge_mode="concat"):
+        super().__init__()
+        self.directions = nn.ModuleList([forward, backward])
+        self.merge_mode = merge_mode
+
+    def forward(self, x, mask=None, initial_state=None):
+        first, second = self.directions
+        half = None if initial_state is None else len(initial_state) // 2
+        y = first(x, mask, initial_state and initial_state[:half])
+        z = second(x, mask, initial_state and initial_state[half:])
+        (y, *states), (z, *more) = (y, z) if first.return_state else ([y], [z])
+        if first.return_sequences:
+            z = z.flip(1)
+            if mask is not None:  # zeros here, not the output before
+                y, z = y * mask[..., None], z * mask[..., None]
+        merge = {
+            "concat": lambda: torch.cat([y, z], -1),
+            "sum": lambda: y + z,
+            "ave": lambda: (y + z) / 2,
+            "mul": lambda: y * z,
+            None: lambda: (y, z),
+        }
+        merged = merge[self.merge_mode]()
+        return (merged, *states, *more) if first.return_state else merged
