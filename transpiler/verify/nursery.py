@@ -11,11 +11,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
 from transpiler.verify.side import Framework, Setup
+
+SERVE = "import sys; from transpiler.verify.nursery import serve; serve(sys.argv[1])"
 
 
 class Process(Protocol):
@@ -104,7 +107,7 @@ class Nurseries:
         server = self.servers.get(framework)
         if server is None or server.poll() is not None:
             server = self.servers[framework] = subprocess.Popen(
-                [sys.executable, "-m", "transpiler.verify.nursery", framework],
+                [sys.executable, "-c", SERVE, framework],
                 stdin=subprocess.PIPE,
                 env=environment(),
             )
@@ -133,8 +136,7 @@ def serve(framework: Framework) -> None:
         for pid in list(children):
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
-                place = children.pop(pid)
-                place.with_suffix(".status").write_text(str(os.waitstatus_to_exitcode(status)))
+                leave(children.pop(pid), ".status", os.waitstatus_to_exitcode(status))
 
     signal.signal(signal.SIGCHLD, reap)
     for orders in read_lines():
@@ -143,10 +145,16 @@ def serve(framework: Framework) -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             runner.run_and_leave(orders)
         children[pid] = orders
-        orders.with_suffix(".pid").write_text(str(pid))
+        leave(orders, ".pid", pid)
         reap(signal.SIGCHLD, None)
     for pid in list(children):
         os.kill(pid, signal.SIGKILL)
+
+
+def leave(orders: Path, suffix: str, number: int) -> None:
+    """Write a number beside some orders, unless their comparison is over already."""
+    with suppress(OSError):
+        orders.with_suffix(suffix).write_text(str(number))
 
 
 def read_lines() -> Iterator[Path]:
@@ -155,7 +163,3 @@ def read_lines() -> Iterator[Path]:
     while chunk := os.read(0, 65536):  # repeated by Python itself when a child's end interrupts it
         *lines, rest = (rest + chunk).split(b"\n")
         yield from (Path(os.fsdecode(line)) for line in lines)
-
-
-if __name__ == "__main__":
-    serve("tf" if sys.argv[1] == "tf" else "torch")
