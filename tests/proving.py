@@ -249,7 +249,9 @@ def manual(conversion: Conversion) -> list[str]:
 
 
 def cautions(conversion: Conversion) -> list[str]:
-    return [f.message for f in conversion.findings if f.grade is Grade.CAUTION]
+    """Deviations that the output makes (initial values left out: those are carried over)."""
+    found = [f.message for f in conversion.findings if f.grade is Grade.CAUTION]
+    return [message for message in found if "initial values" not in message]
 
 
 # ------------------------------------------------------------------ results

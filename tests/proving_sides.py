@@ -133,12 +133,12 @@ class Host(keras.layers.Layer):
 
 
 class KerasSide:
-    """A Keras script with its inputs; `moved` gives it channels-last what is channels-first."""
+    """A Keras script with its inputs."""
 
-    def __init__(self, code: str, inputs: Arrays, training: bool, moved: bool) -> None:
+    def __init__(self, code: str, inputs: Arrays, training: bool) -> None:
         keras.utils.set_random_seed(0)
-        self.arrays, self.training, self.moved = inputs, training, moved
-        self.names: dict[str, Any] = dict(zip(inputs, self.move(self.tensors()), strict=True))
+        self.arrays, self.training = inputs, training
+        self.names: dict[str, Any] = dict(zip(inputs, self.tensors(), strict=True))
         exec(compile(code, "<keras>", "exec"), self.names)
         self.layers = {
             name: value
@@ -148,12 +148,6 @@ class KerasSide:
 
     def tensors(self) -> list[tf.Tensor]:
         return [tf.constant(array) for array in self.arrays.values()]
-
-    def move(self, tensors: list[Any], back: bool = False) -> list[Any]:
-        """Tensors of three and more axes with their channels last, or first again."""
-        if not self.moved:
-            return tensors
-        return [move_channels(t, back) if is_image(t) else t for t in tensors]
 
     def variables(self, name: str) -> dict[str, Any]:
         found = tf_tree.build_tree(self.layers[name], {}).variables
@@ -189,9 +183,9 @@ class KerasSide:
         trained = {k: v for k, v in variables.items() if getattr(v, "trainable", True)}
         with tf.GradientTape() as tape:
             tape.watch(floats)
-            host = Host(lambda: self.names["compute"](*self.move(inputs)))
+            host = Host(lambda: self.names["compute"](*inputs))
             found = host(tf.zeros([1]), training=self.training)
-            outputs = self.move(list(flatten(found)), back=True)
+            outputs = list(flatten(found))
             total = tf.zeros([], tf.float64)
             for number, output in enumerate(outputs):
                 if isinstance(output, tf.Tensor) and output.dtype.is_floating:
@@ -210,17 +204,6 @@ class KerasSide:
             dict(zip(trained, arrays[len(floats) :], strict=True)),
             {key: to_numpy(variable) for key, variable in variables.items()},
         )
-
-
-def is_image(tensor: Any) -> bool:
-    return isinstance(tensor, tf.Tensor) and len(tensor.shape) >= 3
-
-
-def move_channels(tensor: Any, back: bool) -> Any:
-    """N, C, ... as N, ..., C and back."""
-    rank = len(tensor.shape)
-    order = [0, rank - 1, *range(1, rank - 1)] if back else [0, *range(2, rank), 1]
-    return tf.transpose(tensor, order)
 
 
 def to_numpy(value: Any) -> np.ndarray:
@@ -294,11 +277,11 @@ def in_keras_names(results: Results, slots: Slots) -> Results:
     )
 
 
-def run_forth(source: str, target: str, inputs: Arrays, case: Any, moved: bool) -> Any:
+def run_forth(source: str, target: str, inputs: Arrays, case: Any) -> Any:
     """torch's and Keras's results of a torch script and its translation."""
     training = case.proof.training
     torch_side = TorchSide(source, inputs, training)
-    keras_side = KerasSide(target, inputs, training, moved)
+    keras_side = KerasSide(target, inputs, training)
     slots = find_slots(case.rule.weights, torch_side, keras_side)
     for name in torch_side.layers:
         state = {f"{name}.{k}": v for k, v in torch_side.tree(name).flat().items()}
@@ -307,10 +290,10 @@ def run_forth(source: str, target: str, inputs: Arrays, case: Any, moved: bool) 
     return in_keras_names(torch_side.run(), slots), keras_side.run()
 
 
-def run_back(source: str, target: str, inputs: Arrays, case: Any, moved: bool) -> Any:
+def run_back(source: str, target: str, inputs: Arrays, case: Any) -> Any:
     """Keras's and torch's results of a Keras script and its translation."""
     training = case.proof.training
-    keras_side = KerasSide(source, inputs, training, moved)
+    keras_side = KerasSide(source, inputs, training)
     keras_side.vary()
     torch_side = TorchSide(target, inputs, training)
     slots = find_slots(case.rule.weights, torch_side, keras_side)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from proving import (
     Case,
@@ -37,11 +36,6 @@ def in_double_precision() -> Iterator[None]:
         yield
 
 
-def is_moved(case: Case) -> bool:
-    """Whether the case's layer stands between channels-last tensors once translated."""
-    return case.rule.layout == "spatial"
-
-
 @pytest.mark.parametrize("case", FORTH, ids=[c.id for c in FORTH])
 def test_torch_to_keras(case: Case) -> None:
     inputs = used_inputs(case)
@@ -56,7 +50,7 @@ def test_torch_to_keras(case: Case) -> None:
         codes.append(fluent.code)
     for code in codes:
         print(code)  # shown where the test fails
-        compare(*run_forth(source, drop_modes(code), inputs, case, is_moved(case)), case.proof)
+        compare(*run_forth(source, drop_modes(code), inputs, case), case.proof)
 
 
 def back_script(case: Case) -> str:
@@ -69,11 +63,7 @@ def back_script(case: Case) -> str:
 
 def back_facts(case: Case) -> dict[str, Value]:
     """What is known of the inputs of the Keras script."""
-    found = {}
-    for name, array in used_inputs(case).items():
-        moves = case.source == "torch" and is_moved(case) and array.ndim >= 3
-        found[name] = fact(np.moveaxis(array, 1, -1) if moves else array, "tf")
-    return found
+    return {name: fact(array, "tf") for name, array in used_inputs(case).items()}
 
 
 def goes_back(case: Case) -> bool:
@@ -93,7 +83,7 @@ def test_keras_to_torch(case: Case) -> None:
         pytest.xfail(f"gap: {manual(back)[0]}")  # counted by test_gaps
     assert not manual(back), f"{manual(back)}\n{back.code}"
     print(source, back.code, sep="\n")
-    compare(*run_back(source, drop_modes(back.code), inputs, case, is_moved(case)), case.proof)
+    compare(*run_back(source, drop_modes(back.code), inputs, case), case.proof)
 
 
 def test_gaps() -> None:

@@ -556,7 +556,7 @@ class _Run:
         if modules:
             return self.module_call(node, modules, env)
         name = qualified_name(self.context, node.func)
-        if name is not None:
+        if name is not None and not self.context.knowledge.is_class(name):
             kind = self.context.rulebook.layout(self.context.to, name)
             return self.library_call(node, name, kind, receiver_order, env)
         return self.other_call(node, receiver_order, env)
