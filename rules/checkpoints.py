@@ -36,7 +36,21 @@ def state_dict(call: Invocation) -> Value:
     return Instance(Symbol(STATE), {"module": call.receiver or UNKNOWN}, {}, call.node)
 
 
-@infers("torch.nn.Module.load_state_dict", "torch.optim.Optimizer.load_state_dict", "torch.save")
+@infers("torch.nn.Module.load_state_dict")
+def loaded(call: Invocation) -> Value:
+    """Remember whether the model has been called by now, so that it has its variables."""
+    note_early(call)
+    return NONE
+
+
+def note_early(call: Invocation) -> None:
+    """Mark a call that comes before its model's first one."""
+    early = any(isinstance(o, Instance) and not o.state.get("inputs") for o in options(call.receiver))
+    if early and call.node is not None:
+        call.interpreter.early.add(call.node)
+
+
+@infers("torch.optim.Optimizer.load_state_dict", "torch.save")
 def nothing(_: Invocation) -> Value:
     return NONE
 
@@ -208,6 +222,8 @@ def load_optimizer(site: Site) -> Any:
 
 def build(site: Site, model: cst.BaseExpression) -> None:
     """Put `model.build(shape)` before the statement, once per statement. Raises Unfit."""
+    if site.node not in site.context.interpreter.early:
+        return
     shape = input_shape(site, model)
     if shape is None:
         raise Unfit(

@@ -51,11 +51,6 @@ def same_module(call: Invocation) -> Value:
     return call.receiver or UNKNOWN
 
 
-@infers("torch.nn.Module.parameters")
-def parameters(call: Invocation) -> Value:
-    return Sequence("parameters", None, Tensor(None, "float32", "torch", True))
-
-
 @infers_property("torch.Tensor.shape")
 def tensor_shape(value: Value) -> Value:
     from transpiler.infer.values import from_dim

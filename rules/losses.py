@@ -125,9 +125,16 @@ def _plain(given: dict[str, Any], *allowed: str) -> bool:
     return True
 
 
-def stock_form(function: str, given: dict[str, Any], prediction: Value, target: Value) -> str | None:
-    """The stock Keras loss that is equal, as a constructor call; None where there is none."""
+def stock_form(
+    function: str, given: dict[str, Any], prediction: Value, target: Value, *, padded: bool = False
+) -> str | None:
+    """The stock Keras loss that is equal, as a constructor call; None where there is none.
+
+    padded: whether the program's targets may hold torch's usual ignore_index, -100.
+    """
     match function:
+        case "cross_entropy" if padded and _plain(given) and _is_index(target) is True:
+            return _SPARSE + "(from_logits=True, ignore_class=-100)"
         case "cross_entropy" if _plain(given) and _is_index(target) is True:
             return "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
         case "cross_entropy" if _plain(given, "ignore_index") and _is_index(target) is True:

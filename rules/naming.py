@@ -60,5 +60,26 @@ AMBIGUOUS_METHODS = frozenset(
     requires_grad_ replace reshape resize reverse round save select set shape sin size sort split
     sqrt squeeze std step strip sub sum swapaxes t T take tan tile to tobytes tolist trace train
     transpose type update upper values var view where write zfill device is_leaf layout""".split()
-) - {"view", "numpy", "requires_grad_", "dim", "float"}
+) - {"view", "numpy", "requires_grad_", "dim", "float", "size"}
 """Method names that arrays of the framework share with other objects: never guessed from."""
+
+ANNOTATIONS = {
+    "torch.Tensor": "tf.Tensor",
+    "torch.FloatTensor": "tf.Tensor",
+    "torch.LongTensor": "tf.Tensor",
+    "torch.nn.Module": "keras.layers.Layer",
+    "torch.nn.Parameter": "keras.Variable",
+    "torch.optim.Optimizer": "keras.optimizers.Optimizer",
+    "torch.utils.data.DataLoader": "tf.data.Dataset",
+    "torch.utils.data.TensorDataset": "tf.data.Dataset",
+    "torch.device": "str",
+    "torch.dtype": "tf.DType",
+    "tf.Tensor": "torch.Tensor",
+    "tf.Variable": "torch.Tensor",
+    "keras.Model": "nn.Module",
+    "keras.Layer": "nn.Module",
+    "keras.layers.Layer": "nn.Module",
+    "keras.optimizers.Optimizer": "torch.optim.Optimizer",
+    "tf.data.Dataset": "DataLoader",
+}
+"""Types as annotations name them; what is not listed becomes `object`."""

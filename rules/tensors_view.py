@@ -8,12 +8,12 @@ import libcst as cst
 
 from transpiler.infer.values import Const, Tensor
 from transpiler.rule import Proof, Rule, Unfit, rewrites
-from transpiler.rules.arguments import (
+from transpiler.rules.tensor_arguments import (
     OMIT,
     Arguments,
     as_list,
     axis,
-    drop_size,
+    drop_around,
     fill,
     is_tensor,
     owner_of_size,
@@ -377,4 +377,4 @@ def torch_size(site: Site) -> Any:
     return items if isinstance(items, (cst.Tuple, cst.List)) else fill("tuple(x)", x=items)
 
 
-__all__ = ["Const", "drop_size", "is_tensor", "shape_of", "size_at", "static_shape"]
+__all__ = ["Const", "drop_around", "is_tensor", "shape_of", "size_at", "static_shape"]

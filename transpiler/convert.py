@@ -23,10 +23,11 @@ from transpiler.source import SourceError
 
 PLANNERS: dict[Direction, tuple[str, ...]] = {
     "tf": (
+        "transpiler.planners.mode",
         "transpiler.planners.step",
+        "transpiler.planners.step.inner",
         "transpiler.planners.layout",
         "transpiler.planners.model",
-        "transpiler.planners.mode",
         "transpiler.planners.gradmode",
         "transpiler.planners.operators",
         "transpiler.planners.expressions",

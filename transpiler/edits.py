@@ -13,7 +13,7 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.syntax import child_fields, children, comments, parents
+from transpiler.syntax import child_fields, children, comments, parents, walk
 
 Statements = list[cst.BaseStatement]
 Wrap = Callable[[cst.BaseExpression], cst.BaseExpression]
@@ -260,6 +260,8 @@ class _Walk:
             middle = [self.rebuild(statement)]
             if isinstance(middle[0], cst.SimpleStatementLine) and not middle[0].body:
                 middle = []
+            elif _is_emptied(statement, middle[0]):
+                middle = []
         if notes := edits._notes.get(statement):
             lines = [cst.EmptyLine(comment=cst.Comment(f"# {text}")) for text in notes]
             if middle:
@@ -283,6 +285,16 @@ class _Walk:
                 self.lost[text] -= 1
                 lines.append(cst.EmptyLine(comment=cst.Comment(text)))
         return lines
+
+
+def _is_emptied(old: Any, new: Any) -> bool:
+    """Whether an edit left nothing of an `if` whose test only reads."""
+    if not isinstance(new, cst.If) or new.orelse is not None or new is old:
+        return False
+    only = new.body.body[0] if len(new.body.body) == 1 else None
+    is_pass = isinstance(only, cst.SimpleStatementLine) and isinstance(only.body[0], cst.Pass)
+    was_pass = len(old.body.body) == 1 and "pass" in cst.Module([]).code_for_node(old.body)
+    return is_pass and not was_pass and not any(isinstance(n, cst.Call) for n in walk(new.test))
 
 
 def _push_comments(statement: Any, inner: list[Any], rest: list[cst.EmptyLine]) -> list[Any]:

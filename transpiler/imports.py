@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import libcst as cst
 
@@ -14,7 +14,7 @@ from transpiler.syntax import children, docstring_end, dotted, names_read
 def finish_imports(context: Context, module: cst.Module) -> cst.Module:
     """Shorten the target's long names, add its imports, drop orphaned ones."""
     bound = _bound_names(context.module)
-    module = _shorten(module, bound, SHORT_NAMES[context.to])
+    module = _shorten(module, context, bound)
     used = names_read_everywhere(module)
     body, anchor = _drop_orphans(context, list(module.body), used)
     wanted = _wanted_imports(context, module, used)
@@ -90,11 +90,15 @@ def _bound_names(module: cst.Module) -> set[str]:
 
 
 class _Shorten(cst.CSTTransformer):
-    """`keras.layers.Dense` → `layers.Dense` where that name is free."""
+    """`keras.layers.Dense` → `layers.Dense` where that name is free, in new code only."""
 
-    def __init__(self, short: dict[str, str]) -> None:
+    def __init__(self, short: dict[str, str], original: Container[cst.CSTNode]) -> None:
         super().__init__()
         self.short = short
+        self.original = original
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        return node not in self.original and not isinstance(node, (cst.Import, cst.ImportFrom))
 
     def leave_Attribute(
         self, original_node: cst.Attribute, updated_node: cst.Attribute
@@ -102,19 +106,11 @@ class _Shorten(cst.CSTTransformer):
         name = self.short.get(dotted(original_node) or "")
         return cst.Name(name) if name is not None and not updated_node.lpar else updated_node
 
-    def visit_Import(self, node: cst.Import) -> bool:
-        return False
 
-    def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
-        return False
-
-
-def _shorten(module: cst.Module, bound: set[str], names: dict[str, str]) -> cst.Module:
-    short = {long: name for long, name in names.items() if name not in bound}
-    code = module.code
-    if not any(long in code for long in short):
-        return module
-    result = module.visit(_Shorten(short))
+def _shorten(module: cst.Module, context: Context, bound: set[str]) -> cst.Module:
+    names = SHORT_NAMES[context.to].items()
+    short = {long: name for long, name in names if name not in bound}
+    result = module.visit(_Shorten(short, context.edits.parent))
     assert isinstance(result, cst.Module)
     return result
 

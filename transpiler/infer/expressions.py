@@ -384,7 +384,11 @@ class Expressions(Builtins):
             return self.super_object(frame)
         if isinstance(function, Symbol) and function.name in ("builtins.locals", "builtins.globals"):
             return Mapping({}, UNKNOWN)
-        return self.call(function, positional, keywords, node)
+        self.sites.append(node)
+        try:
+            return self.call(function, positional, keywords, node)
+        finally:
+            self.sites.pop()
 
     def super_object(self: Interpreter, frame: Frame) -> Value:  # type: ignore[misc]
         """`super()`: the bases of the class whose method is running, bound to its first argument."""

@@ -59,8 +59,10 @@ class Interpreter(Expressions):
         self.modules: dict[str, SourceModule] = {}
         self.instances: dict[tuple[Any, ...], Instance] = {}
         self.stack: list[Any] = []
+        self.sites: list[Any] = []
         self.runs: dict[Any, int] = {}
         self.results: dict[Any, Value] = {}
+        self.early: set[cst.CSTNode] = set()
         self.functions: list[tuple[Function, Class | None]] = []
         self.activations: dict[Any, list[Frame]] = {}
         self.handlers: dict[type[Any], Callable[[Any, Frame], None]] = {
@@ -441,7 +443,7 @@ class Interpreter(Expressions):
 
     def allocate(self, cls: Class | Symbol, node: Any, arguments: dict[str, Any]) -> Instance:
         """The object made at a call, one per site and calling context."""
-        context = tuple(id(s) for s in self.stack[-3:])
+        context = tuple(id(s) for s in self.sites[-4:])
         key = (cls if isinstance(cls, Class) else cls.name, id(node), context)
         if node is None or key not in self.instances:
             instance = Instance(cls, arguments, {}, node)

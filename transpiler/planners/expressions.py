@@ -20,9 +20,10 @@ from transpiler.infer.values import (
     options,
 )
 from transpiler.rule import Unfit
-from transpiler.rules.naming import AMBIGUOUS_METHODS, SOURCE_ROOTS
+from transpiler.rules.naming import AMBIGUOUS_METHODS, ANNOTATIONS, SOURCE_ROOTS
 from transpiler.site import Keep, Site
 from transpiler.syntax import walk
+from transpiler.template import fill
 
 
 def plan(context: Context) -> None:
@@ -66,9 +67,12 @@ def _guess_method(context: Context, func: cst.CSTNode) -> str | None:
         return None
     if func.attr.value in AMBIGUOUS_METHODS or func.attr.value.startswith("__"):
         return None
+    parent = context.edits.parent.get(func)
+    called = isinstance(parent, cst.Call) and parent.func is func
     for library in SOURCE_ROOTS[context.to]:
         cls = context.knowledge.arrays.get(library)
-        if cls is not None and signatures.lookup(f"{cls}.{func.attr.value}") is not None:
+        entry = signatures.lookup(f"{cls}.{func.attr.value}") if cls is not None else None
+        if entry is not None and (entry.kind == "method") == called:
             return f"{cls}.{func.attr.value}"
     return None
 
@@ -141,8 +145,21 @@ class _Planner:
             name = value.name
         elif isinstance(node, cst.Attribute):
             name = self.property_name(node)
-        if name is not None:
+        if name is not None and self.in_annotation(node):
+            self.context.edits.replace(node, fill(ANNOTATIONS.get(name, "object")))
+        elif name is not None:
             self.translate(node, name)
+
+    def in_annotation(self, node: cst.CSTNode) -> bool:
+        """Whether a reference stands in a type annotation (not in a value)."""
+        parent = self.context.edits.parent.get(node)
+        while parent is not None and not isinstance(parent, cst.BaseStatement):
+            if isinstance(parent, cst.Annotation):
+                return True
+            if isinstance(parent, (cst.Call, cst.Assign)):
+                return False
+            parent = self.context.edits.parent.get(parent)
+        return False
 
     def is_target(self, node: cst.CSTNode) -> bool:
         parent = self.context.edits.parent.get(node)
@@ -188,6 +205,10 @@ class _Planner:
         except Keep:
             return
         except Unfit as error:
+            if not isinstance(node, cst.Call) and isinstance(context.fact(node), Symbol):
+                error = self.pass_on(node, name) or error
+                if context.edits.edited(node):
+                    return
             if context.claimed and node in context.claimed:
                 return
             context.unfit(node, site.short, error)
@@ -200,6 +221,17 @@ class _Planner:
                 context.edits.replace(statement, result)
         elif result is not None and result is not node:
             context.edits.replace(node, result)
+
+
+    def pass_on(self, node: Any, name: str) -> Unfit | None:
+        """Write a reference as a callable; why not, where it can not."""
+        from transpiler.planners.references import callable_for
+
+        try:
+            self.context.edits.replace(node, callable_for(self.context, node, name))
+        except Unfit as error:
+            return error
+        return None
 
 
 def is_direct_name(context: Context, node: cst.Name) -> bool:

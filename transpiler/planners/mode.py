@@ -156,14 +156,20 @@ def _plan_flag(context: Context, call: cst.Call, modules: list[Instance]) -> Non
             "pass training=True or training=False from the callers",
         )
         return
+    flags: dict[cst.CSTNode, str] = context.notes.setdefault("mode flags", {})
+    key = function or context.module
+    if key not in flags:
+        free = "training" not in context.names
+        flags[key] = context.fresh("training" if free else "is_training")
     for switch in switches:
         statement = context.edits.statement(switch)
         value = _switch_value(context, switch)
         line = cst.SimpleStatementLine(
-            [cst.Assign([cst.AssignTarget(cst.Name("training"))], value)]
+            [cst.Assign([cst.AssignTarget(cst.Name(flags[key]))], value)]
         )
         context.edits.replace(statement, [line])
-    add_keyword(context, call, "training", cst.Name("training"))
+    add_keyword(context, call, "training", cst.Name(flags[key]))
+    context.notes.setdefault("mode flag of", {})[call] = flags[key]
 
 
 def _switch_value(context: Context, switch: cst.Call) -> cst.BaseExpression:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Instance, Method, Symbol, options
+from transpiler.infer.values import (
+    Class,
+    Const,
+    Function,
+    Instance,
+    Method,
+    Number,
+    Symbol,
+    is_none,
+    options,
+)
 from transpiler.modules import (
     in_module_method,
     is_module,
@@ -35,6 +45,7 @@ def plan(context: Context) -> None:
     _rename_attributes(context, renames)
     _rename_entry_calls(context)
     _plan_training_flag(context, classes)
+    _plan_scalar_arguments(context)
 
 
 def _is_called(context: Context, cls: Class) -> bool:
@@ -160,6 +171,37 @@ def _plan_training_flag(context: Context, classes: list[tuple[cst.ClassDef, Clas
             for attribute in uses:
                 context.claim(attribute)
                 context.edits.replace(attribute, cst.Name("training"))
+
+
+def _plan_scalar_arguments(context: Context) -> None:
+    """Keras takes only tensors by position: numbers and strings go by name."""
+    for call in find(context.module, cst.Call):
+        entry = _entry_of(context, call)
+        if entry is None or any(a.star for a in call.args):
+            continue
+        params = [p.name.value for p in entry.params.params[1:]]
+        by_name = False
+        for index, arg in enumerate(call.args):
+            if arg.keyword is not None:
+                break
+            fact = context.fact(arg.value)
+            scalar = isinstance(fact, (Const, Number)) and not is_none(fact)
+            if (by_name or (scalar and index)) and index < len(params):
+                by_name = True
+                equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
+                named = arg.with_changes(keyword=cst.Name(params[index]), equal=equal)
+                context.edits.replace(arg, named)
+
+
+def _entry_of(context: Context, call: cst.Call) -> cst.FunctionDef | None:
+    """The entry method that a call of one of the program's modules runs."""
+    found: set[cst.FunctionDef] = set()
+    for value in options(context.fact(call.func)):
+        if isinstance(value, Instance) and isinstance(value.cls, Class) and is_module(context, value):
+            entry = value.cls.lookup(ENTRY)
+            if isinstance(entry, Function) and isinstance(entry.node, cst.FunctionDef):
+                found.add(entry.node)
+    return found.pop() if len(found) == 1 else None
 
 
 def _add_parameter(context: Context, function: cst.FunctionDef, text: str) -> None:

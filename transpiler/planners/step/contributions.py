@@ -80,6 +80,8 @@ def _contributions(context: Context, region: Region, step: Event) -> tuple[list[
     if after:
         conditional = step.conditional and not all(loss.conditional for loss in losses)
         return losses, conditional
+    if any(_covers(context, zero, step) for zero in region.around):
+        return losses, False
     if _zeroed_outside(context, region, step):
         return losses, True
     if len(instances(step.value)) != 1 or not _in_loop(context, region):

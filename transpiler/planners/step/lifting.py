@@ -185,6 +185,10 @@ def _parameters(context: Context, region: Region, cut: _Cut, planned: Planned) -
     """Names that the moved statements need from around, models and optimizers first."""
     wanted = exposed_reads(_with_events(cut.moved, planned)) - BUILTINS
     local = _local_names(context, region)
+    flags = context.notes.get("mode flag of", {})
+    used = {flags[c] for s in cut.moved for c in find(s, cst.Call) if c in flags}
+    wanted |= used
+    local |= used
     method_self = _method_self(context, region)
     wanted = {n for n in wanted if n in local and n != method_self}
     ordered = [n for n in _names_in_order(cut.moved, planned) if n in wanted]

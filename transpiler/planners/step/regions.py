@@ -21,18 +21,6 @@ _CUTS = frozenset({"torch.Tensor.detach", "torch.Tensor.item", "torch.Tensor.dat
 
 
 @dataclass(eq=False)
-class Tape:
-    """One gradient computation: the losses that add up, and the statements they depend on."""
-
-    losses: list[Event]
-    first: int
-    last: int
-    gradient_at: int
-    name: str = "tape"
-    persistent: bool = False
-
-
-@dataclass(eq=False)
 class Region:
     """A run of one block's statements with the events among them."""
 
@@ -40,7 +28,8 @@ class Region:
     block: cst.CSTNode
     scope: cst.CSTNode
     events: list[Event]
-    tapes: list[Tape] = field(default_factory=list)
+    around: list[Event] = field(default_factory=list)
+    """Events of the blocks around that belong to the same round: zero_grad before a `with`."""
 
     @property
     def backwards(self) -> list[Event]:
@@ -56,11 +45,15 @@ def find_regions(
 ) -> Iterator[Region]:
     """The regions of a function's body or of the module, innermost blocks first."""
     block = scope.body if isinstance(scope, cst.FunctionDef) else scope
-    yield from _search(context, body, block, scope)
+    yield from _search(context, body, block, scope, [])
 
 
 def _search(
-    context: Context, body: list[cst.BaseStatement], block: cst.CSTNode, scope: cst.CSTNode
+    context: Context,
+    body: list[cst.BaseStatement],
+    block: cst.CSTNode,
+    scope: cst.CSTNode,
+    around: list[Event],
 ) -> Iterator[Region]:
     events: list[Event] = []
     holders: set[int] = set()
@@ -68,7 +61,8 @@ def _search(
         if isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
             continue
         if isinstance(statement, _LOOPS):
-            yield from _search(context, list(statement.body.body), statement.body, scope)  # type: ignore[arg-type]
+            inner = list(statement.body.body)
+            yield from _search(context, inner, statement.body, scope, [])  # type: ignore[arg-type]
             continue
         found = list(_events_in(context, statement))
         for event in found:
@@ -78,30 +72,31 @@ def _search(
             holders.add(index)
             events.extend(found)
         elif not isinstance(statement, cst.SimpleStatementLine):
-            yield from _inner(context, statement, scope)
+            yield from _inner(context, statement, scope, [])
     backwards = [e for e in events if e.kind == "backward"]
     if not backwards:
         if any(e.kind == "step" for e in events):
             for index in sorted(holders):
                 if not isinstance(body[index], cst.SimpleStatementLine):
-                    yield from _inner(context, body[index], scope)
+                    yield from _inner(context, body[index], scope, [])
         return
     index = backwards[0].index
     if len({e.index for e in backwards}) == 1 and not isinstance(
         body[index], cst.SimpleStatementLine
     ):
         if _computed_inside(body[index], backwards):
-            yield from _inner(context, body[index], scope)
+            zeros = [e for e in events if e.kind == "zero" and e.index != index]
+            yield from _inner(context, body[index], scope, [*around, *zeros])
             return
-    yield Region(body, block, scope, events)
+    yield Region(body, block, scope, events, around)
 
 
 def _inner(
-    context: Context, statement: cst.CSTNode, scope: cst.CSTNode
+    context: Context, statement: cst.CSTNode, scope: cst.CSTNode, around: list[Event]
 ) -> Iterator[Region]:
     """Regions inside the blocks of a compound statement."""
     for part in _blocks(statement):
-        yield from _search(context, list(part.body), part, scope)  # type: ignore[arg-type]
+        yield from _search(context, list(part.body), part, scope, around)  # type: ignore[arg-type]
 
 
 def _blocks(statement: cst.CSTNode) -> Iterator[cst.IndentedBlock]:
@@ -141,10 +136,10 @@ def _computed_inside(statement: cst.CSTNode, backwards: list[Event]) -> bool:
             return False
         names = names_read(event.target)
         inside = any(
-            names & writes(s) and not isinstance(s, cst.If)
+            names & writes(s) and event.statement is not s
             for block in _all_blocks(statement)
-            if event.statement in block.body
             for s in block.body
+            if isinstance(s, cst.SimpleStatementLine)
         )
         if not inside and not list(find(event.target, cst.Call)):
             return False

@@ -10,6 +10,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Symbol
 from transpiler.modules import descendants
+from transpiler.planners.step.by_hand import rewrite_by_hand
 from transpiler.planners.step.contributions import Update, updates_of
 from transpiler.planners.step.events import Event, instances
 from transpiler.planners.step.lifting import lift
@@ -22,6 +23,9 @@ from transpiler.template import fill_statements
 
 def rewrite_region(context: Context, region: Region) -> None:
     """Plan everything that a region needs. Raises Unfit before any edit is made."""
+    if not region.steps:
+        rewrite_by_hand(context, region)
+        return
     updates = updates_of(context, region)
     _name_updates(context, updates)
     variables = {s: variables_of(context, s, region.scope) for u in updates for s in u.steps}

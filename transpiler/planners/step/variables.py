@@ -154,9 +154,12 @@ def in_scope(
     if home is None and _names_are_global(context, node, scope):
         return node
     wanted = {id(i) for i in instances(context.fact(node))}
-    found = _find_object(context, wanted, scope) if wanted else None
-    if found is not None:
-        return found
+    found = _find_objects(context, wanted, scope) if wanted else []
+    same = [f for f in found if f.deep_equals(node)]
+    if same or len(found) == 1:
+        return (same or found)[0]
+    if found:
+        raise Unfit("several names may hold the model whose variables are updated here")
     if isinstance(node, cst.Attribute):
         return cst.Attribute(in_scope(context, node.value, scope), cst.Name(node.attr.value))
     raise Unfit("the model whose variables are updated here is not in reach of this function")
@@ -186,39 +189,30 @@ def _functions_around(context: Context, scope: cst.CSTNode) -> list[cst.Function
     return found
 
 
-def _find_object(
+def _find_objects(
     context: Context, wanted: set[int], scope: cst.CSTNode
-) -> cst.BaseExpression | None:
-    """A name, or an attribute of `self`, that holds the object in a function."""
+) -> list[cst.BaseExpression]:
+    """The names, and else the attributes of `self`, that hold the object in a function."""
+    found: dict[str, cst.BaseExpression] = {}
     if isinstance(scope, cst.FunctionDef):
-        for frame in reversed(context.interpreter.activations.get(scope, [])):
+        for frame in context.interpreter.activations.get(scope, []):
             for name, value in frame.values.items():
                 if _is(value, wanted):
-                    return cst.Name(name)
+                    found[name] = cst.Name(name)
         owner = owner_class(context, scope)
-        if owner is not None:
-            first = self_name(scope)
+        if not found and owner is not None:
+            first = cst.Name(self_name(scope))
             for instance in context.interpreter.instances.values():
                 if isinstance(instance.cls, Class) and instance.cls.node is owner:
                     for name, value in instance.attributes.items():
                         if _is(value, wanted):
-                            return fill("a.b", a=cst.Name(first)).with_changes(attr=cst.Name(name))
-            for name, value in _self_values(context, scope):
+                            found[name] = cst.Attribute(first, cst.Name(name))
+    if not found:
+        for frame in context.interpreter.activations.get(context.module, []):
+            for name, value in frame.values.items():
                 if _is(value, wanted):
-                    return cst.Name(name)
-    module = context.interpreter.activations.get(context.module, [])
-    for frame in module:
-        for name, value in frame.values.items():
-            if _is(value, wanted):
-                return cst.Name(name)
-    return None
-
-
-def _self_values(context: Context, scope: cst.FunctionDef) -> list[tuple[str, Value]]:
-    found = []
-    for param in scope.params.params:
-        found.append((param.name.value, context.fact(param.name)))
-    return found
+                    found[name] = cst.Name(name)
+    return list(found.values())
 
 
 def _is(value: Value, wanted: set[int]) -> bool:

@@ -1,0 +1,216 @@
+"""Methods of modules: parameters, submodules, freezing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.infer.knowledge import Invocation
+from transpiler.infer.values import (
+    UNKNOWN,
+    Const,
+    Instance,
+    Number,
+    Sequence,
+    Tensor,
+    Value,
+    join,
+    options,
+)
+from transpiler.modules import children, descendants
+from transpiler.rule import Unfit, infers, rewrites
+from transpiler.rules.checkpoints import build, note_early
+from transpiler.site import Site
+from transpiler.syntax import find
+from transpiler.template import fill, fill_statements
+
+M = "torch.nn.Module."
+
+
+# ---- facts ---------------------------------------------------------------------------------------
+
+
+def _submodules(value: Value | None, *, deep: bool) -> list[Value]:
+    found: list[Value] = []
+    for option in options(value):
+        parts = descendants(option) if deep else children(option)
+        found += [p for p in parts if isinstance(p, Instance)]
+    return found
+
+
+@infers(M + "parameters", M + "buffers")
+def parameters(call: Invocation) -> Value:
+    note_early(call)
+    return Sequence("parameters", None, Tensor(None, "float32", "torch", True))
+
+
+@infers(M + "named_parameters", M + "named_buffers")
+def named_parameters(call: Invocation) -> Value:
+    note_early(call)
+    row = Sequence("tuple", (Number("str"), Tensor(None, "float32", "torch", True)))
+    return Sequence("parameters", None, row)
+
+
+@infers(M + "children", M + "modules")
+def submodules(call: Invocation) -> Value:
+    found = _submodules(call.receiver, deep=call.name.endswith("modules"))
+    return Sequence("modules", None, join(*found) if found else UNKNOWN)
+
+
+@infers(M + "named_children", M + "named_modules")
+def named_submodules(call: Invocation) -> Value:
+    found = _submodules(call.receiver, deep=call.name.endswith("modules"))
+    row = Sequence("tuple", (Number("str"), join(*found) if found else UNKNOWN))
+    return Sequence("modules", None, row)
+
+
+@infers(M + "add_module", M + "register_module")
+def add_module(call: Invocation) -> Value:
+    name, module = call.arg("name", at=0), call.arg("module", at=1)
+    for owner in options(call.receiver):
+        if isinstance(owner, Instance) and module is not None:
+            if isinstance(name, Const) and isinstance(name.value, str):
+                owner.attributes[name.value] = module
+            owner.state.setdefault("added", []).append(module)
+    return Const(None)
+
+
+# ---- parameters ----------------------------------------------------------------------------------
+
+
+@rewrites(M + "parameters", to="tf")
+def parameters_to_variables(site: Site) -> Any:
+    """Counting, freezing, copying and regularising; optimizers and clipping are planned apart."""
+    assert site.receiver is not None
+    if _freezes(site):
+        return _freeze(site)
+    inside_step = site.context.notes.get("taped functions", set())
+    function = site.context.edits.enclosing(site.node, cst.FunctionDef)
+    if function not in inside_step and not _in_tape(site):
+        build_if_early(site)
+    return fill("model.trainable_variables", model=site.receiver)
+
+
+def build_if_early(site: Site) -> None:
+    """Variables exist only after the first call: build where their list is read on its own."""
+    assert site.receiver is not None
+    if isinstance(site.receiver, cst.Name) and site.receiver.value == "self":
+        return
+    build(site, site.receiver)
+
+
+def _in_tape(site: Site) -> bool:
+    taped = site.context.notes.get("taped", {})
+    current: Any = site.node
+    while current is not None:
+        if current in taped:
+            return True
+        current = site.context.edits.parent.get(current)
+    return False
+
+
+def _freezes(site: Site) -> bool:
+    """`for p in model.parameters(): p.requires_grad = False`."""
+    loop = site.parent
+    if not isinstance(loop, cst.For) or loop.iter is not site.node or len(loop.body.body) != 1:
+        return False
+    return _flag(loop) is not None
+
+
+def _flag(loop: cst.For) -> cst.BaseExpression | None:
+    line = loop.body.body[0]
+    if not isinstance(line, cst.SimpleStatementLine) or not isinstance(loop.target, cst.Name):
+        return None
+    small = line.body[0]
+    if isinstance(small, cst.Assign):
+        target = small.targets[0].target
+        if isinstance(target, cst.Attribute) and target.attr.value == "requires_grad":
+            if isinstance(target.value, cst.Name) and target.value.value == loop.target.value:
+                return small.value
+    if isinstance(small, cst.Expr) and isinstance(small.value, cst.Call):
+        func = small.value.func
+        if isinstance(func, cst.Attribute) and func.attr.value == "requires_grad_":
+            return small.value.args[0].value if small.value.args else cst.Name("True")
+    return None
+
+
+def _freeze(site: Site) -> Any:
+    """`model.trainable = False`, which also stops batch statistics: reported where there are any."""
+    loop = site.parent
+    assert isinstance(loop, cst.For)
+    flag = _flag(loop)
+    if _holds_batch_norm(site):
+        site.caution(
+            "a frozen Keras BatchNormalization uses its moving statistics also in training, "
+            "torch's goes on using and updating batch statistics",
+        )
+    for attribute in find(loop, cst.Attribute):
+        site.context.claim(attribute)
+    lines = fill_statements("model.trainable = flag", model=site.receiver, flag=flag)
+    site.context.edits.replace(loop, lines)
+    return site.keep()
+
+
+def _holds_batch_norm(site: Site) -> bool:
+    for value in options(site.context.fact(site.receiver)):
+        for part in descendants(value):
+            if isinstance(part, Instance) and any(
+                "BatchNorm" in name for name in part.class_names
+            ):
+                return True
+    return False
+
+
+@rewrites(M + "requires_grad_", to="tf")
+def requires_grad(site: Site) -> Any:
+    if not site.alone:
+        raise Unfit("requires_grad_() inside an expression")
+    flag = site.positional[0] if site.positional else cst.Name("True")
+    return fill_statements("model.trainable = flag", model=site.receiver, flag=flag)
+
+
+@rewrites(M + "named_parameters", to="tf")
+def named_parameters_to_variables(site: Site) -> Any:
+    build_if_early(site)
+    return fill("[(v.path, v) for v in model.trainable_variables]", model=site.receiver)
+
+
+# ---- submodules ----------------------------------------------------------------------------------
+
+
+@rewrites(M + "children", to="tf")
+def children_to_layers(site: Site) -> Any:
+    return fill("model.layers", model=site.receiver)
+
+
+@rewrites(M + "modules", to="tf")
+def modules_to_layers(site: Site) -> Any:
+    return fill("model._flatten_layers()", model=site.receiver)
+
+
+@rewrites(M + "add_module", M + "register_module", to="tf")
+def add_module_to_setattr(site: Site) -> Any:
+    return fill("setattr(model, name, module)", model=site.receiver, name=site.arg("name"),
+                module=site.arg("module"))  # fmt: skip
+
+
+@rewrites("torch.nn.Module", to="tf")
+def module_class(site: Site) -> Any:
+    """The class itself, in annotations and isinstance tests."""
+    return fill("keras.layers.Layer")
+
+
+@rewrites(M + "__init__", to="tf")
+def module_init(site: Site) -> Any:
+    """`nn.Module.__init__(self)` → `super().__init__()`."""
+    func = site.node.func if isinstance(site.node, cst.Call) else None
+    if isinstance(func, cst.Attribute) and isinstance(func.value, cst.Call):
+        return site.keep()
+    return fill("super().__init__()")
+
+
+@rewrites(M + "training", to="tf")
+def training_flag(site: Site) -> Any:
+    raise Unfit("a model's mode is not kept as state", "keep it in a variable of your own")
+

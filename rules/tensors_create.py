@@ -1,0 +1,341 @@
+"""New tensors: constants, ranges, tensors like others, and data from Python and NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.infer.values import (
+    Const,
+    ListObject,
+    Number,
+    Sequence,
+    Tensor,
+    Value,
+    options,
+    scalar_type,
+)
+from transpiler.rule import Proof, Unfit, rewrites
+from transpiler.rules.facts_torch_create import LEGACY_NAMES
+from transpiler.rules.operands import LEGACY_TYPES, dtype_of, dtype_of_data, in_module, methods
+from transpiler.rules.tensor_arguments import (
+    OMIT,
+    Arguments,
+    as_list,
+    cast,
+    dtype_argument,
+    fill,
+    is_size,
+    is_tensor,
+    shape_of,
+    sizes,
+    tf_dtype,
+)
+from transpiler.site import Site, constant_value
+
+
+def finish(site: Site, given: Arguments, node: Any) -> Any:
+    """A tensor that asks for a gradient is a variable."""
+    wanted = given.get("requires_grad")
+    if wanted is None or constant_value(site.fact(wanted)) is False:
+        return node
+    if constant_value(site.fact(wanted)) is not True:
+        raise Unfit("`requires_grad` is not known before the program runs")
+    return fill("tf.Variable(x)", x=node)
+
+
+def written_dtype(site: Site, given: Arguments, usual: str = "float32") -> Any:
+    """The `dtype` argument, left out where TensorFlow would choose the same."""
+    node = dtype_argument(site, given.get("dtype"))
+    known = dtype_of(site.fact(given.get("dtype"))) if node is not OMIT else None
+    return OMIT if known == usual else node
+
+
+def warn_of_generator(site: Site, given: Arguments) -> None:
+    """A generator of its own draws from a stream of its own."""
+    if given.get("generator") is not None:
+        site.caution("the generator is left out: numbers come from TensorFlow's global one")
+
+
+@rewrites(
+    *in_module("torch", "zeros", "ones", "empty"), to="tf",
+    proof=Proof(
+        inputs=[(2, 3)],
+        cases=["x + torch.zeros(2, 3)", "x * torch.ones((2, 3))", "torch.zeros(3, dtype=torch.long)",
+               "torch.ones(x.size())", "torch.zeros(*x.shape)", "torch.ones(2, x.size(1))",
+               "torch.zeros(())", "torch.zeros(2, 2, dtype=torch.bool)", "torch.ones(3).long()"],
+    ),
+)  # fmt: skip
+def filled(site: Site) -> Any:
+    given = Arguments(site, first=False)
+    name = "ones" if site.name.endswith("ones") else "zeros"
+    dims = as_list(sizes(site, given, "size"))
+    dtype = written_dtype(site, given)
+    return finish(site, given, fill(f"tf.{name}(dims, dtype=d)", dims=dims, d=dtype))
+
+
+@rewrites(
+    "torch.full", to="tf",
+    proof=Proof(inputs=[(2, 3)], gradients=False,
+                cases=["torch.full((2, 3), 0.5)", "torch.full((2,), 3)", "torch.full(x.shape, 1.0)",
+                       "torch.full((2, 2), 7, dtype=torch.float32)", "torch.full([2], float('inf'))"]),
+)  # fmt: skip
+def full(site: Site) -> Any:
+    given = Arguments(site, first=False)
+    shape, value = given.get("size", at=0), given.get("fill_value", at=1)
+    if isinstance(shape, cst.Tuple):
+        dims: Any = cst.List(shape.elements)
+    else:
+        dims = shape_of(site, shape)
+    asked = given.get("dtype")
+    dtype = dtype_of(site.fact(asked)) if asked is not None else dtype_of_data(site.fact(value))
+    written = dtype_argument(site, asked)
+    if dtype is None and written is OMIT:
+        raise Unfit("the dtype of torch.full depends on a value that is not known")
+    same = dtype == dtype_of_data(site.fact(value)) and dtype in ("float32", "bool")
+    if not same:
+        to = written if written is not OMIT else tf_dtype(str(dtype))
+        value = fill("tf.cast(v, d)", v=value, d=to)
+    return finish(site, given, fill("tf.fill(dims, value)", dims=dims, value=value))
+
+
+@rewrites(
+    *in_module("torch", "zeros_like", "ones_like", "empty_like"), to="tf", layout="elementwise",
+    proof=Proof(inputs=[(2, 3), "int(2, 3) < 3"],
+                cases=["x + torch.ones_like(x)", "torch.zeros_like(y)",
+                       "torch.ones_like(x, dtype=torch.bool)"]),
+)  # fmt: skip
+def like(site: Site) -> Any:
+    given = Arguments(site)
+    name = "ones_like" if "ones" in site.name else "zeros_like"
+    dtype = dtype_argument(site, given.get("dtype"))
+    return finish(site, given, fill(f"tf.{name}(x, dtype=d)", x=given.x, d=dtype))
+
+
+@rewrites("torch.full_like", to="tf", layout="elementwise",
+          proof=Proof(inputs=[(2, 3)], cases=["x * torch.full_like(x, 0.3)"]))  # fmt: skip
+def full_like(site: Site) -> Any:
+    given = Arguments(site)
+    value = given.get("fill_value", at=0)
+    if given.get("dtype") is not None:
+        to = dtype_argument(site, given.get("dtype"))
+        return fill("tf.fill(tf.shape(x), tf.cast(v, d))", x=given.x, v=value, d=to)
+    return fill("tf.fill(tf.shape(x), tf.cast(v, x.dtype))", x=given.x, v=value)
+
+
+@rewrites(
+    *methods("new_zeros", "new_ones", "new_empty", "new_full", "new_tensor", "new"), to="tf",
+    proof=Proof(inputs=[(2, 3)], cases=["x + x.new_zeros(2, 3)", "x * x.new_ones((3,))",
+                                        "x + x.new_full((2, 3), 0.5)",
+                                        "x + x.new_zeros(x.size(0), 1)"]),
+)  # fmt: skip
+def new(site: Site) -> Any:
+    given = Arguments(site)
+    kind = site.name.rpartition(".")[2].removeprefix("new_")
+    asked = given.get("dtype")
+    known = site.dtype(given.x)
+    dtype = dtype_argument(site, asked)
+    if dtype is OMIT:
+        dtype = OMIT if known == "float32" else fill("x.dtype", x=given.x)
+    if kind == "tensor" or (kind == "new" and given.rest and not is_size(site.fact(given.rest[0]))):
+        return fill("tf.constant(v, dtype=d)", v=given.rest[0], d=dtype)
+    if kind == "full":
+        shape = given.get("size", at=0)
+        dims = cst.List(shape.elements) if isinstance(shape, cst.Tuple) else shape_of(site, shape)
+        value = fill("tf.cast(v, x.dtype)", v=given.get("fill_value", at=1), x=given.x)
+        return fill("tf.fill(dims, v)", dims=dims, v=value)
+    name = "ones" if kind == "ones" else "zeros"
+    dims = as_list(sizes(site, given, "size"))
+    return finish(site, given, fill(f"tf.{name}(dims, dtype=d)", dims=dims, d=dtype))
+
+
+@rewrites("torch.eye", to="tf",
+          proof=Proof(inputs=[(3, 3)], cases=["x + torch.eye(3)", "torch.eye(2, 4)",
+                                              "torch.eye(3, dtype=torch.long)"]))  # fmt: skip
+def eye(site: Site) -> Any:
+    given = Arguments(site, first=False)
+    return finish(site, given, fill("tf.eye(n, m, dtype=d)", n=given.get("n", at=0),
+                                    m=given.given("m", at=1), d=written_dtype(site, given)))  # fmt: skip
+
+
+@rewrites(
+    "torch.arange", "torch.range", to="tf",
+    proof=Proof(inputs=[(5,)], gradients=False,
+                cases=["torch.arange(5)", "torch.arange(1, 10, 2)", "torch.arange(0, 1, 0.1)",
+                       "torch.arange(x.size(0))", "torch.arange(4, dtype=torch.float)",
+                       "torch.arange(0, 4, step=2).float()", "torch.arange(start=1, end=4)",
+                       "torch.arange(3.0)"]),
+)  # fmt: skip
+def arange(site: Site) -> Any:
+    given = Arguments(site, first=False)
+    end, start = given.get("end", at=1), given.get("start", at=0)
+    if end is None:
+        start, end = given.get("start"), given.get("start", at=0) if not given.get("start") else end
+    step = given.get("step", at=2)
+    if site.name == "torch.range":
+        raise Unfit("torch.range is deprecated; its end is included", "use torch.arange")
+    kinds = {scalar_type(site.fact(n)) for n in (start, end, step) if n is not None}
+    asked = given.get("dtype")
+    bounds = [n for n in (start, end, step) if n is not None]
+    known = dtype_of(site.fact(asked)) if asked is not None else None
+    if kinds <= {"int"}:
+        dtype = dtype_argument(site, asked) if asked is not None else tf_dtype("int64")
+        template = "tf.range(*bounds, dtype=d)"
+    elif "float" in kinds:
+        dtype = dtype_argument(site, asked) if asked is not None else tf_dtype("float32")
+        template = "tf.constant(np.arange(*bounds), dtype=d)"
+    else:  # NumPy decides as torch does: int64 of integers
+        dtype = dtype_argument(site, asked)
+        template = "tf.convert_to_tensor(np.arange(*bounds), dtype=d)"
+    del known
+    return finish(site, given, fill(template, bounds=[cst.Arg(b) for b in bounds], d=dtype))
+
+
+@rewrites("torch.linspace", to="tf",
+          proof=Proof(inputs=[(5,)], cases=["x * torch.linspace(-1, 1, 5)",
+                                            "torch.linspace(0, 1, steps=4)"]))  # fmt: skip
+def linspace(site: Site) -> Any:
+    given = Arguments(site, first=False)
+    bounds = [given.get("start", at=0), given.get("end", at=1), given.get("steps", at=2)]
+    dtype = dtype_argument(site, given.get("dtype"))
+    new = fill("tf.constant(np.linspace(*bounds), dtype=d)",
+               bounds=[cst.Arg(b) for b in bounds if b is not None],
+               d=tf_dtype("float32") if dtype is OMIT else dtype)  # fmt: skip
+    return finish(site, given, new)
+
+
+# ---- from data --------------------------------------------------------------------------------
+
+
+def _is_array(value: Value) -> bool:
+    return all(isinstance(o, Tensor) and o.library == "numpy" for o in options(value))
+
+
+@rewrites(
+    "torch.tensor", "torch.as_tensor", "torch.asarray", to="tf",
+    proof=Proof(inputs=[(3,)], cases=["x * torch.tensor([1.0, 2.0, 3.0])", "torch.tensor([1, 2, 3])",
+                                      "x + torch.tensor(0.5)", "torch.tensor([[True, False]])",
+                                      "torch.tensor([1, 2], dtype=torch.float32)",
+                                      "torch.tensor(3)", "torch.as_tensor([1.5, 2])"]),
+)  # fmt: skip
+def tensor(site: Site) -> Any:
+    given = Arguments(site, first=False)
+    data = given.get("data", "obj", at=0)
+    fact = site.fact(data)
+    asked = given.get("dtype", at=1 if site.name != "torch.tensor" else None)
+    dtype = dtype_argument(site, asked)
+    if is_tensor(site, data) and not _is_array(fact):
+        return finish(site, given, _from_tensor(data, dtype))
+    if dtype is OMIT:
+        dtype = _dtype_of_data(site, data, fact)
+    elif dtype_of(site.fact(asked)) == dtype_of_data(fact) and dtype_of_data(fact) in ("float32", "bool"):
+        dtype = OMIT
+    form = "tf.Variable(v, dtype=d)" if _is_trained(site, given) else "tf.constant(v, dtype=d)"
+    if _is_array(fact) and dtype is OMIT and "Variable" not in form:
+        form = "tf.convert_to_tensor(v)"
+    return fill(form, v=data, d=dtype)
+
+
+def _from_tensor(data: Any, dtype: Any) -> Any:
+    return data if dtype is OMIT else fill("tf.cast(x, d)", x=data, d=dtype)
+
+
+def _is_trained(site: Site, given: Arguments) -> bool:
+    wanted = given.get("requires_grad")
+    return wanted is not None and constant_value(site.fact(wanted)) is True
+
+
+def _dtype_of_data(site: Site, data: Any, fact: Value) -> Any:
+    """The dtype that torch gives to data where TensorFlow would choose another."""
+    known = dtype_of_data(fact)
+    if known == "int64" and not _is_array(fact):
+        return tf_dtype("int64")
+    if known is None and not _is_array(fact):
+        holds_numbers = not isinstance(fact, (Sequence, ListObject, Const, Number))
+        site.caution(
+            "Python integers become int32 here and int64 in torch"
+            if holds_numbers
+            else "a list of integers becomes int32 here and int64 in torch",
+            "pass dtype=tf.int64 where it holds integers",
+        )
+    return OMIT
+
+
+@rewrites("torch.from_numpy", to="tf")
+def from_numpy(site: Site) -> Any:
+    return fill("tf.convert_to_tensor(x)", x=Arguments(site).x)
+
+
+@rewrites(
+    *LEGACY_NAMES, to="tf",
+    proof=Proof(inputs=[(3,)], cases=["x * torch.FloatTensor([1, 2, 3])", "torch.LongTensor([1, 2])",
+                                      "torch.Tensor([[1.5, 2]])", "torch.LongTensor([[1], [2]])"]),
+)  # fmt: skip
+def legacy(site: Site) -> Any:
+    """`torch.FloatTensor([1, 2])`, `torch.LongTensor(3, 4)`, and the type by its name."""
+    dtype = LEGACY_TYPES[site.name.rpartition(".")[2]]
+    if not site.is_call:
+        return _type_name(site, dtype)
+    given = Arguments(site, first=False)
+    first = given.rest[0] if given.rest else None
+    fact = site.fact(first) if isinstance(first, cst.BaseExpression) else None
+    if first is None or isinstance(first, cst.StarredElement) or (
+        is_size(site.fact(first)) and not isinstance(site.fact(first), Sequence)
+    ) or (isinstance(fact, Sequence) and fact.kind == "tuple" and not _holds_data(first)):  # fmt: skip
+        dims = as_list(sizes(site, given)) if given.rest else cst.List([cst.Element(cst.Integer("0"))])
+        return fill("tf.zeros(dims, dtype=d)", dims=dims,
+                    d=OMIT if dtype == "float32" else tf_dtype(dtype))  # fmt: skip
+    if isinstance(fact, Tensor) and fact.library == "torch":
+        return first if fact.dtype == dtype else cast(first, dtype)
+    return fill("tf.constant(v, dtype=d)", v=first, d=tf_dtype(dtype))
+
+
+def _holds_data(node: Any) -> bool:
+    return isinstance(node, (cst.Tuple, cst.List))
+
+
+def _type_name(site: Site, dtype: str) -> Any:
+    """`cuda.FloatTensor if gpu else FloatTensor` is one dtype."""
+    parent = site.parent
+    if isinstance(parent, cst.Annotation) or _is_class_test(site):
+        return fill("tf.Tensor")
+    if isinstance(parent, cst.IfExp):
+        both = {dtype_of(site.context.fact(parent.body)), dtype_of(site.context.fact(parent.orelse))}
+        if both == {dtype}:
+            site.context.edits.replace(parent, tf_dtype(dtype))
+            return site.keep()
+    return tf_dtype(dtype)
+
+
+def _is_class_test(site: Site) -> bool:
+    call = site.context.edits.enclosing(site.node, cst.Call)
+    return call is not None and isinstance(call.func, cst.Name) and call.func.value == "isinstance"
+
+
+@rewrites("torch.is_tensor", to="tf")
+def is_tensor_test(site: Site) -> Any:
+    return fill("tf.is_tensor(x)", x=Arguments(site).x)
+
+
+@rewrites("torch.autograd.Variable", to="tf")
+def variable(site: Site) -> Any:
+    """The wrapper of old programs: the tensor itself, or one that is trained."""
+    if not site.is_call:
+        return fill("tf.Tensor")
+    given = Arguments(site, first=False)
+    data, wanted = given.get("data", at=0), given.get("requires_grad", at=1)
+    if wanted is not None and constant_value(site.fact(wanted)) is True:
+        return fill("tf.Variable(x)", x=data)
+    if _is_noop(site, data):
+        return []
+    return data
+
+
+def _is_noop(site: Site, data: Any) -> bool:
+    """`x = Variable(x)`."""
+    target = site.assigned_to
+    return isinstance(target, cst.Name) and isinstance(data, cst.Name) and target.value == data.value
+
+
+__all__ = ["finish", "warn_of_generator", "written_dtype"]

@@ -1,0 +1,127 @@
+"""The operator planner: casts that torch makes by itself, products of vectors, `len` of a tensor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import Const, Number, Tensor, Union, Value, options
+from transpiler.rules.promotion import casts
+from transpiler.syntax import walk
+from transpiler.template import fill
+
+
+def plan(context: Context) -> None:
+    """Record edits at operators whose operands TensorFlow would not accept or would misread."""
+    for node in walk(context.module):
+        match node:
+            case cst.BinaryOperation():
+                _plan_binary(context, node)
+            case cst.Comparison():
+                left = node.left
+                for target in node.comparisons:
+                    kind = type(target.operator).__name__
+                    if kind not in ("Is", "IsNot", "In", "NotIn"):
+                        _plan_casts(context, kind, left, target.comparator)
+                    left = target.comparator
+            case cst.AugAssign():
+                _plan_augmented(context, node)
+            case cst.Call(func=cst.Name(value="len"), args=[cst.Arg(value=value)]):
+                _plan_length(context, node, value)
+
+
+def _plan_binary(context: Context, node: cst.BinaryOperation) -> None:
+    kind = type(node.operator).__name__
+    if kind == "MatrixMultiply":
+        _plan_product(context, node)
+    _plan_casts(context, kind, node.left, node.right)
+
+
+def _plan_casts(context: Context, kind: str, left: Any, right: Any) -> None:
+    first, second = casts(kind, context.fact(left), context.fact(right))
+    if not _is_torch(context, left) and not _is_torch(context, right):
+        return
+    for node, dtype in ((left, first), (right, second)):
+        if dtype is not None:
+            wrap_cast(context, node, dtype)
+
+
+def _is_torch(context: Context, node: Any) -> bool:
+    return any(isinstance(o, Tensor) and o.library == "torch" for o in options(context.fact(node)))
+
+
+def wrap_cast(context: Context, node: cst.BaseExpression, dtype: str) -> None:
+    """Cast whatever the expression becomes."""
+    context.edits.wrap(node, lambda x: fill(f"tf.cast(x, tf.{dtype})", x=x))
+
+
+def _plan_augmented(context: Context, node: cst.AugAssign) -> None:
+    """`x += y`: the target keeps its dtype; a variable is assigned to, not rebound."""
+    target, value = context.fact(node.target), context.fact(node.value)
+    if not isinstance(target, Tensor) or target.library != "torch":
+        return
+    if isinstance(value, Tensor) and value.dtype and target.dtype and value.dtype != target.dtype:
+        wrap_cast(context, node.value, target.dtype)
+    elif isinstance(value, (Const, Number)):
+        kind = type(node.operator).__name__.removesuffix("Assign")
+        dtype, _ = casts(kind, target, value)
+        if dtype is not None and isinstance(node.target, cst.Name):
+            wrap_cast(context, node.target, dtype)
+    if target.variable:
+        _plan_assignment(context, node)
+
+
+def _plan_assignment(context: Context, node: cst.AugAssign) -> None:
+    names = {cst.AddAssign: "assign_add", cst.SubtractAssign: "assign_sub"}
+    symbols = {cst.MultiplyAssign: "v * x", cst.DivideAssign: "v / x"}
+    kind = type(node.operator)
+    place = node.target
+    if isinstance(place, cst.Attribute) and place.attr.value == "data":
+        place = place.value  # type: ignore[assignment]
+    if kind in names:
+        new = fill(f"v.{names[kind]}(x)", v=place, x=node.value)
+    elif kind in symbols:
+        new = fill(f"v.assign({symbols[kind]})", v=place, x=node.value)
+    else:
+        return
+    statement = context.edits.statement(node)
+    context.edits.replace(statement, [cst.SimpleStatementLine([cst.Expr(new)])])
+
+
+def _plan_product(context: Context, node: cst.BinaryOperation) -> None:
+    """`@` with vectors, which TensorFlow's `@` refuses."""
+    left, right = context.fact(node.left), context.fact(node.right)
+    if not isinstance(left, Tensor) or not isinstance(right, Tensor):
+        return
+    if left.library != "torch" and right.library != "torch":
+        return
+    new = product_of_vectors(left, right, node.left, node.right)
+    if new is not None:
+        context.edits.replace(node, new)
+
+
+def product_of_vectors(left: Value, right: Value, a: Any, b: Any) -> cst.BaseExpression | None:
+    """A matrix product where one side is known to be a vector, None where neither is."""
+    ranks = [v.rank if isinstance(v, Tensor) else None for v in (left, right)]
+    match ranks:
+        case [1, 1]:
+            return fill("tf.tensordot(a, b, 1)", a=a, b=b)
+        case [1, int()]:
+            return fill("tf.linalg.matvec(b, a, transpose_a=True)", a=a, b=b)
+        case [int(), 1]:
+            return fill("tf.linalg.matvec(a, b)", a=a, b=b)
+    return None
+
+
+def _plan_length(context: Context, node: cst.Call, value: cst.BaseExpression) -> None:
+    """`len(x)` in functions: a traced tensor has a shape, but no length."""
+    fact = context.fact(value)
+    if isinstance(fact, Union) or not isinstance(fact, Tensor) or fact.library != "torch":
+        return
+    if context.edits.enclosing(node, cst.FunctionDef) is not None:
+        context.edits.replace(node, fill("x.shape[0]", x=value))
+
+
+__all__ = ["plan", "product_of_vectors", "wrap_cast"]
