@@ -284,10 +284,10 @@ def roll(site: Site) -> Any:
 @rewrites(
     *both("scatter", "scatter_add", "index_add", "index_copy", "masked_scatter"), to="tf",
     proof=Proof(
-        inputs=[(3, 4), "int(3, 1) < 4", (3, 4), "int(2) < 3"],
+        inputs=[(3, 4), "int(3, 1) < 4", (3, 1), "int(3) < 3"],
         cases=["x.scatter(1, y, 1.0)", "torch.scatter(x, 1, y, z)", "x.scatter_add(1, y, z)",
-               "x.index_add(0, w, z[:2])", "x.scatter(dim=1, index=y, src=z)",
-               "torch.zeros(3, 4).scatter_(1, y, 1)", "x.masked_scatter(z > 0, z)"],
+               "x.index_add(0, w, x * 2)", "x.scatter(dim=-1, index=y, src=z)",
+               "x.masked_scatter(x > 0, x * 2)"],
     ),
 )  # fmt: skip
 def scatter(site: Site) -> Any:
