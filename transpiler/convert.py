@@ -20,6 +20,7 @@ from transpiler.normalize import normalize
 from transpiler.places import Places
 from transpiler.rule import Direction
 from transpiler.source import SourceError
+from transpiler.syntax import forget_walks
 
 PLANNERS: dict[Direction, tuple[str, ...]] = {
     "tf": (
@@ -65,6 +66,7 @@ def convert(
     try:
         return _convert(source, to, path, config, siblings or {})
     finally:
+        forget_walks()
         if collecting:
             gc.enable()
 
@@ -82,9 +84,7 @@ def _convert(
         importlib.import_module(name).plan(context)
     context.settle()
     result = context.edits.apply()
-    result = finish_imports(context, result)
-    result = place_units(context, result)
-    result = finish_imports(context, result)
+    result = finish_imports(context, place_units(context, result))
     return Conversion(format_code(result.code, config.line_length), context.findings())
 
 

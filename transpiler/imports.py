@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 
 import libcst as cst
 
 from transpiler.context import Context
 from transpiler.rules.naming import SHORT_NAMES, SOURCE_ROOTS, TARGET_IMPORTS
-from transpiler.syntax import children, docstring_end, dotted, names_read
+from transpiler.syntax import children, docstring_end, dotted, names_read, rebuild
 
 
 def finish_imports(context: Context, module: cst.Module) -> cst.Module:
@@ -89,30 +89,22 @@ def _bound_names(module: cst.Module) -> set[str]:
     return found
 
 
-class _Shorten(cst.CSTTransformer):
-    """`keras.layers.Dense` → `layers.Dense` where that name is free, in new code only."""
-
-    def __init__(self, short: dict[str, str], original: Container[cst.CSTNode]) -> None:
-        super().__init__()
-        self.short = short
-        self.original = original
-
-    def on_visit(self, node: cst.CSTNode) -> bool:
-        return node not in self.original and not isinstance(node, (cst.Import, cst.ImportFrom))
-
-    def leave_Attribute(
-        self, original_node: cst.Attribute, updated_node: cst.Attribute
-    ) -> cst.BaseExpression:
-        name = self.short.get(dotted(original_node) or "")
-        return cst.Name(name) if name is not None and not updated_node.lpar else updated_node
-
-
 def _shorten(module: cst.Module, context: Context, bound: set[str]) -> cst.Module:
+    """`keras.layers.Dense` → `layers.Dense` where that name is free, in new code only."""
     names = SHORT_NAMES[context.to].items()
     short = {long: name for long, name in names if name not in bound}
-    result = module.visit(_Shorten(short, context.edits.parent))
-    assert isinstance(result, cst.Module)
-    return result
+    original = context.edits.parent
+
+    def change(node: cst.CSTNode) -> cst.CSTNode | None:
+        if node in original or isinstance(node, (cst.Import, cst.ImportFrom)):
+            return node
+        if isinstance(node, cst.Attribute) and not node.lpar:
+            name = short.get(dotted(node) or "")
+            if name is not None:
+                return cst.Name(name)
+        return None
+
+    return rebuild(module, change)
 
 
 def _drop_orphans(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -28,32 +28,88 @@ def child_fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
     return tuple(n for n in names if n not in _SKIPPED and not n.startswith("whitespace"))
 
 
-def children(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+_IS_NODE: dict[type[Any], bool] = {}
+_MATCHES: dict[tuple[type[Any], tuple[type[Any], ...]], bool] = {}
+_WALKS: dict[cst.CSTNode, list[cst.CSTNode]] = {}
+
+
+def is_node(value: object) -> bool:
+    """isinstance(value, CSTNode), without the cost of an abstract base class's check."""
+    kind = type(value)
+    known = _IS_NODE.get(kind)
+    if known is None:
+        known = _IS_NODE[kind] = issubclass(kind, cst.CSTNode)
+    return known
+
+
+def is_a(value: object, *kinds: type[Any]) -> bool:
+    """isinstance for node classes, remembered per class."""
+    key = (type(value), kinds)
+    known = _MATCHES.get(key)
+    if known is None:
+        known = _MATCHES[key] = issubclass(key[0], kinds)
+    return known
+
+
+def children(node: cst.CSTNode) -> list[cst.CSTNode]:
     """The child nodes that are code, in source order."""
+    found: list[cst.CSTNode] = []
     for name in child_fields(type(node)):
         value = getattr(node, name)
-        if isinstance(value, cst.CSTNode):
-            yield value
-        elif isinstance(value, (tuple, list)):
-            for item in value:
-                if isinstance(item, cst.CSTNode):
-                    yield item
+        if is_node(value):
+            found.append(value)
+        elif type(value) in (tuple, list):
+            found.extend(item for item in value if is_node(item))
+    return found
 
 
-def walk(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+def walk(node: cst.CSTNode) -> list[cst.CSTNode]:
     """The node and everything under it, parents first."""
+    known = _WALKS.get(node)
+    if known is not None:
+        return known
+    found: list[cst.CSTNode] = []
     stack = [node]
     while stack:
         current = stack.pop()
-        yield current
-        stack.extend(reversed(list(children(current))))
+        found.append(current)
+        below = children(current)
+        below.reverse()
+        stack.extend(below)
+    if is_a(node, cst.Module, cst.FunctionDef, cst.ClassDef, cst.SimpleStatementLine):
+        _WALKS[node] = found
+    return found
+
+
+def forget_walks() -> None:
+    """Let go of the trees that `walk` remembers."""
+    _WALKS.clear()
 
 
 def find(node: cst.CSTNode, *kinds: type[Node]) -> Iterator[Node]:
     """Nodes of the given classes at or under a node."""
     for item in walk(node):
-        if isinstance(item, kinds):
-            yield item
+        if is_a(item, *kinds):
+            yield item  # type: ignore[misc]
+
+
+def rebuild(node: Node, change: Callable[[cst.CSTNode], cst.CSTNode | None]) -> Node:
+    """The tree with some nodes changed: `change` gives a node's replacement, or None."""
+    new = change(node)
+    if new is not None:
+        return new  # type: ignore[return-value]
+    changes: dict[str, Any] = {}
+    for name in child_fields(type(node)):
+        value = getattr(node, name)
+        if is_node(value):
+            result = rebuild(value, change)
+            if result is not value:
+                changes[name] = result
+        elif type(value) in (tuple, list) and value and is_node(value[0]):
+            items = [rebuild(item, change) for item in value]
+            if any(a is not b for a, b in zip(items, value)):
+                changes[name] = items
+    return node.with_changes(**changes) if changes else node
 
 
 def parents(module: cst.Module) -> dict[cst.CSTNode, cst.CSTNode]:
@@ -91,11 +147,15 @@ def comments(node: cst.CSTNode) -> Counter[str]:
     stack: list[Any] = [node]
     while stack:
         item = stack.pop()
-        if isinstance(item, cst.Comment):
+        kind = type(item)
+        if kind is cst.Comment:
             found[item.value] += 1
-        elif isinstance(item, cst.CSTNode):
-            stack.extend(getattr(item, name) for name in item.__dataclass_fields__)
-        elif isinstance(item, (tuple, list)):
+        elif is_node(item):
+            for name in item.__dataclass_fields__:
+                value = getattr(item, name)
+                if value is not None and type(value) is not str:
+                    stack.append(value)
+        elif kind is tuple or kind is list:
             stack.extend(item)
     return found
 

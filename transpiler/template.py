@@ -50,6 +50,13 @@ def as_node(value: Any) -> cst.BaseExpression:
     return literal(value)
 
 
+def _are_statements(value: Any) -> bool:
+    """Whether a hole takes statements (an empty list may)."""
+    if isinstance(value, (list, tuple)):
+        return all(isinstance(v, cst.BaseStatement) for v in value) and bool(value)
+    return isinstance(value, cst.BaseStatement)
+
+
 class _Filler(cst.CSTTransformer):
     def __init__(self, holes: Mapping[str, Any]) -> None:
         super().__init__()
@@ -58,7 +65,9 @@ class _Filler(cst.CSTTransformer):
     def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> Any:
         if original_node.value in self.holes:
             value = self.holes[original_node.value]
-            return updated_node if value is OMIT else as_node(value)
+            if value is OMIT or _are_statements(value):
+                return updated_node
+            return as_node(value)
         return cst.Name(updated_node.value, lpar=updated_node.lpar, rpar=updated_node.rpar)
 
     def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> Any:
