@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import libcst as cst
@@ -16,14 +16,14 @@ from transpiler.syntax import names_read
 FOLDERS: dict[Direction, str] = {"tf": "to_tf", "torch": "to_torch"}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _folder(to: Direction) -> Path:
     spec = importlib.util.find_spec("transpiler.rules")
     assert spec is not None and spec.submodule_search_locations is not None
     return Path(next(iter(spec.submodule_search_locations))) / "emitted" / FOLDERS[to]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _sources(to: Direction) -> dict[str, tuple[Path, str]]:
     """The file and text in which each unit stands (found by its `def` or `class` line)."""
     found: dict[str, tuple[Path, str]] = {}
@@ -36,7 +36,7 @@ def _sources(to: Direction) -> dict[str, tuple[Path, str]]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _texts(to: Direction, path: Path) -> dict[str, str]:
     """The text of each unit of a file, with its decorators; Python's own parser finds them fast."""
     text = next(t for p, t in _sources(to).values() if p == path)
@@ -49,7 +49,7 @@ def _texts(to: Direction, path: Path) -> dict[str, str]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def unit(to: Direction, name: str) -> cst.FunctionDef | cst.ClassDef:
     """The definition of an emitted unit."""
     path, _ = _sources(to)[name]
