@@ -138,7 +138,8 @@ def linear(call: Invocation) -> Value:
 
 @infers(*called("Bilinear"))
 def bilinear(call: Invocation) -> Value:
-    return linear.function(call)
+    found: Value = linear.function(call)
+    return found
 
 
 @infers(*called(*each("Conv", "LazyConv")))
@@ -152,7 +153,10 @@ def convolution(call: Invocation) -> Value:
         padding: list[Dim] = [0] * count
         if not (isinstance(padding_value, Const) and padding_value.value == "valid"):
             padding = numbers(layer, "padding", count, 0)
-        sizes = [window_size(*axis) for axis in zip(sizes, kernel, stride, padding, dilation)]
+        sizes = [
+            window_size(*axis)
+            for axis in zip(sizes, kernel, stride, padding, dilation, strict=False)
+        ]
     channels = as_dim(argument(layer, "out_channels") or UNKNOWN)
     return with_channels(x, channels, sizes, count + 2).but(dtype=x.dtype or "float32")
 
@@ -164,7 +168,7 @@ def transposed_convolution(call: Invocation) -> Value:
     names = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1}
     options = [numbers(layer, name, count, default) for name, default in names.items()]
     sizes: list[Dim] = []
-    for n, k, s, p, o, d in zip(inner_sizes(x, count + 2), kernel, *options):
+    for n, k, s, p, o, d in zip(inner_sizes(x, count + 2), kernel, *options, strict=False):
         known = [v for v in (n, k, s, p, o, d) if isinstance(v, int)]
         size = (known[0] - 1) * known[2] - 2 * known[3] + known[5] * (known[1] - 1) + known[4] + 1 \
             if len(known) == 6 else None  # fmt: skip
@@ -178,10 +182,10 @@ def pooling(call: Invocation) -> Value:
     layer, x, count = layer_of(call), taken(call), spatial(call)
     kernel = numbers(layer, "kernel_size", count, None)
     stride = numbers(layer, "stride", count, None)
-    stride = [k if s is None else s for s, k in zip(stride, kernel)]
+    stride = [k if s is None else s for s, k in zip(stride, kernel, strict=False)]
     padding, dilation = numbers(layer, "padding", count, 0), numbers(layer, "dilation", count, 1)
     ceil = argument(layer, "ceil_mode") == Const(True)
-    axes = zip(inner_sizes(x, count + 2), kernel, stride, padding, dilation)
+    axes = zip(inner_sizes(x, count + 2), kernel, stride, padding, dilation, strict=False)
     sizes = [window_size(*axis, ceil) for axis in axes]
     result = with_channels(x, channels_of(x, count + 2), sizes, count + 2)
     if argument(layer, "return_indices") == Const(True):
@@ -195,7 +199,7 @@ def adaptive_pooling(call: Invocation) -> Value:
     old = inner_sizes(x, count + 2)
     items = items_of(layer.arguments.get("output_size", UNKNOWN))
     if items is not None and len(items) == count:
-        sizes = [o if is_none(i) else as_dim(i) for i, o in zip(items, old)]
+        sizes = [o if is_none(i) else as_dim(i) for i, o in zip(items, old, strict=False)]
     else:
         sizes = numbers(layer, "output_size", count, None)
     return with_channels(x, channels_of(x, count + 2), sizes, count + 2)
@@ -217,7 +221,10 @@ def upsampled(call: Invocation) -> Value:
             sizes = [None] * count
         else:
             factors = factors * count if len(factors) == 1 else factors
-            sizes = [int(n * f) if isinstance(n, int) else None for n, f in zip(old, factors)]
+            sizes = [
+                int(n * f) if isinstance(n, int) else None
+                for n, f in zip(old, factors, strict=False)
+            ]
     return with_channels(x, channels_of(x, count + 2), sizes, count + 2)
 
 

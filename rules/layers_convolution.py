@@ -7,8 +7,8 @@ from typing import Any
 import libcst as cst
 
 from transpiler.rule import Proof, Unfit, rewrites
-from transpiler.rules.layer_arguments import axes_of, in_one, known, per_axis, same_text
 from transpiler.rules.initial_values import layer_initializers, product_of
+from transpiler.rules.layer_arguments import axes_of, in_one, known, per_axis, same_text
 from transpiler.rules.layer_names import each
 from transpiler.site import Site
 from transpiler.template import OMIT, call, fill
@@ -62,7 +62,7 @@ def _is_depthwise(site: Site) -> bool:
         return False
     if groups is not None and inputs is not None:
         return bool(groups == inputs)
-    return same_text(site, "groups", "in_channels")
+    return bool(same_text(site, "groups", "in_channels"))
 
 
 def _depthwise(site: Site, options: dict[str, Any]) -> cst.BaseExpression:
@@ -108,7 +108,7 @@ def _padding(site: Site) -> tuple[list[Any], Any]:
     names = ("kernel_size", "stride", "dilation")
     window, stride, dilation = (per_axis(site, name, count) for name in names)
     if padding and window and dilation and stride == (1,) * count:
-        if all(2 * p == d * (k - 1) for p, k, d in zip(padding, window, dilation)):
+        if all(2 * p == d * (k - 1) for p, k, d in zip(padding, window, dilation, strict=False)):
             return [], "same"
     if isinstance(value, (tuple, list)) and count == 1:
         given = _only(given)
@@ -131,7 +131,7 @@ def _edges(site: Site, mode: str) -> list[Any]:
         window, dilation = per_axis(site, "kernel_size", count), per_axis(site, "dilation", count)
         if window is None or dilation is None:
             raise Unfit(f"the padding of {site.short} is not known before the program runs")
-        totals = [d * (k - 1) for d, k in zip(dilation, window)]
+        totals = [d * (k - 1) for d, k in zip(dilation, window, strict=False)]
         given = tuple(x for t in reversed(totals) for x in (t // 2, t - t // 2))
         given = given[0] if len(set(given)) == 1 else given
     elif padding is not None and not any(padding):
@@ -195,7 +195,9 @@ def transposed_parts(site: Site) -> list[Any]:
     if window and stride and padding and extra and _is_same(window, stride, padding, extra):
         options["padding"] = "same"
     else:
-        shrinks = not (window and stride) or any(k < s for k, s in zip(window, stride))
+        shrinks = not (window and stride) or any(
+            k < s for k, s in zip(window, stride, strict=False)
+        )
         if extra is None or any(extra) or shrinks:
             options["output_padding"] = site.arg("output_padding")
         after = _crop(site, count, padding)
@@ -220,7 +222,8 @@ def _is_same(
 ) -> bool:
     """Whether Keras's "same" crops as much on both sides as torch's padding does."""
     return any(padding) and all(
-        k >= s and k - s == 2 * p and o == 0 for k, s, p, o in zip(window, stride, padding, extra)
+        k >= s and k - s == 2 * p and o == 0
+        for k, s, p, o in zip(window, stride, padding, extra, strict=False)
     )
 
 

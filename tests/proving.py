@@ -14,7 +14,7 @@ For rule authors. A `Proof` turns into *cases*, one test each in test_proofs.py:
 * Objects that are made and called in one go, `torch.nn.Linear(3, 4)(x)`, are made once: their
   parameters are carried over by the rule's `weights` (transpiler.weights.entries), else by what
   transpiler.weights.pairing finds, and their gradients and later state are compared as well.
-* `training=True` runs them in train mode, otherwise in evaluation mode.
+* `training=True` runs them in train mode as well, otherwise in evaluation mode alone.
 * Whatever comes out is compared: nested tuples are flattened, ints must be ints, bools bools.
   `gradients=False` where the case is not differentiable.
 
@@ -33,7 +33,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,7 @@ class Case:
     proof: Proof
     code: str
     source: str
+    training: bool = False
 
     @property
     def target(self) -> str:
@@ -101,7 +102,7 @@ def torch_cases() -> list[Case]:
             continue
         codes = [*map(class_call(rule, proof), proof.args), *proof.cases]
         for number, code in enumerate(codes):
-            found.append(Case(f"{rule_name(rule)}-{number}", rule, proof, code, "torch"))
+            found += in_modes(f"{rule_name(rule)}-{number}", rule, proof, code, "torch")
     return unique(found)
 
 
@@ -114,8 +115,16 @@ def keras_cases() -> list[Case]:
         if isinstance(rule, Rewriter) and rule.to == "torch" and not codes:
             codes = [*map(class_call(rule, rule.proof), rule.proof.args), *rule.proof.cases]
         for number, code in enumerate(codes):
-            found.append(Case(f"{rule_name(rule)}-k{number}", rule, rule.proof, code, "tf"))
+            found += in_modes(f"{rule_name(rule)}-k{number}", rule, rule.proof, code, "tf")
     return unique(found)
+
+
+def in_modes(name: str, rule: Rule | Rewriter, proof: Proof, code: str, source: str) -> list[Case]:
+    """The case in evaluation mode, and before that in training mode where the proof says so."""
+    found = [Case(name, rule, proof, code, source)]
+    if proof.training:
+        found.insert(0, Case(f"{name}-training", rule, proof, code, source, training=True))
+    return found
 
 
 def unique(cases: Sequence[Case]) -> list[Case]:
@@ -126,7 +135,7 @@ def unique(cases: Sequence[Case]) -> list[Case]:
         while name in seen:
             number += 1
             name = f"{case.id}.{number}"
-        seen[name] = Case(name, case.rule, case.proof, case.code, case.source)
+        seen[name] = replace(case, id=name)
     return list(seen.values())
 
 
@@ -206,7 +215,7 @@ def write_script(case: Case) -> str:
     inputs = ", ".join(used_inputs(case))
     body = [*map(ast.unparse, statements), f"return {ast.unparse(last)}"]
     lines = [f"{name} = {made}" for name, made in lift.made]
-    if case.source == "torch" and not case.proof.training:
+    if case.source == "torch" and not case.training:
         lines += [f"{name}.eval()" for name, _ in lift.made]
     indented = "\n".join(f"    {line}" for part in body for line in part.splitlines())
     lines += [f"\n\ndef compute({inputs}):\n{indented}\n\n", f"result = compute({inputs})"]

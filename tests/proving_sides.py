@@ -15,6 +15,7 @@ from proving import Results, flatten, weigh
 from tensorflow.python.ops import math_ops, resource_variable_ops
 
 from transpiler.verify import tf_precision, tf_tree, torch_models
+from transpiler.verify.precision import widen
 from transpiler.weights.entries import find_entries
 from transpiler.weights.pairing import pair_trees
 from transpiler.weights.slot import Slot
@@ -60,7 +61,7 @@ class TorchSide:
         torch.manual_seed(0)
         self.arrays = inputs
         self.names: dict[str, Any] = dict(self.tensors())
-        exec(compile(code, "<torch>", "exec"), self.names)
+        exec(compile(widen(code), "<torch>", "exec"), self.names)
         self.layers = {
             name: value
             for name, value in self.names.items()
@@ -139,7 +140,7 @@ class KerasSide:
         keras.utils.set_random_seed(0)
         self.arrays, self.training = inputs, training
         self.names: dict[str, Any] = dict(zip(inputs, self.tensors(), strict=True))
-        exec(compile(code, "<keras>", "exec"), self.names)
+        exec(compile(widen(code), "<keras>", "exec"), self.names)
         self.layers = {
             name: value
             for name, value in self.names.items()
@@ -279,7 +280,7 @@ def in_keras_names(results: Results, slots: Slots) -> Results:
 
 def run_forth(source: str, target: str, inputs: Arrays, case: Any) -> Any:
     """torch's and Keras's results of a torch script and its translation."""
-    training = case.proof.training
+    training = case.training
     torch_side = TorchSide(source, inputs, training)
     keras_side = KerasSide(target, inputs, training)
     slots = find_slots(case.rule.weights, torch_side, keras_side)
@@ -292,7 +293,7 @@ def run_forth(source: str, target: str, inputs: Arrays, case: Any) -> Any:
 
 def run_back(source: str, target: str, inputs: Arrays, case: Any) -> Any:
     """Keras's and torch's results of a Keras script and its translation."""
-    training = case.proof.training
+    training = case.training
     keras_side = KerasSide(source, inputs, training)
     keras_side.vary()
     torch_side = TorchSide(target, inputs, training)

@@ -60,9 +60,9 @@ def _by_name(weights: Mapping[str, str], t: Arrays, k: Arrays) -> list[Slot] | N
     for torch_name, spelling in weights.items():
         *transforms, keras_name = spelling.split()
         place = last.get(keras_name)
-        if torch_name not in t and place is None:
-            continue  # an optional parameter that neither side has
-        if torch_name not in t or place is None:
+        if torch_name not in t:
+            continue  # an optional parameter, or statistics that only Keras keeps
+        if place is None:
             return None
         if transforms:
             there, back = TRANSFORMS[transforms[0]]

@@ -34,15 +34,15 @@ class CumulativeBatchNorm(layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         if not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
-        mean = tf.convert_to_tensor(self.moving_mean)
-        variance = tf.convert_to_tensor(self.moving_variance)
+        old_mean = tf.convert_to_tensor(self.moving_mean)
+        old_variance = tf.convert_to_tensor(self.moving_variance)
         outputs = super().call(inputs, training=True, mask=mask)  # leaves the batch's own
-        count = tf.cast(tf.size(inputs) // tf.shape(inputs)[self.axis], mean.dtype)
+        count = tf.cast(tf.size(inputs) // tf.shape(inputs)[self.axis], old_mean.dtype)
         self.batches.assign(self.batches + 1)
         batch_mean = tf.convert_to_tensor(self.moving_mean)
         batch_variance = self.moving_variance * count / (count - 1)
-        self.moving_mean.assign(mean + (batch_mean - mean) / self.batches)
-        self.moving_variance.assign(variance + (batch_variance - variance) / self.batches)
+        self.moving_mean.assign(old_mean + (batch_mean - old_mean) / self.batches)
+        self.moving_variance.assign(old_variance + (batch_variance - old_variance) / self.batches)
         return outputs
 
 
@@ -69,17 +69,17 @@ class RunningInstanceNorm(layers.Layer):
 
     def call(self, x, training=None):
         mean = tf.convert_to_tensor(self.moving_mean)
-        variance = tf.convert_to_tensor(self.moving_variance)
+        var = tf.convert_to_tensor(self.moving_variance)
         if training:
             axes = list(range(1, len(x.shape) - 1))
             count = tf.cast(tf.reduce_prod(tf.shape(x)[1:-1]), x.dtype)
-            kept = self.momentum * mean, self.momentum * variance
-            mean, variance = tf.nn.moments(x, axes, keepdims=True)
+            kept = self.momentum * mean, self.momentum * var
+            mean, var = tf.nn.moments(x, axes, keepdims=True)
             new = (1 - self.momentum) * tf.reduce_mean(mean, [0, *axes])
             self.moving_mean.assign(kept[0] + new)
-            new = (1 - self.momentum) * tf.reduce_mean(variance, [0, *axes])
+            new = (1 - self.momentum) * tf.reduce_mean(var, [0, *axes])
             self.moving_variance.assign(kept[1] + new * count / (count - 1))
-        x = (x - mean) * tf.math.rsqrt(variance + self.epsilon)
+        x = (x - mean) * tf.math.rsqrt(var + self.epsilon)
         return x * self.gamma + self.beta if self.affine else x
 
 
@@ -88,3 +88,13 @@ def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
     squares = tf.pad(x * x, [[0, 0]] * (len(x.shape) - 1) + [[size // 2, (size - 1) // 2]])
     total = sum(squares[..., i : i + x.shape[-1]] for i in range(size))
     return x / (k + alpha * total / size) ** beta
+
+
+class BatchStatisticsNorm(layers.BatchNormalization):
+    """torch's BatchNorm with track_running_stats=False: the batch's statistics in every mode."""
+
+    def __init__(self, epsilon=1e-5, **kwargs):
+        super().__init__(epsilon=epsilon, **kwargs)
+
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs, training=True, mask=mask)

@@ -69,15 +69,18 @@ class TorchPooling(layers.Layer):
 
 def pool(x, kind, sizes, strides, dilations):
     """tf.nn.pool; three axes one after the other, for which there is double precision as well."""
-    if len(sizes) < 3:
-        return tf.nn.pool(x, sizes, kind, strides, "VALID", dilations=dilations)
-    shape = tf.shape(x)
-    x = tf.reshape(x, [-1, *x.shape[2:]])
-    x = tf.nn.pool(x, sizes[1:], kind, strides[1:], "VALID", dilations=dilations[1:])
-    height, width, channels = x.shape[1:]
-    x = tf.reshape(x, [shape[0], shape[1], height * width, channels])
-    x = tf.nn.pool(x, [sizes[0], 1], kind, [strides[0], 1], "VALID", dilations=[dilations[0], 1])
-    return tf.reshape(x, [shape[0], -1, height, width, channels])
+    if len(sizes) == 3:
+        depth, height, width, channels = x.shape[1:]
+        x = tf.reshape(x, [-1, height, width, channels])
+        x = pool(x, kind, sizes[1:], strides[1:], dilations[1:])
+        height, width = x.shape[1:3]
+        x = tf.reshape(x, [-1, depth, height * width, channels])
+        x = pool(x, kind, [sizes[0], 1], [strides[0], 1], [dilations[0], 1])
+        return tf.reshape(x, [-1, x.shape[1], height, width, channels])
+    if max(dilations) == 1 and all(s <= k for s, k in zip(strides, sizes)):
+        return tf.nn.pool(x, sizes, kind, strides, "VALID")
+    x = tf.nn.pool(x, sizes, kind, [1] * len(sizes), "VALID", dilations=dilations)
+    return x[:, :: strides[0], :: strides[1]] if len(sizes) == 2 else x[:, :: strides[0]]
 
 
 class TorchMaxPooling(TorchPooling):
