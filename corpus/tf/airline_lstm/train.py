@@ -22,21 +22,18 @@ dataset = scaler.fit_transform(dataset)
 
 # split into train and test sets
 train_size = int(len(dataset) * 0.75)
-train, test = dataset[0:train_size, :], dataset[train_size:len(dataset), :]
+train, test = dataset[:train_size], dataset[train_size:]
 
 
-# convert an array of values into a dataset matrix
-def create_dataset(dataset, look_back=1):
-    dataX, dataY = [], []
-    for i in range(len(dataset) - look_back - 1):
-        dataX.append(dataset[i:(i + look_back), :])
-        dataY.append(dataset[i + look_back, 0])
-    return np.array(dataX), np.array(dataY)
+# windows of `n` weeks, and the passengers of the week after
+def windows(table, n):
+    starts = range(len(table) - n)
+    return np.stack([table[s:s + n] for s in starts]), np.array([table[s + n, 0] for s in starts])
 
 
 look_back = 12
-trainX, trainY = create_dataset(train, look_back)
-testX, testY = create_dataset(test, look_back)
+trainX, trainY = windows(train, look_back)
+testX, testY = windows(test, look_back)
 timesteps, features = trainX.shape[1], trainX.shape[2]
 print(trainX.shape, trainY.shape)
 
@@ -50,8 +47,8 @@ log = LambdaCallback(on_epoch_end=lambda epoch, logs: print('epoch %d loss %.5f 
 model.fit(trainX, trainY, epochs=6, batch_size=16, verbose=0, validation_data=(testX, testY), callbacks=[log])
 
 # make predictions
-trainPredict = model.predict(trainX, verbose=0)
-testPredict = model.predict(testX, verbose=0)
+fitted = model.predict(trainX, verbose=0)
+forecast = model.predict(testX, verbose=0)
 
 
 # invert predictions
@@ -65,8 +62,8 @@ def rmse(a, b):
     return np.sqrt(np.mean((a - b) ** 2))
 
 
-print('Train Score: %.2f RMSE' % rmse(invert(trainY), invert(trainPredict[:, 0])))
-print('Test Score: %.2f RMSE' % rmse(invert(testY), invert(testPredict[:, 0])))
+print('rmse on the first nine years: %.2f' % rmse(invert(trainY), invert(fitted[:, 0])))
+print('rmse on the last three years: %.2f' % rmse(invert(testY), invert(forecast[:, 0])))
 
 # roll the model forward
 window = testX[-1:].copy()

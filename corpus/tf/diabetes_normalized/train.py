@@ -1,106 +1,101 @@
 """Regression on the diabetes data: adapted normalization, L2, a decaying learning rate."""
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from sklearn.datasets import load_diabetes
+from sklearn.model_selection import train_test_split
 from tensorflow import keras
-from tensorflow.keras import layers, regularizers
+from tensorflow.keras.layers import Dense, Dropout, Normalization
+from tensorflow.keras.regularizers import L1, l2
 
-pd.set_option("display.width", 120)
-np.set_printoptions(precision=3, suppress=True)
-keras.utils.set_random_seed(0)
-
-dataset = load_diabetes(as_frame=True, scaled=False).frame
-dataset["sex"] = dataset["sex"].map({1.0: "A", 2.0: "B"})
-dataset = pd.get_dummies(dataset, columns=["sex"], prefix="", prefix_sep="", dtype=float)
-dataset = dataset.dropna()
-print(dataset.tail(3))
-
-train_dataset = dataset.sample(frac=0.8, random_state=0)
-test_dataset = dataset.drop(train_dataset.index)
-
-train_features = train_dataset.copy()
-test_features = test_dataset.copy()
-train_labels = train_features.pop("target")
-test_labels = test_features.pop("target")
-
-normalizer = layers.Normalization(axis=-1)
-normalizer.adapt(np.array(train_features))
-print("mean", normalizer.mean.numpy())
-
-N_TRAIN = len(train_features)
-BATCH_SIZE = 32
-STEPS_PER_EPOCH = N_TRAIN // BATCH_SIZE
-
-lr_schedule = keras.optimizers.schedules.InverseTimeDecay(
-    0.01, decay_steps=STEPS_PER_EPOCH * 5, decay_rate=1, staircase=False
-)
+SEED = 0
+BATCH = 32
+keras.utils.set_random_seed(SEED)
 
 
-class DotLogger(keras.callbacks.Callback):
-    """One dot per epoch, and a line now and then."""
+def load_frame() -> pd.DataFrame:
+    frame = load_diabetes(as_frame=True, scaled=False).frame
+    sex = frame.pop("sex")
+    frame["is_a"] = (sex == 1.0) * 1.0
+    frame["is_b"] = (sex == 2.0) * 1.0
+    frame["target"] /= 100.0
+    return frame
 
-    def __init__(self, every=4):
+
+frame = load_frame()
+train_frame, test_frame = train_test_split(frame, test_size=0.2, random_state=SEED)
+y_train, y_test = (f["target"].to_numpy("float32") for f in (train_frame, test_frame))
+x_train, x_test = (f.drop(columns="target").to_numpy("float32") for f in (train_frame, test_frame))
+print(train_frame.describe().T[["mean", "std"]].round(2))
+
+# mean and variance of the training data become part of the model
+normalize = Normalization(axis=-1)
+normalize.adapt(x_train)
+
+
+class EveryFew(keras.callbacks.Callback):
+    """A line every few epochs, and the best validation error at the end."""
+
+    def __init__(self, every=3):
         super().__init__()
         self.every = every
 
     def on_train_begin(self, logs=None):
-        self.best = np.inf
+        self.best = float("inf")
+        self.best_epoch = None
 
     def on_epoch_end(self, epoch, logs=None):
         logs = logs or {}
-        self.best = min(self.best, logs.get("val_mae", np.inf))
+        if logs["val_mae"] < self.best:
+            self.best, self.best_epoch = logs["val_mae"], epoch
         if epoch % self.every == 0:
-            print(f"\nepoch {epoch:3d}: " + ", ".join(f"{k} {v:.4f}" for k, v in sorted(logs.items())))
-        print(".", end="")
+            print("  epoch %2d  " % epoch + "  ".join("%s %.4f" % item for item in sorted(logs.items())))
 
     def on_train_end(self, logs=None):
-        print(f"\nbest val_mae {self.best:.3f}")
+        print("  best val_mae %.4f in epoch %d" % (self.best, self.best_epoch))
 
 
-def compile_and_fit(model, name, optimizer=None, max_epochs=8):
-    if optimizer is None:
-        optimizer = keras.optimizers.Adam(lr_schedule)
-    model.compile(optimizer=optimizer, loss="huber", metrics=["mae", keras.metrics.RootMeanSquaredError(name="rmse")])
-    return model.fit(
-        train_features.to_numpy(),
-        train_labels.to_numpy() / 100.0,
-        validation_split=0.2,
-        batch_size=BATCH_SIZE,
-        epochs=max_epochs,
-        callbacks=[DotLogger()],
-        verbose=0,
-    )
+def linear():
+    return keras.Sequential([normalize, Dense(units=1)])
 
 
-def linear_model():
-    return keras.Sequential([normalizer, layers.Dense(units=1)])
-
-
-def l2_model(n=24, rate=0.1):
+def network(width=24, rate=0.1):
     return keras.Sequential([
-        normalizer,
-        layers.Dense(n, activation="elu", kernel_regularizer=regularizers.l2(0.001)),
-        layers.Dropout(rate),
-        layers.Dense(n, activation="elu", kernel_regularizer=regularizers.l2(0.001),
-                     bias_regularizer=regularizers.L1(1e-4)),
-        layers.Dense(1),
+        normalize,
+        Dense(width, activation="elu", kernel_regularizer=l2(0.001)),
+        Dropout(rate),
+        Dense(width, activation="elu", kernel_regularizer=l2(0.001), bias_regularizer=L1(1e-4)),
+        Dense(1),
     ])
 
 
-histories, results = {}, {}
-for name, model, optimizer in [
-    ("linear", linear_model(), keras.optimizers.SGD(0.05, momentum=0.9, clipvalue=1.0)),
-    ("l2", l2_model(), None),
-]:
-    print("=" * 10, name)
-    histories[name] = compile_and_fit(model, name, optimizer)
-    results[name] = model.evaluate(test_features.to_numpy(), test_labels.to_numpy() / 100.0, verbose=0)
-    predictions = model.predict(test_features.to_numpy(), verbose=0).flatten() * 100.0
-    error = predictions - test_labels.to_numpy()
-    print("%s: mean error %.2f, mean absolute error %.2f" % (name, error.mean(), np.abs(error).mean()))
+steps = int(0.8 * len(x_train)) // BATCH
+decay = keras.optimizers.schedules.InverseTimeDecay(0.01, decay_steps=5 * steps, decay_rate=1.0, staircase=False)
+candidates = {
+    "linear": (linear(), keras.optimizers.SGD(0.05, momentum=0.9, clipvalue=1.0)),
+    "network": (network(), keras.optimizers.Adam(decay)),
+}
 
-hist = pd.DataFrame(histories["l2"].history)
-hist["epoch"] = histories["l2"].epoch
-print(hist.tail(3).round(4))
-print(pd.DataFrame(results, index=["loss", "mae", "rmse"]).T.round(4))
+table = {}
+for name, (model, optimizer) in candidates.items():
+    print(name)
+    model.compile(
+        optimizer=optimizer,
+        loss="huber",
+        metrics=["mae", keras.metrics.RootMeanSquaredError(name="rmse")],
+    )
+    model.fit(
+        x_train, y_train,
+        validation_split=0.2,
+        batch_size=BATCH,
+        epochs=9,
+        callbacks=[EveryFew()],
+        verbose=0,
+    )
+    table[name] = model.evaluate(x_test, y_test, verbose=0)
+    error = model.predict(x_test, verbose=0)[:, 0] - y_test
+    print("  test: bias %.3f, worst %.3f" % (error.mean(), np.abs(error).max()))
+
+print(pd.DataFrame(table, index=["loss", "mae", "rmse"]).round(4))
+slope = candidates["linear"][0].layers[-1].kernel.numpy().ravel()
+for column, value in sorted(zip(train_frame.columns.drop("target"), slope), key=lambda t: -abs(t[1]))[:4]:
+    print("%-8s %+.3f" % (column, value))

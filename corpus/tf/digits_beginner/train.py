@@ -10,9 +10,8 @@ from tensorflow.keras.utils import to_categorical, set_random_seed
 
 set_random_seed(1)
 
-num_classes = 10
-batch_size = 64
-epochs = 4
+BATCH = 64
+EPOCHS = 4
 
 # the images are 8x8; blow them up to 28x28 (and pad) to look like the real thing
 digits = load_digits()
@@ -25,13 +24,11 @@ x_train = x_train.reshape(x_train.shape[0], 28, 28, 1).astype('float32')
 x_test = x_test.reshape(x_test.shape[0], 28, 28, 1).astype('float32')
 x_train /= 16
 x_test /= 16
-print('x_train shape:', x_train.shape)
-print(x_train.shape[0], 'train samples')
-print(x_test.shape[0], 'test samples')
+print(len(x_train), 'for training,', len(x_test), 'for testing')
 
-# convert class vectors to binary class matrices
-y_train = to_categorical(y_train, num_classes)
-y_test = to_categorical(y_test, num_classes)
+# one-hot labels
+y_train = to_categorical(y_train, 10)
+y_test = to_categorical(y_test, 10)
 
 model = Sequential()
 model.add(Conv2D(32, (3, 3), activation='relu', input_shape=(28, 28, 1)))
@@ -39,14 +36,14 @@ model.add(MaxPooling2D((2, 2)))
 model.add(Flatten())
 model.add(Dense(32, activation='relu'))
 model.add(Dropout(0.25))
-model.add(Dense(num_classes, activation='softmax'))
+model.add(Dense(10, activation='softmax'))
 
 model.compile(optimizer='adam', loss='categorical_crossentropy', metrics=['accuracy'])
 model.summary()
 
 history = model.fit(x_train, y_train,
-                    batch_size=batch_size,
-                    epochs=epochs,
+                    batch_size=BATCH,
+                    epochs=EPOCHS,
                     verbose=2,
                     validation_data=(x_test, y_test))
 
@@ -62,7 +59,7 @@ print('true:     ', np.argmax(y_test[:10], axis=1))
 import matplotlib.pyplot as plt
 plt.plot(history.history['accuracy'])
 plt.plot(history.history['val_accuracy'])
-plt.title('model accuracy')
+plt.title('digits, small CNN')
 plt.xlabel('epoch')
 plt.legend(['train', 'test'], loc='upper left')
 plt.savefig('accuracy.png')

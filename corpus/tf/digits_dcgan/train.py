@@ -7,35 +7,27 @@ from tensorflow.keras import Sequential, layers, losses, optimizers
 
 tf.keras.utils.set_random_seed(1234)
 
-BUFFER_SIZE = 1797
-BATCH_SIZE = 64
-EPOCHS = 3
-NOISE_DIM = 20
-LAMBDA = 0.0     # set above zero for feature matching
+BATCH, EPOCHS, NOISE = 64, 3, 20
+MATCHING = 0.0     # set above zero for feature matching
 
 # 8x8 -> 16x16, scaled to [-1, 1]
 train_images = load_digits().images.reshape(-1, 8, 8, 1).astype('float32')
 train_images = tf.image.resize(train_images, [16, 16], method='nearest')
 train_images = (train_images - 8) / 8
-dataset = tf.data.Dataset.from_tensor_slices(train_images).shuffle(BUFFER_SIZE).batch(BATCH_SIZE, drop_remainder=True)
+dataset = tf.data.Dataset.from_tensor_slices(train_images).shuffle(len(train_images)).batch(BATCH, drop_remainder=True)
 
 
 def build_generator():
     g = Sequential(name='G')
-    g.add(layers.Input(shape=(NOISE_DIM,)))
+    g.add(layers.Input(shape=(NOISE,)))
     g.add(layers.Dense(4 * 4 * 32, use_bias=False))
     g.add(layers.BatchNormalization())
-    g.add(layers.LeakyReLU())
+    g.add(layers.ReLU())
     g.add(layers.Reshape((4, 4, 32)))
-    assert g.output_shape == (None, 4, 4, 32)
-
     g.add(layers.Conv2DTranspose(16, (5, 5), strides=(2, 2), padding='same', use_bias=False))
     g.add(layers.BatchNormalization())
-    g.add(layers.LeakyReLU())
-    assert g.output_shape == (None, 8, 8, 16)
-
+    g.add(layers.ReLU())
     g.add(layers.Conv2DTranspose(1, (4, 4), strides=(2, 2), padding='same', activation='tanh'))
-    assert g.output_shape == (None, 16, 16, 1)
     return g
 
 
@@ -73,14 +65,14 @@ def g_loss_fn(fake_logits):
 # compiled: the shape of a batch never changes
 @tf.function
 def train_step(images):
-    noise = tf.random.normal([BATCH_SIZE, NOISE_DIM])
+    noise = tf.random.normal([BATCH, NOISE])
     with tf.GradientTape() as g_tape, tf.GradientTape() as d_tape:
         fakes = G(noise, training=True)
         real_logits = D(images, training=True)
         fake_logits = D(fakes, training=True)
         g_loss = g_loss_fn(fake_logits)
-        if LAMBDA > 0:
-            g_loss += LAMBDA * tf.reduce_mean(tf.abs(tf.reduce_mean(fakes, 0) - tf.reduce_mean(images, 0)))
+        if MATCHING > 0:
+            g_loss += MATCHING * tf.reduce_mean(tf.abs(tf.reduce_mean(fakes, 0) - tf.reduce_mean(images, 0)))
         d_loss = d_loss_fn(real_logits, fake_logits)
 
     g_grads = g_tape.gradient(g_loss, G.trainable_variables)
@@ -90,7 +82,7 @@ def train_step(images):
     return d_loss, g_loss
 
 
-seed = tf.random.normal([16, NOISE_DIM])
+seed = tf.random.normal([16, NOISE])
 
 
 def train(dataset, epochs):

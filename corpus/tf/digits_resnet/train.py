@@ -10,12 +10,9 @@ from tensorflow.keras.optimizers import SGD
 from tensorflow.keras.regularizers import l2
 from tensorflow.keras.callbacks import LearningRateScheduler
 
-# Training parameters
-batch_size = 32
-epochs = 3
-n_blocks = 1
-num_filters_start = 12
-subtract_pixel_mean = True
+batch_size, epochs = 32, 3
+n_blocks = 1          # per stage
+width = 12
 
 tf.keras.utils.set_random_seed(3)
 
@@ -24,23 +21,17 @@ x = digits.images.astype('float32')[..., np.newaxis] / 16
 y = digits.target.reshape(-1, 1)
 x_train, x_test = x[:1400], x[1400:]
 y_train, y_test = y[:1400], y[1400:]
-if subtract_pixel_mean:
-    x_train_mean = np.mean(x_train, axis=0)
-    x_train -= x_train_mean
-    x_test -= x_train_mean
+mean_image = x_train.mean(axis=0)
+x_train, x_test = x_train - mean_image, x_test - mean_image
 input_shape = x_train.shape[1:]
 
 
 def lr_schedule(epoch):
-    lr = 5e-2
-    if epoch > 1:
-        lr *= 1e-1
-    print('Learning rate: ', lr)
-    return lr
+    return 5e-2 if epoch < 2 else 5e-3
 
 
-def conv_bn(inputs, num_filters, kernel_size=3, strides=1, activation='relu', padding='same'):
-    x = Conv2D(num_filters,
+def conv_bn(inputs, filters, kernel_size=3, strides=1, activation='relu', padding='same'):
+    x = Conv2D(filters,
                kernel_size=kernel_size,
                strides=strides,
                padding=padding,
@@ -53,27 +44,26 @@ def conv_bn(inputs, num_filters, kernel_size=3, strides=1, activation='relu', pa
     return x
 
 
-def residual_block(x, num_filters, strides=1):
+def residual_block(x, filters, strides=1):
     shortcut = x
-    y = conv_bn(x, num_filters, strides=strides)
-    y = conv_bn(y, num_filters, activation=None)
-    if strides != 1 or x.shape[-1] != num_filters:
-        # linear projection residual shortcut connection to match changed dims
-        shortcut = conv_bn(x, num_filters, kernel_size=1, strides=strides, activation=None)
+    y = conv_bn(x, filters, strides=strides)
+    y = conv_bn(y, filters, activation=None)
+    if strides != 1 or x.shape[-1] != filters:
+        shortcut = conv_bn(x, filters, kernel_size=1, strides=strides, activation=None)
     y = Add()([shortcut, y])
     return ReLU()(y)
 
 
 def build_resnet(input_shape, num_classes=10):
-    num_filters = num_filters_start
+    filters = width
     inputs = Input(shape=input_shape)
     x = ZeroPadding2D(padding=(1, 1))(inputs)
-    x = conv_bn(x, num_filters, padding='valid')
-    for stack in range(3):
+    x = conv_bn(x, filters, padding='valid')
+    for stage in range(3):
         for block in range(n_blocks):
-            strides = 2 if stack > 0 and block == 0 else 1
-            x = residual_block(x, num_filters, strides)
-        num_filters *= 2
+            strides = 2 if stage and not block else 1
+            x = residual_block(x, filters, strides)
+        filters *= 2
     x = AveragePooling2D(pool_size=2)(x)
     y = Flatten()(x)
     outputs = Dense(num_classes, activation='softmax', kernel_initializer='he_normal')(y)
@@ -94,7 +84,6 @@ model.fit(x_train, y_train,
           verbose=2,
           callbacks=[LearningRateScheduler(lr_schedule)])
 
-# Score trained model.
 scores = model.evaluate(x_test, y_test, verbose=0)
 print('Test loss:', scores[0])
 print('Test accuracy:', scores[1])

@@ -32,70 +32,63 @@ test_ds = tf.data.Dataset.from_tensor_slices((x_test, y_test)).batch(BATCH_SIZE)
 class IrisModel(tf.keras.Model):
     def __init__(self):
         super().__init__()
-        self.bn = tf.keras.layers.BatchNormalization()
-        self.d1 = tf.keras.layers.Dense(16, activation='relu', kernel_initializer='he_normal')
-        self.d2 = tf.keras.layers.Dense(3, activation='softmax')
+        self.bn = tf.keras.layers.BatchNormalization(momentum=0.9)
+        self.hidden = tf.keras.layers.Dense(16, activation='relu', kernel_initializer='he_normal')
+        self.out = tf.keras.layers.Dense(3, activation='softmax')
 
     def call(self, x, training=None):
         x = self.bn(x, training=training)
-        return self.d2(self.d1(x))
+        return self.out(self.hidden(x))
 
 
 model = IrisModel()
-loss_object = tf.keras.losses.SparseCategoricalCrossentropy()
+criterion = tf.keras.losses.SparseCategoricalCrossentropy()
 optimizer = tf.keras.optimizers.Adam(lr)
 
 train_loss = tf.keras.metrics.Mean(name='train_loss')
-train_accuracy = tf.keras.metrics.SparseCategoricalAccuracy(name='train_accuracy')
+train_acc = tf.keras.metrics.SparseCategoricalAccuracy(name='train_acc')
 test_loss = tf.keras.metrics.Mean(name='test_loss')
-test_accuracy = tf.keras.metrics.SparseCategoricalAccuracy(name='test_accuracy')
+test_acc = tf.keras.metrics.SparseCategoricalAccuracy(name='test_acc')
 
 
 @tf.function
 def train_step(features, labels):
     with tf.GradientTape() as tape:
         predictions = model(features, training=True)
-        loss = loss_object(labels, predictions)
+        loss = criterion(labels, predictions)
     gradients = tape.gradient(loss, model.trainable_variables)
     gradients, _ = tf.clip_by_global_norm(gradients, 1.0)
     optimizer.apply_gradients(zip(gradients, model.trainable_variables))
 
     train_loss(loss)
-    train_accuracy(labels, predictions)
+    train_acc(labels, predictions)
 
 
 @tf.function
 def test_step(features, labels):
     predictions = model(features, training=False)
-    t_loss = loss_object(labels, predictions)
+    t_loss = criterion(labels, predictions)
 
     test_loss.update_state(t_loss)
-    test_accuracy.update_state(labels, predictions)
+    test_acc.update_state(labels, predictions)
 
 
-train_loss_results, test_acc_results = [], []
+curve = []
 for epoch in range(1, EPOCHS + 1):
     for features, labels in train_ds:
         train_step(features, labels)
     for features, labels in test_ds:
         test_step(features, labels)
 
-    print('Epoch {}, Loss: {:.5f}, Accuracy: {:.2f}, Test Loss: {:.5f}, Test Accuracy: {:.2f}'.format(
-        epoch,
-        train_loss.result(),
-        train_accuracy.result() * 100,
-        test_loss.result(),
-        test_accuracy.result() * 100))
-    train_loss_results.append(train_loss.result().numpy())
-    test_acc_results.append(float(test_accuracy.result()))
+    template = 'epoch {:2d} | loss {:.5f} acc {:.1%} | test loss {:.5f} acc {:.1%}'
+    print(template.format(epoch, float(train_loss.result()), float(train_acc.result()),
+                          float(test_loss.result()), float(test_acc.result())))
+    curve.append((train_loss.result().numpy(), float(test_acc.result())))
 
-    # Reset the metrics for the next epoch
-    train_loss.reset_state()
-    train_accuracy.reset_state()
-    test_loss.reset_state()
-    test_accuracy.reset_state()
+    for metric in (train_loss, train_acc, test_loss, test_acc):
+        metric.reset_state()
 
-print('best test accuracy', max(test_acc_results))
+print('best test accuracy', max(acc for _, acc in curve))
 
 # how sure is the network about the flowers it gets wrong?
 probs = model(x_test, training=False).numpy()
@@ -106,7 +99,7 @@ for p, t in zip(probs, y_test):
 # which feature matters? the gradient of the loss with respect to the input
 with tf.GradientTape() as tape:
     tape.watch(x_test)
-    loss = loss_object(y_test, model(x_test, training=False))
+    loss = criterion(y_test, model(x_test, training=False))
 saliency = tf.reduce_mean(tf.abs(tape.gradient(loss, x_test)), axis=0)
 for name, s in zip(iris.feature_names, saliency.numpy()):
     print('%-20s %.5f' % (name, s))

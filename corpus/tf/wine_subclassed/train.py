@@ -9,21 +9,21 @@ SEED = 11
 tf.keras.utils.set_random_seed(SEED)
 
 
-class Linear(tf.keras.layers.Layer):
+class Affine(tf.keras.layers.Layer):
     def __init__(self, units=32, use_bias=True, **kwargs):
-        super(Linear, self).__init__(**kwargs)
+        super(Affine, self).__init__(**kwargs)
         self.units = units
         self.use_bias = use_bias
 
     def build(self, input_shape):
         self.w = self.add_weight(
-            name="w",
+            name="kernel",
             shape=(input_shape[-1], self.units),
-            initializer="random_normal",
+            initializer="glorot_normal",
             trainable=True,
         )
         if self.use_bias:
-            self.b = self.add_weight(name="b", shape=(self.units,), initializer="zeros", trainable=True)
+            self.b = self.add_weight(name="offset", shape=(self.units,), initializer="zeros", trainable=True)
 
     def call(self, inputs):
         y = tf.matmul(inputs, self.w)
@@ -60,7 +60,7 @@ class WineNet(tf.keras.Model):
     def __init__(self, n_classes=3, rate=0.2):
         super(WineNet, self).__init__(name="wine_net")
         self.center = RunningCenter()
-        self.hidden = [Linear(24), Linear(16, use_bias=False)]
+        self.hidden = [Affine(24), Affine(16, use_bias=False)]
         self.unit = UnitNorm()
         self.drop = tf.keras.layers.Dropout(rate)
         self.classifier = tf.keras.layers.Dense(n_classes)
