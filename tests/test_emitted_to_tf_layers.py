@@ -11,7 +11,7 @@ from emitted_results import agree, double_precision, draw, keras_results, torch_
 from keras import layers
 from torch import nn
 
-from transpiler.rules.emitted.to_tf import normalization, recurrent
+from transpiler.rules.emitted.to_tf import embeddings, normalization, recurrent
 
 B, T, F, H = 3, 5, 4, 6
 
@@ -185,3 +185,40 @@ def test_cell_step(kind: str) -> None:
         return lambda t: step(t, step(t, step(t)))
 
     agree(torch_results(unroll(module), x), keras_results(unroll(cell), x))
+
+
+# ------------------------------------------------------------------ embeddings
+
+
+def test_padded_embedding_trains_as_torch() -> None:
+    module = nn.Embedding(7, H, padding_idx=2)
+    layer = embeddings.PaddedEmbedding(7, H, padding_idx=2)
+    layer.build()
+    assert not layer.get_weights()[0][2].any()
+    layer.set_weights([module.weight.detach().numpy()])
+    ids = np.array([[0, 2, 5], [2, 2, 1]])
+    expected, optimizer = torch.optim.SGD(module.parameters(), 0.1), keras.optimizers.SGD(0.1)
+    for _ in range(3):
+        expected.zero_grad()
+        ((module(torch.tensor(ids)) + 1) ** 2).sum().backward()
+        expected.step()
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum((layer(tf.constant(ids)) + 1) ** 2)
+        gradients = tape.gradient(loss, layer.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, layer.trainable_variables, strict=True))
+    agree([module.weight.detach().numpy()], layer.get_weights())
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("mode", ["mean", "sum", "max"])
+def test_embedding_bag(mode: str, traced: bool) -> None:
+    module, layer = nn.EmbeddingBag(7, H, mode=mode), embeddings.EmbeddingBag(7, H, mode)
+    layer.build()
+    layer.set_weights([module.weight.detach().numpy()])
+    table, ids, offsets = np.array([[0, 2, 5], [6, 2, 1]]), np.arange(6), np.array([0, 1, 1, 4])
+    bag = tf.function(layer) if traced else layer
+    agree([module(torch.tensor(table)).detach().numpy()], [bag(tf.constant(table)).numpy()])
+    agree(
+        [module(torch.tensor(ids), torch.tensor(offsets)).detach().numpy()],
+        [bag(tf.constant(ids), tf.constant(offsets)).numpy()],
+    )

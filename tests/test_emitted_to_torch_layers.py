@@ -262,3 +262,21 @@ def test_multi_head_attention(masked: str | None, options: dict) -> None:
             lambda q, v: module(q, v, return_attention_scores=True, **ours), query, value
         ),
     )
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("additive", [False, True])
+def test_dot_product_attention(additive: bool, masked: bool) -> None:
+    kind = layers.AdditiveAttention if additive else layers.Attention
+    expected = kind(use_scale=True)
+    module = attention.DotProductAttention(FEATURES if additive else None, True, additive)
+    query, value = draw(BATCH, STEPS, FEATURES), draw(BATCH, STEPS, FEATURES)
+    expected([query, value])
+    expected.set_weights([draw(*w.shape) for w in expected.get_weights()])
+    module.scale.data = torch.tensor(expected.get_weights()[0])
+    theirs = [None, tf.constant(HOLES)] if masked else None
+    ours = torch.tensor(HOLES) if masked else None
+    agree(
+        keras_results(lambda q, v: expected([q, v], mask=theirs), query, value),
+        torch_results(lambda q, v: module(q, v, mask=ours), query, value),
+    )

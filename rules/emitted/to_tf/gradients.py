@@ -1,11 +1,7 @@
 """Units that work on lists of gradients."""
 
-from __future__ import annotations
 
-from typing import Any
-
-
-def add_gradients(total: Any, gradients: Any) -> Any:
+def add_gradients(total, gradients):
     """Sum of gradients over backward passes, as torch accumulates them in `.grad`."""
     if total is None:
         return gradients

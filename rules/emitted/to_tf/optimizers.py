@@ -137,11 +137,11 @@ class TorchRMSprop(TorchOptimizer):
 
     def update(self, p, g, lr, t, v, mean, buffer):
         v.assign(self.alpha * v + (1 - self.alpha) * g * g)
-        variance = v
+        square = v
         if self.centered:
             mean.assign_add((g - mean) * (1 - self.alpha))
-            variance = v - mean * mean
-        g = g / (tf.sqrt(variance) + self.eps)
+            square = v - mean * mean
+        g = g / (tf.sqrt(square) + self.eps)
         if self.momentum:
             g = buffer.assign(self.momentum * buffer + g)
         p.assign_sub(tf.cast(lr, g.dtype) * g)

@@ -1,6 +1,5 @@
 """What Keras' callbacks do at the end of an epoch, called by hand in a training loop."""
 
-import copy
 import math
 
 import torch
@@ -36,16 +35,19 @@ class EarlyStopping:
         if epoch < self.start_from_epoch:
             return False
         if self.restore_best_weights and self.best_state is None:
-            self.best_state, self.best_epoch = copy.deepcopy(model.state_dict()), epoch
+            self.keep(model)
         self.wait += 1
         if self.improves(value, self.best):
             self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
-                self.best_state = copy.deepcopy(model.state_dict())
+                self.keep(model)
             if self.improves(value, self.baseline):
                 self.wait = 0
             return False
         return self.wait >= self.patience and epoch > 0
+
+    def keep(self, model):
+        self.best_state = {key: value.clone() for key, value in model.state_dict().items()}
 
     def restore(self, model):
         if self.best_state is not None:
