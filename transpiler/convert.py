@@ -26,11 +26,14 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
     "tf": (
         "transpiler.planners.mode",
         "transpiler.planners.step",
+        "transpiler.planners.step.groups",
         "transpiler.planners.step.inner",
         "transpiler.planners.layout",
         "transpiler.planners.model",
         "transpiler.planners.gradmode",
         "transpiler.planners.operators",
+        "transpiler.planners.element_updates",
+        "transpiler.planners.indexing",
         "transpiler.planners.expressions",
     ),
     "torch": (

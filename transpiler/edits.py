@@ -207,6 +207,8 @@ class _Walk:
                     items = self.items(old)
                 if len(items) != len(old) or any(a is not b for a, b in zip(items, old)):
                     changes[name] = items
+        if isinstance(node, cst.Arg) and node not in self.edits.parent:
+            changes["value"] = _bare_argument(changes.get("value", node.value))
         if not changes:
             return node
         return parenthesize_operands(node.with_changes(**changes))
@@ -366,6 +368,16 @@ def _with_parens(node: Any, least: int) -> Any:
     if isinstance(node, cst.BaseExpression) and precedence(node) < least:
         return node.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
     return node
+
+
+def _bare_argument(value: Any) -> Any:
+    """An argument without the parentheses that it needed where it stood before."""
+    kept = (cst.Tuple, cst.GeneratorExp, cst.Yield, cst.NamedExpr)
+    if isinstance(value, kept) or len(getattr(value, "lpar", ())) != 1:
+        return value
+    if comments(value.lpar[0]) or comments(value.rpar[0]):
+        return value
+    return value.with_changes(lpar=[], rpar=[])
 
 
 def parenthesize_operands(node: Any) -> Any:

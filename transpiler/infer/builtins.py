@@ -192,6 +192,8 @@ class Builtins:
 
     def list_method(self: Interpreter, receiver: ListObject, name: str, positional: list[Value]) -> Value:  # type: ignore[misc]
         first = positional[0] if positional else UNKNOWN
+        if self.dead and name in ("append", "insert", "add", "appendleft", "extend"):
+            return NONE  # in a branch that is never taken
         match name:
             case "append" | "insert" | "add" | "appendleft":
                 value = positional[-1] if positional else UNKNOWN

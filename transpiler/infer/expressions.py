@@ -68,18 +68,22 @@ class Expressions(Builtins):
     """The half of the interpreter that evaluates expressions."""
 
     facts: dict[cst.CSTNode, Value]
+    weak_facts: dict[cst.CSTNode, Value]
+    dead: int
 
     def record(self, node: cst.CSTNode, value: Value) -> None:
         """Keep a fact, joined with what earlier visits found."""
-        have = self.facts.get(node)
-        self.facts[node] = value if have is None or have is value else join(have, value)
+        facts = self.weak_facts if self.dead else self.facts
+        have = facts.get(node)
+        facts[node] = value if have is None or have is value else join(have, value)
 
     def eval(self: Interpreter, node: Any, frame: Frame) -> Value:  # type: ignore[misc]
         """The value of an expression, which is recorded as a fact."""
         method = _EVALUATORS.get(type(node))
         value = method(self, node, frame) if method is not None else UNKNOWN
-        have = self.facts.get(node)
-        self.facts[node] = value if have is None or have is value else join(have, value)
+        facts = self.weak_facts if self.dead else self.facts
+        have = facts.get(node)
+        facts[node] = value if have is None or have is value else join(have, value)
         return value
 
     def eval_name(self, node: cst.Name, frame: Frame) -> Value:
@@ -258,6 +262,8 @@ class Expressions(Builtins):
                 return receiver.items[fields.index(name)] if receiver.items else receiver.element
             case ListObject() | Mapping() | Sequence():
                 return Bound(f"builtins.{name}", receiver)
+            case Const(value=None):
+                return v.NONE  # the program would raise: another value is meant
             case Const() | Number() if scalar_type(receiver) == "str":
                 return Bound(f"builtins.str.{name}", receiver)
             case Bound():

@@ -40,7 +40,7 @@ from transpiler.infer import values as v
 
 MAX_DEPTH = 40
 MAX_RUNS = 24
-MAX_UNROLL = 8
+MAX_UNROLL = 32
 
 
 class Interpreter(Expressions):
@@ -54,6 +54,8 @@ class Interpreter(Expressions):
         self.knowledge = knowledge
         self.load = load
         self.facts: dict[cst.CSTNode, Value] = {}
+        self.weak_facts: dict[cst.CSTNode, Value] = {}  # from branches that are never taken
+        self.dead = 0
         self.call_modes: dict[cst.CSTNode, frozenset[bool]] = {}
         self.modes: dict[Instance, frozenset[bool]] = {}
         self.modules: dict[str, SourceModule] = {}
@@ -87,6 +89,8 @@ class Interpreter(Expressions):
         first = len(self.functions)
         self.exec_body(module.body, frame)
         self.run_uncalled(first)
+        for node, value in self.weak_facts.items():
+            self.facts.setdefault(node, value)
         return frame
 
     def run_uncalled(self, first: int) -> None:
@@ -207,7 +211,9 @@ class Interpreter(Expressions):
         left = self.eval(node.target, frame)
         right = self.eval(node.value, frame)
         result = self.binary_values(type(node.operator).__name__.removesuffix("Assign"), left, right)
-        if isinstance(left, ListObject):
+        if isinstance(left, ListObject) and self.dead:
+            result = left
+        elif isinstance(left, ListObject):
             known = items_of(right)
             if left.items is not None and known is not None:
                 left.items.extend(known)
@@ -291,8 +297,10 @@ class Interpreter(Expressions):
             frame.stopped = False
             if test is not None:
                 self.narrow(test, index == 0, frame)
-            self.exec_body(branch, frame)
             dead = taken is not None and taken != (index == 0)
+            self.dead += dead
+            self.exec_body(branch, frame)
+            self.dead -= dead
             outcomes.append((frame.values, self.modes, frame.stopped or dead))
         live = [o for o in outcomes if not o[2]]
         frame.stopped = not live

@@ -48,12 +48,27 @@ def _plan_switches(context: Context) -> list[cst.Call]:
             continue
         found.append(call)
         context.claim(call)
+        if _is_part(context, call.func.value):
+            context.manual(
+                call,
+                "training-mode",
+                "a part of the model is put in another mode than the rest",
+                "pass training= to that part where the model calls it",
+            )
+            continue
         parent = context.edits.parent[call]
         if isinstance(parent, cst.Expr):
             context.edits.replace(context.edits.statement(call), [])
         else:
             context.edits.replace(call, call.func.value)
     return found
+
+
+def _is_part(context: Context, node: cst.BaseExpression) -> bool:
+    """Whether a module is reached through another one: `model.backbone`."""
+    if not isinstance(node, cst.Attribute):
+        return False
+    return any(is_module(context, o) for o in options(context.fact(node.value)))
 
 
 def _plan_call(context: Context, call: cst.Call, switches: list[cst.Call]) -> None:

@@ -28,8 +28,12 @@ def watch_data(run: Run) -> None:
             return plain(self, buffer_size, seed, reshuffle_each_iteration, name)
         orders = _Orders(run, reshuffle_each_iteration is False)
         if _is_stackable(self.element_spec):
-            return self.batch(WHOLE).map(orders.permute).unbatch()
-        return _by_generator(self, orders)
+            result = self.batch(WHOLE).map(orders.permute).unbatch()
+        else:
+            result = _by_generator(self, orders)
+        if self.cardinality() == tf.data.UNKNOWN_CARDINALITY:
+            return result
+        return result.apply(tf.data.experimental.assert_cardinality(self.cardinality()))
 
     kind.shuffle = shuffle
     for name in ("map", "interleave"):

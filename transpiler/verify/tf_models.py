@@ -251,6 +251,8 @@ def watch_models(run: Run) -> None:
             return call(self, *args, **kwargs)
         return observe(models, self, call, args, kwargs)
 
+    # Keras reads the signatures of constructors to make configurations.
+    patched_init.__signature__ = inspect.signature(start)  # type: ignore[attr-defined]
     kind.__init__ = patched_init
     kind.__call__ = patched_call
     watch_classes(run)

@@ -43,6 +43,7 @@ def widen_defaults() -> None:
     widen_variables()
     widen_makers()
     widen_data()
+    tf.math.in_top_k = tf.nn.in_top_k = _narrowed(tf.math.in_top_k)
     for name in ("resize", "resize_with_pad"):
         setattr(tf.image, name, _keeping(getattr(tf.image, name)))
 
@@ -150,6 +151,16 @@ def _nested(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_nested(item) for item in value)
     return widen(value)
+
+
+def _narrowed(function: Any) -> Any:
+    """An operation that knows float32 alone."""
+
+    @wraps(function)
+    def call(targets: Any, predictions: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(targets, tf.cast(predictions, tf.float32), *args, **kwargs)
+
+    return call
 
 
 def _keeping(function: Any) -> Any:

@@ -45,7 +45,9 @@ def stop_between_calls(run: Run) -> None:
 
     @wraps(start)
     def patched_init(self: Any, *args: Any, **kwargs: Any) -> None:
-        kwargs["jit_compile"] = None  # what is recorded can not be compiled
+        function = args[0] if args else kwargs.get("python_function")
+        if getattr(function, "__module__", "") != "keras.src.backend.tensorflow.nn":
+            kwargs["jit_compile"] = None  # what is recorded can not be compiled
         start(self, *args, **kwargs)
 
     kind.__call__ = patched_call

@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Instance, Value, options
+from transpiler.infer.values import UNKNOWN, Class, Instance, Value, options
 from transpiler.modules import owner_class, self_name
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.step.events import Event, instances
@@ -20,8 +20,47 @@ _LIST_MAKERS = ("list", "tuple", "chain", "set")
 
 def variables_of(context: Context, event: Event, scope: cst.CSTNode) -> cst.BaseExpression:
     """The list of variables that a step updates, as an expression that is valid in the scope."""
-    expression = parameters_of(context, event)
-    return write_variables(context, expression, scope)
+    from transpiler.planners.step.groups import CARRIED, carry
+
+    carried = context.notes.get(CARRIED, {})
+    if any(i.origin in carried for i in instances(event.value)):
+        return carry(context, event)
+    try:
+        if len({id(i.origin) for i in instances(event.value)}) > 1:
+            return _same_name(context, event, scope)
+        return write_variables(context, parameters_of(context, event), scope)
+    except Unfit as error:
+        try:
+            return carry(context, event)
+        except Unfit:
+            raise error from None
+
+
+def _same_name(context: Context, event: Event, scope: cst.CSTNode) -> cst.BaseExpression:
+    """Several optimizers come here, each with its model under one and the same name."""
+    if not isinstance(event.target, cst.Name):
+        raise Unfit("several optimizers step here")
+    names: set[str] | None = None
+    for frame in context.interpreter.activations.get(scope, []):
+        for optimizer in instances(frame.values.get(event.target.value, UNKNOWN)):
+            single = Event(event.kind, event.name, event.statement, event.node, None, optimizer)
+            wanted = _whole_model(context, parameters_of(context, single))
+            here = {n for n, v in frame.values.items() if _is(v, wanted)}
+            names = here if names is None else names & here
+    if names is None or len(names) != 1:
+        raise Unfit("several optimizers step here, for models under different names")
+    return fill("model.trainable_variables", model=cst.Name(names.pop()))
+
+
+def _whole_model(context: Context, node: cst.BaseExpression) -> set[int]:
+    """The model whose `parameters()` an optimizer was given, filtered or not."""
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
+        if qualified_name(context, node.func) == "torch.nn.Module.parameters":
+            return {id(i) for i in instances(context.fact(node.func.value))}
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.args:
+        if node.func.value in ("filter", *_LIST_MAKERS):
+            return _whole_model(context, node.args[-1].value)
+    raise Unfit("an optimizer of some of a model's parameters")
 
 
 def parameters_of(context: Context, event: Event) -> cst.BaseExpression:
