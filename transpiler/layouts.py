@@ -13,7 +13,17 @@ from dataclasses import dataclass
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Instance, Symbol, Tensor, Value, items_of, options
+from transpiler.infer.values import (
+    UNKNOWN,
+    Class,
+    Instance,
+    Symbol,
+    Tensor,
+    Value,
+    element_of,
+    items_of,
+    options,
+)
 from transpiler.modules import in_module_method, is_module
 from transpiler.syntax import find
 
@@ -49,7 +59,8 @@ def module_layout(context: Context, module: Value) -> ModuleLayout:
     if context.knowledge.derives(module, SEQUENTIAL) and not isinstance(module.cls, Class):
         if is_outermost(context, module):
             return TORCH_ORDER
-        return sequence_layout(context, elements_of(module))
+        elements = elements_of(module)
+        return sequence_layout(context, loose_elements(module) if elements is None else elements)
     if isinstance(module.cls, Symbol):
         kind = context.rulebook.layout(context.to, module.cls.name)
         if kind == "spatial":
@@ -84,6 +95,17 @@ def elements_of(module: Instance) -> list[Value] | None:
             return None
     found.extend(module.state.get("added", []))
     return found
+
+
+def loose_elements(module: Instance) -> list[Value]:
+    """What a Sequential holds, where order and number are not known."""
+    given = module.arguments.get("args", [])
+    found: list[Value] = []
+    for value in given if isinstance(given, list) else [given]:
+        inner = element_of(value) if not isinstance(value, Instance) else value
+        inner = value if inner is UNKNOWN else inner
+        found += [o for o in options(inner) if isinstance(o, Instance)]
+    return [*found, *module.state.get("added", [])]
 
 
 def sequence_layout(context: Context, elements: Sequence[Value] | None) -> ModuleLayout:

@@ -221,6 +221,8 @@ class Interpreter(Expressions):
                 left.element = join(left.element, element_of(right))
                 left.items = None
             result = left
+        if isinstance(left, Tensor) and left.variable:
+            result = left
         self.assign(node.target, result, frame)
 
     def exec_import(self, node: cst.Import | cst.ImportFrom, frame: Frame) -> None:

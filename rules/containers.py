@@ -1,0 +1,300 @@
+"""Containers of modules: Sequential, and lists and dicts of modules and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import libcst as cst
+
+from transpiler.infer.values import Instance, Tensor, Value, options
+from transpiler.layouts import elements_of, is_outermost, loose_elements, spatial_rank, transitions
+from transpiler.planners.expressions import qualified_name
+from transpiler.rule import Proof, Unfit, rewrites
+from transpiler.rules.layer_arguments import instance_of
+from transpiler.rules.layers_convolution import (
+    CONVOLUTIONS,
+    TRANSPOSED,
+    convolution_parts,
+    transposed_parts,
+)
+from transpiler.site import Site
+from transpiler.syntax import code
+from transpiler.template import as_node, call, fill
+
+Node = cst.BaseExpression
+SEQUENTIAL = "torch.nn.Sequential"
+PARTS: dict[str, Callable[[Site], list[Any]]] = {
+    **dict.fromkeys(CONVOLUTIONS, convolution_parts),
+    **dict.fromkeys(TRANSPOSED, transposed_parts),
+}
+"""Layers that may become several, which a Sequential takes in one by one."""
+
+
+@rewrites(
+    SEQUENTIAL,
+    to="tf",
+    proof=Proof(
+        inputs=[(2, 3, 8, 8), (4, 5)],
+        cases=[
+            "torch.nn.Sequential(nn.Linear(5, 3), nn.ReLU(), nn.Linear(3, 2))(y)",
+            "torch.nn.Sequential(*[nn.Linear(5, 5), nn.Tanh()])(y)",
+            "torch.nn.Sequential(nn.Linear(5, 4), *[nn.Linear(4, 4) for _ in range(2)])(y)",
+            "torch.nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(), "
+            "nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 3))(x)",
+            "torch.nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.LeakyReLU(0.2))(x)",
+            "torch.nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), "
+            "nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), nn.Linear(4, 2))(x)",
+            "torch.nn.Sequential(nn.Linear(5, 12), nn.Unflatten(1, (3, 2, 2)), "
+            "nn.ConvTranspose2d(3, 2, 2))(y)",
+            "torch.nn.Sequential()(y)",
+        ],
+    ),
+)
+def sequential(site: Site) -> Any:
+    """A list of layers, with Permute layers where the order of the axes changes."""
+    module = instance_of(site)
+    if not site.node.args:  # type: ignore[attr-defined]
+        return _empty(site, module)
+    elements = _written_elements(site, module)
+    if elements is None:
+        return _from_list(site, module)
+    outermost = module is not None and is_outermost(site.context, module)
+    values = elements_of(module) if module is not None else None
+    changes = dict(transitions(site.context, values, outermost=outermost)) if values else {}
+    written: list[Any] = []
+    for index, (name, node) in enumerate(elements):
+        if index in changes and values is not None:
+            written += _permutes(site, values, index, changes[index])
+        written += [_named(part, name) for part in _parts(site, node)]
+    if values is not None and len(values) in changes:
+        written += _permutes(site, values, len(values), changes[len(values)])
+    return call("keras.Sequential", cst.List([cst.Element(as_node(w)) for w in written]))
+
+
+def _empty(site: Site, module: Instance | None) -> Any:
+    """Without layers: Keras refuses to call a model that never gets any."""
+    grows = module is not None and module.state.get("added")
+    return call("keras.Sequential") if grows else call("keras.layers.Identity")
+
+
+def _written_elements(site: Site, module: Instance | None) -> list[tuple[str | None, Node]] | None:
+    """The elements as they stand in the call, with their names; None where some do not."""
+    if site.starred or site.keywords:
+        return None
+    if len(site.positional) == 1:
+        pairs = _pairs(site, site.positional[0])
+        if pairs is not None:
+            return pairs
+        if not isinstance(site.fact(site.positional[0]), Instance):
+            return None
+    known = elements_of(module) if module is not None else None
+    if known is not None and len(known) != len(site.positional) + len(
+        module.state.get("added", [])
+    ):  # type: ignore[union-attr]
+        return None
+    return [(None, node) for node in site.positional]
+
+
+def _pairs(site: Site, node: Node) -> list[tuple[str | None, Node]] | None:
+    """Names and modules of `OrderedDict([("conv", nn.Conv2d(...)), ...])`."""
+    if not isinstance(node, cst.Call) or not node.args:
+        return None
+    if not code(node.func).endswith("OrderedDict"):
+        return None
+    given = node.args[0].value
+    rows: list[tuple[Node, Node]] = []
+    if isinstance(given, (cst.List, cst.Tuple)):
+        for element in given.elements:
+            row = element.value
+            if not isinstance(row, (cst.Tuple, cst.List)) or len(row.elements) != 2:
+                return None
+            rows.append((row.elements[0].value, row.elements[1].value))
+    elif isinstance(given, cst.Dict):
+        for item in given.elements:
+            if not isinstance(item, cst.DictElement):
+                return None
+            rows.append((item.key, item.value))
+    else:
+        return None
+    found: list[tuple[str | None, Node]] = []
+    for key, value in rows:
+        if not isinstance(key, cst.SimpleString):
+            return None
+        found.append((str(key.evaluated_value), value))
+    return found
+
+
+def _parts(site: Site, node: Node) -> list[Any]:
+    """An element as one or more layers."""
+    context = site.context
+    if isinstance(node, cst.Call):
+        name = qualified_name(context, node.func)
+        if name in PARTS:
+            mark = len(context.reports)
+            try:
+                parts = PARTS[name](Site(context, node, name))
+            except Unfit:
+                del context.reports[mark:]  # the layer's own rule tells
+                return [node]
+            context.claim(node)
+            return parts
+    return [node]
+
+
+def _named(part: Any, name: str | None) -> Any:
+    """The layer with the name that it has in the OrderedDict (Keras's own layers alone)."""
+    return part
+
+
+def _permutes(site: Site, values: list[Value], index: int, to_last: bool) -> list[Any]:
+    """The Permute layer before an element, if it is needed at all."""
+    rank = _rank(values, index)
+    if rank is None:
+        raise Unfit(
+            "how many axes the values between the layers of this Sequential have is not known",
+            "write the layers as calls, or the layers.Permute by hand",
+        )
+    if not to_last and _is_flat(values, index):
+        return []
+    order = (*range(2, rank), 1) if to_last else (rank - 1, *range(1, rank - 1))
+    return [call("keras.layers.Permute", tuple(order))]
+
+
+def _rank(values: list[Value], index: int) -> int | None:
+    """The rank of what goes into an element."""
+    for i, step in ((index, 1), (index - 1, -1)):
+        while 0 <= i < len(values):
+            found = _rank_of(values[i])
+            if found is not None:
+                return found
+            i += step
+    return None
+
+
+def _rank_of(value: Value) -> int | None:
+    for option in options(value):
+        if isinstance(option, Instance):
+            seen = option.state.get("input")
+            if isinstance(seen, Tensor) and seen.rank is not None and seen.rank >= 3:
+                return seen.rank
+            for name in option.class_names:
+                if (rank := spatial_rank(name)) is not None:
+                    return rank
+            elements = elements_of(option) if SEQUENTIAL in option.class_names else None
+            for element in elements or []:
+                if (rank := _rank_of(element)) is not None:
+                    return rank
+    return None
+
+
+def _is_flat(values: list[Value], index: int) -> bool:
+    """Whether the spatial axes all have size one, so that a Flatten reads the same."""
+    if index >= len(values):
+        return False
+    value = values[index]
+    if not isinstance(value, Instance) or "torch.nn.Flatten" not in value.class_names:
+        return False
+    seen = value.state.get("input")
+    return isinstance(seen, Tensor) and seen.shape is not None and set(seen.shape[2:]) == {1}
+
+
+def _from_list(site: Site, module: Instance | None) -> Any:
+    """`nn.Sequential(*layers)`, or a mixture of lists and layers."""
+    args = site.node.args  # type: ignore[attr-defined]
+    if any(a.keyword is not None or a.star == "**" for a in args):
+        raise Unfit("this Sequential takes its layers from keyword arguments")
+    if len(args) == 1 and not args[0].star:
+        raise Unfit(
+            "the layers of this Sequential are not known before the program runs",
+            "give them one by one or as a list",
+        )
+    before, after = _outer_permutes(site, module)
+    if len(args) == 1 and not before and not after:
+        return call("keras.Sequential", args[0].value)
+    elements: list[cst.BaseElement] = [
+        cst.StarredElement(a.value) if a.star else cst.Element(a.value) for a in args
+    ]
+    elements = [*map(cst.Element, before), *elements, *map(cst.Element, after)]
+    return call("keras.Sequential", cst.List(elements))
+
+
+def _outer_permutes(site: Site, module: Instance | None) -> tuple[list[Any], list[Any]]:
+    """Permutes at both ends; one in the middle is put to the layer that needs it."""
+    if module is None:
+        return [], []
+    values = elements_of(module)
+    outermost = is_outermost(site.context, module)
+    if values is None:
+        values = loose_elements(module)
+    before: list[Any] = []
+    after: list[Any] = []
+    for index, to_last in transitions(site.context, values, outermost=outermost):
+        permutes = _permutes(site, values, index, to_last)
+        if index == 0:
+            before = permutes
+        elif index == len(values):
+            after = permutes
+        elif permutes:
+            _put_before(site, values[index], permutes[0])
+    return before, after
+
+
+def _put_before(site: Site, value: Value, permute: Any) -> None:
+    """Make an element of a list `Sequential([Permute, element])` where it is made."""
+    origin = value.origin if isinstance(value, Instance) else None
+    done = site.context.notes.setdefault("permuted elements", set())
+    if not isinstance(origin, cst.Call) or origin not in site.context.edits.parent:
+        raise Unfit(
+            "a layer of this Sequential needs the other order of axes and is made elsewhere",
+            "put layers.Permute before it",
+        )
+    if origin in done:
+        return
+    done.add(origin)
+
+    def wrap(layer: Node) -> Node:
+        return fill("keras.Sequential([p, layer])", p=permute, layer=layer)
+
+    site.context.edits.wrap(origin, wrap)
+
+
+@rewrites(f"{SEQUENTIAL}.append", f"{SEQUENTIAL}.add_module", f"{SEQUENTIAL}.extend", to="tf")
+def grow_sequential(site: Site) -> Any:
+    """`.add(layer)`."""
+    if site.receiver is None or not site.alone:
+        raise Unfit(f"the result of {site.short} is used")
+    if site.name.endswith("extend"):
+        raise Unfit("keras.Sequential has no extend", "add the layers in a loop")
+    layer = site.arg("module")
+    return fill("s.add(layer)", s=site.receiver, layer=layer)
+
+
+@rewrites("torch.nn.ModuleList", "torch.nn.ParameterList", to="tf")
+def module_list(site: Site) -> Any:
+    """A plain list: Keras finds the layers in it."""
+    if not site.node.args:  # type: ignore[attr-defined]
+        return cst.List([])
+    if site.starred:
+        return cst.List([cst.StarredElement(a.value) for a in site.starred])
+    [given] = [*site.positional, *site.keywords.values()]
+    if isinstance(given, (cst.List, cst.ListComp)):
+        return given
+    if isinstance(given, cst.Tuple):
+        return cst.List([e.with_changes() for e in given.elements])
+    if isinstance(given, cst.GeneratorExp):
+        return cst.ListComp(given.elt, given.for_in)
+    return fill("list(given)", given=given)
+
+
+@rewrites("torch.nn.ModuleDict", "torch.nn.ParameterDict", to="tf")
+def module_dict(site: Site) -> Any:
+    """A plain dict: Keras finds the layers in it."""
+    if not site.node.args:  # type: ignore[attr-defined]
+        return cst.Dict([])
+    if site.starred:
+        raise Unfit(f"arguments of {site.short} are unpacked with * or **")
+    [given] = [*site.positional, *site.keywords.values()]
+    if isinstance(given, (cst.Dict, cst.DictComp)):
+        return given
+    return fill("dict(given)", given=given)

@@ -1,0 +1,146 @@
+"""What PyTorch's containers of modules, parameters and buffers are to the interpreter.
+
+ModuleList and ParameterList are lists, ModuleDict and ParameterDict are dicts: as in the
+translation. A Sequential stays an object, whose call runs its elements.
+"""
+
+from __future__ import annotations
+
+from transpiler.infer.knowledge import Invocation
+from transpiler.infer.values import (
+    NONE,
+    UNKNOWN,
+    Const,
+    Instance,
+    ListObject,
+    Mapping,
+    Number,
+    Sequence,
+    Symbol,
+    Tensor,
+    Value,
+    element_of,
+    is_none,
+    items_of,
+    join,
+    options,
+)
+from transpiler.layouts import elements_of, loose_elements
+from transpiler.rule import infers
+
+SEQUENTIAL = "torch.nn.Sequential"
+
+
+@infers("torch.nn.ModuleList", "torch.nn.ParameterList")
+def module_list(call: Invocation) -> Value:
+    given = call.positional[0] if call.positional else next(iter(call.keywords.values()), None)
+    if given is None or is_none(given):
+        return ListObject([])
+    items = items_of(given)
+    if items is not None:
+        return ListObject(list(items))
+    if isinstance(given, Instance):
+        return ListObject(None, call.interpreter.iterate(given, None))
+    return ListObject(None, element_of(given))
+
+
+@infers("torch.nn.ModuleDict", "torch.nn.ParameterDict", "collections.OrderedDict")
+def module_dict(call: Invocation) -> Value:
+    given = call.positional[0] if call.positional else next(iter(call.keywords.values()), None)
+    if isinstance(given, Mapping):
+        return Mapping(dict(given.items), given.element)
+    rows = items_of(given) if given is not None else ()
+    if rows is None:
+        return Mapping({}, UNKNOWN)
+    found = Mapping()
+    for row in rows:
+        pair = items_of(row)
+        if pair is not None and len(pair) == 2 and isinstance(pair[0], Const):
+            found.items[pair[0].value] = pair[1]
+        else:
+            found.element = join(found.element, element_of(row))
+    return found
+
+
+@infers(SEQUENTIAL)
+def sequential(call: Invocation) -> Value:
+    """The object; elements named by an OrderedDict are its attributes."""
+    made = call.interpreter.allocate(Symbol(SEQUENTIAL), call.node, {"args": list(call.positional)})
+    given = call.positional[0] if len(call.positional) == 1 else None
+    if isinstance(given, Mapping):
+        made.attributes.update({k: v for k, v in given.items.items() if isinstance(k, str)})
+    return made
+
+
+@infers(f"{SEQUENTIAL}.__call__")
+def run_sequential(call: Invocation) -> Value:
+    """The elements, one after the other."""
+    if not isinstance(call.receiver, Instance):
+        return UNKNOWN
+    elements = elements_of(call.receiver)
+    values: list[Value] = list(call.positional)
+    if elements is None:
+        for element in loose_elements(call.receiver):
+            call.call(element, *(v if is_tensor(v) else UNKNOWN for v in values))
+        return vague(values[0]) if values else UNKNOWN
+    for element in elements:
+        values = [call.call(element, *values)]
+    return values[0] if values else UNKNOWN
+
+
+def is_tensor(value: Value) -> bool:
+    return isinstance(value, Tensor)
+
+
+def vague(value: Value) -> Value:
+    """A tensor of which only the dtype is known."""
+    return value.but(shape=None, variable=False) if isinstance(value, Tensor) else UNKNOWN
+
+
+@infers(f"{SEQUENTIAL}.__iter__", f"{SEQUENTIAL}.children")
+def iterate_sequential(call: Invocation) -> Value:
+    if not isinstance(call.receiver, Instance):
+        return UNKNOWN
+    elements = elements_of(call.receiver)
+    if elements is not None:
+        return Sequence("modules", tuple(elements))
+    return Sequence("modules", None, join(*loose_elements(call.receiver)))
+
+
+@infers(f"{SEQUENTIAL}.__getitem__")
+def item_of_sequential(call: Invocation) -> Value:
+    if not isinstance(call.receiver, Instance):
+        return UNKNOWN
+    elements, index = elements_of(call.receiver), call.positional[0]
+    if isinstance(index, Const) and isinstance(index.value, int):
+        if elements is not None and -len(elements) <= index.value < len(elements):
+            return elements[index.value]
+    if isinstance(index, Const | Number):
+        return join(*(elements or loose_elements(call.receiver)))
+    # a slice: a Sequential of some of the elements
+    part = call.interpreter.allocate(Symbol(SEQUENTIAL), call.node, {"args": [UNKNOWN]})
+    if elements is not None:
+        part.arguments["args"] = list(elements)
+    return part
+
+
+@infers(f"{SEQUENTIAL}.append", f"{SEQUENTIAL}.extend", f"{SEQUENTIAL}.insert")
+def grow_sequential(call: Invocation) -> Value:
+    for owner in options(call.receiver):
+        if isinstance(owner, Instance) and call.positional and not call.interpreter.dead:
+            last = call.positional[-1]
+            added = owner.state.setdefault("added", [])
+            known = items_of(last) if call.name.endswith("extend") else (last,)
+            for value in known if known is not None else (element_of(last),):
+                if not any(value is have for have in added):
+                    added.append(value)
+    return call.receiver or NONE
+
+
+@infers("torch.nn.Module.register_buffer", "torch.nn.Module.register_parameter")
+def registered(call: Invocation) -> Value:
+    """`self.register_buffer("mask", mask)` is `self.mask = mask`."""
+    name, value = call.arg("name", at=0), call.arg("tensor", "param", at=1)
+    if isinstance(name, Const) and isinstance(name.value, str) and value is not None:
+        call.interpreter.set_attribute(call.receiver or UNKNOWN, name.value, value)
+    return NONE
