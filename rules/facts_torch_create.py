@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
     UNKNOWN,
@@ -20,7 +22,7 @@ from transpiler.infer.values import (
     items_of,
     scalar_type,
 )
-from transpiler.rule import infers, infers_property
+from transpiler.rule import Inference, infers, infers_property
 from transpiler.rules.operands import (
     CASTS,
     LEGACY_TYPES,
@@ -272,10 +274,10 @@ def numbers(call: Invocation) -> Value:
     return Number("int")
 
 
-@infers_property("torch.pi", "torch.inf", "torch.nan", "torch.e")
-def constants(value: Value) -> Value:
-    import math
+def _is(name: str, value: Value) -> Inference:
+    return infers_property(name)(lambda owner: value)
 
-    name = value.name.rpartition(".")[2] if isinstance(value, Symbol) else "nan"
-    found = Const(getattr(math, name))
-    return found
+
+CONSTANTS = [_is(f"torch.{n}", Const(getattr(math, n))) for n in ("pi", "inf", "nan", "e")]
+DEVICE_TYPES = [_is(f"torch.cuda.{n}", Symbol(f"torch.{n}")) for n in LEGACY_TYPES]
+"""The types of tensors on a device are those of tensors anywhere."""

@@ -128,6 +128,23 @@ def as_list(items: Any) -> Any:
     return cst.List([i if isinstance(i, cst.StarredElement) else cst.Element(as_node(i)) for i in items])
 
 
+def dims_list(site: Site, node: Any) -> Any:
+    """A `size` argument: a written tuple as a list, anything else as it is."""
+    if isinstance(node, (cst.Tuple, cst.List)):
+        items = [e if isinstance(e, cst.StarredElement) else size(site, e.value) for e in node.elements]
+        return as_list(items)
+    if is_size(site.fact(node)):
+        return as_list([node])
+    return shape_of(site, node)
+
+
+def is_simple(node: Any) -> bool:
+    """Whether an expression may be written twice: names, and parts of them."""
+    while isinstance(node, cst.Attribute):
+        node = node.value
+    return isinstance(node, (cst.Name, cst.Integer, cst.Float))
+
+
 def owner_of_size(node: Any) -> tuple[Node, Node | None] | None:
     """The tensor and axis of `x.size(0)`, `x.shape[0]`, `x.size()[0]`; no axis for all of them."""
     match node:
@@ -186,7 +203,7 @@ def axis(site: Site, x: Node, node: Any) -> Any:
         places = [_renumber(site, x, a) for a in known]
         return places if isinstance(node, (cst.Tuple, cst.List)) else places[0]
     if isinstance(node, cst.Tuple):
-        return cst.List(node.elements)
+        return as_list([e.value for e in node.elements])
     return node
 
 
@@ -263,6 +280,6 @@ def text(node: Any) -> str:
     return code(node)
 
 
-__all__ = ["OMIT", "Arguments", "Node", "as_list", "axis", "bare", "cast", "counted", "drop",
-           "drop_around", "dtype_argument", "fill", "is_number", "is_size", "is_tensor",
+__all__ = ["OMIT", "Arguments", "Node", "as_list", "axis", "bare", "cast", "counted", "dims_list", "drop",
+           "drop_around", "dtype_argument", "fill", "is_number", "is_simple", "is_size", "is_tensor",
            "owner_of_size", "shape_of", "size", "sizes", "text", "tf_dtype"]  # fmt: skip

@@ -24,11 +24,11 @@ from transpiler.rules.tensor_arguments import (
     Arguments,
     as_list,
     cast,
+    dims_list,
     dtype_argument,
     fill,
     is_size,
     is_tensor,
-    shape_of,
     sizes,
     tf_dtype,
 )
@@ -84,10 +84,7 @@ def filled(site: Site) -> Any:
 def full(site: Site) -> Any:
     given = Arguments(site, first=False)
     shape, value = given.get("size", at=0), given.get("fill_value", at=1)
-    if isinstance(shape, cst.Tuple):
-        dims: Any = cst.List(shape.elements)
-    else:
-        dims = shape_of(site, shape)
+    dims = dims_list(site, shape)
     asked = given.get("dtype")
     dtype = dtype_of(site.fact(asked)) if asked is not None else dtype_of_data(site.fact(value))
     written = dtype_argument(site, asked)
@@ -121,6 +118,8 @@ def full_like(site: Site) -> Any:
     if given.get("dtype") is not None:
         to = dtype_argument(site, given.get("dtype"))
         return fill("tf.fill(tf.shape(x), tf.cast(v, d))", x=given.x, v=value, d=to)
+    if site.dtype(given.x) in ("float32", "float64"):
+        return fill("tf.ones_like(x) * v", x=given.x, v=value)
     return fill("tf.fill(tf.shape(x), tf.cast(v, x.dtype))", x=given.x, v=value)
 
 
@@ -142,7 +141,7 @@ def new(site: Site) -> Any:
         return fill("tf.constant(v, dtype=d)", v=given.rest[0], d=dtype)
     if kind == "full":
         shape = given.get("size", at=0)
-        dims = cst.List(shape.elements) if isinstance(shape, cst.Tuple) else shape_of(site, shape)
+        dims = dims_list(site, shape)
         value = fill("tf.cast(v, x.dtype)", v=given.get("fill_value", at=1), x=given.x)
         return fill("tf.fill(dims, v)", dims=dims, v=value)
     name = "ones" if kind == "ones" else "zeros"

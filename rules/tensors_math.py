@@ -7,7 +7,7 @@ from typing import Any
 from transpiler.infer.arrays import is_float
 from transpiler.infer.values import Const, Tensor
 from transpiler.rule import Proof, Rule, Unfit, rewrites
-from transpiler.rules.tensor_arguments import Arguments, cast, fill, is_number
+from transpiler.rules.tensor_arguments import Arguments, cast, fill, is_number, is_simple
 from transpiler.rules.operands import both
 from transpiler.rules.promotion import casts
 from transpiler.site import Site, constant_value
@@ -168,7 +168,9 @@ def divide(site: Site) -> Any:
           proof=Proof(inputs=[(2, 3)], cases=["torch.fmod(x, 0.3)"], gradients=False))  # fmt: skip
 def fmod(site: Site) -> Any:
     given = Arguments(site)
-    return fill("tf.truncatemod(a, b)", a=given.x, b=given.get("other", at=0))
+    if not is_simple(given.x):
+        raise Unfit("torch.fmod of an expression", "give it a name first")
+    return fill("a - b * keras.ops.trunc(a / b)", a=given.x, b=given.get("other", at=0))
 
 
 @rewrites(*both("neg"), "torch.negative", to="tf", layout="elementwise",
@@ -301,7 +303,8 @@ def combine(site: Site) -> Any:
     name = site.name.rpartition(".")[2]
     if name == "lerp":
         end, weight = given.get("end", at=0), given.get("weight", at=1)
-        return fill("x + w * (y - x)", x=given.x, y=end, w=weight)
+        form = "x + w * (y - x)" if is_simple(given.x) else "(1 - w) * x + w * y"
+        return fill(form, x=given.x, y=end, w=weight)
     a, b, value = given.get("tensor1", at=0), given.get("tensor2", at=1), given.get("value")
     sign = "*" if name == "addcmul" else "/"
     if value is None:

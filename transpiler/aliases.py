@@ -64,6 +64,8 @@ def _viewed(context: Context, node: cst.CSTNode) -> str | None:
         return None
     while not isinstance(node, cst.Name):
         match node:
+            case cst.Call(func=cst.Name(value="Variable"), args=[cst.Arg(value=inner)]):
+                pass
             case cst.Call(func=cst.Attribute(value=inner, attr=cst.Name(value=method))):
                 if method not in _VIEWS:
                     return None
