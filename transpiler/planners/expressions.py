@@ -98,6 +98,8 @@ class _Planner:
         if isinstance(parent, cst.Attribute):
             if parent.attr is node:
                 return True
+            if isinstance(self.context.fact(node), Symbol) and self.is_target(parent):
+                return True
             return isinstance(self.context.fact(parent), Symbol)
         if isinstance(parent, cst.Arg) and parent.keyword is node:
             return True
@@ -133,6 +135,9 @@ class _Planner:
     def visit_reference(self, node: cst.Name | cst.Attribute) -> None:
         value = self.context.fact(node)
         name: str | None = None
+        if isinstance(node, cst.Attribute) and self.is_target(node):
+            self.visit_setting(node)
+            return
         if isinstance(value, Symbol) and _name_of(self.context, node, value):
             if isinstance(node, cst.Name) and not is_direct_name(self.context, node):
                 return
@@ -149,6 +154,18 @@ class _Planner:
             self.context.edits.replace(node, fill(ANNOTATIONS.get(name, "object")))
         elif name is not None:
             self.translate(node, name)
+
+    def visit_setting(self, node: cst.Attribute) -> None:
+        """`torch.backends.cudnn.benchmark = True`: an assignment to a name of the framework."""
+        owner = self.context.fact(node.value)
+        if not isinstance(owner, Symbol):
+            name = self.property_name(node)
+            if name is None or not self.context.rulebook.candidates(self.context.to, name):
+                return
+            self.translate(node, name)
+        elif _name_of(self.context, node, owner):
+            self.translate(node, self.context.knowledge.canonical(f"{owner.name}.{node.attr.value}"))
+            self.context.claim(node.value)
 
     def in_annotation(self, node: cst.CSTNode) -> bool:
         """Whether a reference stands in a type annotation (not in a value)."""

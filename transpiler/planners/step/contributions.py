@@ -46,7 +46,7 @@ def updates_of(context: Context, region: Region) -> list[Update]:
         update.steps.append(step)
     for update in found.values():
         _span(context, region, update)
-    _assign_clips(context, region, list(found.values()))
+    _assignclips(context, region, list(found.values()))
     return list(found.values())
 
 
@@ -159,19 +159,20 @@ def _zeroed_outside(context: Context, region: Region, step: Event) -> bool:
     return False
 
 
-def _assign_clips(context: Context, region: Region, updates: list[Update]) -> None:
+def _assignclips(context: Context, region: Region, updates: list[Update]) -> None:
     for clip in [e for e in region.events if e.kind == "clip"]:
         place = region.events.index(clip)
         for update in updates:
             steps = [s for s in update.steps if region.events.index(s) > place]
-            if steps and (len(updates) == 1 or _clips(context, clip, steps[0])):
+            if steps and (len(updates) == 1 or clips(context, clip, steps[0])):
                 update.clips.append(clip)
                 break
         else:
             raise Unfit("which optimizer's gradients this clips is not known")
 
 
-def _clips(context: Context, clip: Event, step: Event) -> bool:
+def clips(context: Context, clip: Event, step: Event) -> bool:
+    """Whether a clip names the modules that a step updates."""
     stepped = {id(d) for m in _stepped_modules(context, step) for d in descendants(m)}
     for node in walk(clip.target) if clip.target is not None else ():
         for value in options(context.fact(node)):

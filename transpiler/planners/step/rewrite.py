@@ -11,7 +11,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Symbol
 from transpiler.modules import descendants
 from transpiler.planners.step.by_hand import rewrite_by_hand
-from transpiler.planners.step.contributions import Update, updates_of
+from transpiler.planners.step.contributions import Update, clips, updates_of
 from transpiler.planners.step.events import Event, instances
 from transpiler.planners.step.lifting import lift
 from transpiler.planners.step.regions import Region
@@ -163,9 +163,36 @@ class _Edits:
 
     def plan_clip(self, update: Update, clip: Event) -> None:
         """`clip_grad_norm_` and `clip_grad_value_` on the list of gradients."""
-        if len(update.steps) > 1:
-            raise Unfit("clipping the gradients of several optimizers at once")
-        name = cst.Name("accumulated" if self.is_accumulated(update, clip) else self.name(update))
+        names = self.clipped_names(update, clip)
+        whole = cst.Name(names[0])
+        if len(names) > 1:
+            whole = cst.Name(f"{update.prefix}gradients")
+        lines = self.clip_lines(clip, whole)
+        if len(names) > 1:
+            joined = " + ".join(names)
+            before = fill_statements(f"gs = {joined}", gs=whole)
+            lines = [*before, *lines, *self.split_again(whole, names)]
+        self.planned[clip.statement] = lines
+
+    def clipped_names(self, update: Update, clip: Event) -> list[str]:
+        """The gradient lists that a clip works on."""
+        if self.is_accumulated(update, clip):
+            return ["accumulated"]
+        if len(update.steps) == 1:
+            return [self.name(update)]
+        own = [s for s in update.steps if clips(self.context, clip, s)]
+        return [self.name(update, s) for s in own or update.steps]
+
+    def split_again(self, whole: cst.Name, names: list[str]) -> list[cst.BaseStatement]:
+        """The clipped gradients, back in the lists that they came from."""
+        lines = fill_statements("gs = iter(gs)", gs=whole)
+        for name in names:
+            lines += fill_statements(
+                "own = [next(gs) for _ in own]", own=cst.Name(name), gs=whole
+            )
+        return lines
+
+    def clip_lines(self, clip: Event, name: cst.Name) -> list[cst.BaseStatement]:
         arguments = {a.keyword.value: a.value for a in clip.node.args if a.keyword is not None}
         positional = [a.value for a in clip.node.args if a.keyword is None]
         limit = arguments.get("max_norm") or arguments.get("clip_value")
@@ -189,8 +216,7 @@ class _Edits:
                 "differ by 1e-6 / norm, relatively",
             )
         more = positional[2:] + [v for k, v in arguments.items() if k == "norm_type"]
-        lines = fill_statements(template, gs=name, limit=limit, norm=norm, more=more)
-        self.planned[clip.statement] = lines
+        return fill_statements(template, gs=name, limit=limit, norm=norm, more=more)
 
     def is_accumulated(self, update: Update, event: Event) -> bool:
         return update.accumulates and (
