@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import libcst as cst
@@ -19,6 +19,7 @@ from transpiler.infer.interpreter import Interpreter
 from transpiler.normalize import normalize
 from transpiler.places import Places
 from transpiler.rule import Direction
+from transpiler.siblings import Caller
 from transpiler.source import SourceError
 from transpiler.syntax import forget_walks
 
@@ -58,16 +59,18 @@ def convert(
     path: str = "<stdin>",
     config: Config = Config(),  # noqa: B008 - frozen
     siblings: Mapping[str, str] | None = None,
+    callers: Sequence[Caller] = (),
 ) -> Conversion:
     """Translate a module's source to the other framework.
 
     siblings: texts of the project's other modules, by the dotted name that imports them.
+    callers: programs of the project that import this module; they show what it is called with.
     Raises SourceError where the source does not parse.
     """
     collecting = gc.isenabled()
     gc.disable()  # trees are large and free of garbage: collections only cost time here
     try:
-        return _convert(source, to, path, config, siblings or {})
+        return _convert(source, to, path, config, siblings or {}, callers)
     finally:
         forget_walks()
         if collecting:
@@ -75,12 +78,17 @@ def convert(
 
 
 def _convert(
-    source: str, to: Direction, path: str, config: Config, siblings: Mapping[str, str]
+    source: str,
+    to: Direction,
+    path: str,
+    config: Config,
+    siblings: Mapping[str, str],
+    callers: Sequence[Caller],
 ) -> Conversion:
     module = normalize(parse(source, path))
     book = rulebook.load(config.rules)
     interpreter = Interpreter(book.knowledge, _loader(siblings))
-    interpreter.run(module)
+    interpreter.run(module, callers=[_Caller(c) for c in callers])
     context = Context(module, to, config, interpreter, book, path)
     context.notes["places"] = lambda: Places(module, source, context.edits.parent)
     for name in PLANNERS[to]:
@@ -97,6 +105,21 @@ def parse(source: str, path: str = "<stdin>") -> cst.Module:
         return cst.parse_module(source)
     except cst.ParserSyntaxError as error:
         raise SourceError(path, error.raw_line, error.raw_column + 1, error.message) from None
+
+
+class _Caller:
+    """A program that imports the module, ready to be interpreted."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.names = caller.names
+        self.load = _loader(caller.siblings)
+        self.text = caller.text
+
+    def tree(self) -> cst.Module | None:
+        try:
+            return normalize(cst.parse_module(self.text))
+        except cst.ParserSyntaxError:
+            return None
 
 
 def _loader(siblings: Mapping[str, str]):  # type: ignore[no-untyped-def]

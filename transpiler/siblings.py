@@ -18,7 +18,14 @@ def find_siblings(path: Path, imports: tuple[Import, ...], root: Path | None) ->
     They go by their dotted names as seen from the file: a relative import counts from the file's
     own folder. A module that cannot be read is left out: its own translation will say so.
     """
-    found: dict[str, str] = {}
+    return {name: text for name, (text, _) in _follow_imports(path, imports, root).items()}
+
+
+def _follow_imports(
+    path: Path, imports: tuple[Import, ...], root: Path | None
+) -> dict[str, tuple[str, Path]]:
+    """The text and file of every module that a file imports, directly or through others."""
+    found: dict[str, tuple[str, Path]] = {}
     folders = list(_list_search_folders(path, root))
     waiting = deque([(path.absolute(), "", imports)])
     while waiting:
@@ -26,11 +33,43 @@ def find_siblings(path: Path, imports: tuple[Import, ...], root: Path | None) ->
         for name, file in _locate(importer, package, wanted, folders):
             if name in found or (module := load_module(str(file))) is None:
                 continue
-            found[name], origin = module
+            text, origin = module
+            found[name] = text, file
             waiting.append((file, name.rpartition(".")[0], origin.imports))
             if file.name == "__init__.py":  # its relative imports count from itself
                 waiting.append((file, name, origin.imports))
     return found
+
+
+MAX_CALLERS = 8
+
+
+def find_callers(path: Path, root: Path | None) -> list[Caller]:
+    """The project's programs that import a file: what they call it with is worth knowing."""
+    own = os.path.realpath(path)
+    folder = (root or path.absolute().parent).absolute()
+    found: list[Caller] = []
+    for file in sorted(folder.rglob("*.py") if root else folder.glob("*.py")):
+        if len(found) == MAX_CALLERS or os.path.realpath(file) == own:
+            continue
+        module = load_module(str(file))
+        if module is None or not module[1].imports:
+            continue
+        reached = _follow_imports(file, module[1].imports, root)
+        names = [n for n, (_, f) in reached.items() if os.path.realpath(f) == own]
+        if names:
+            texts = {n: text for n, (text, _) in reached.items() if n not in names}
+            found.append(Caller(module[0], tuple(names), texts))
+    return found
+
+
+class Caller:
+    """A program that imports a file: its text, the file's names in it, its other modules."""
+
+    def __init__(self, text: str, names: tuple[str, ...], siblings: dict[str, str]) -> None:
+        self.text = text
+        self.names = names
+        self.siblings = siblings
 
 
 @lru_cache(maxsize=4096)

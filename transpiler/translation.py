@@ -10,7 +10,7 @@ from transpiler.config import Config
 from transpiler.findings import Finding, Grade, Span, sort_findings
 from transpiler.origin import Origin, find_origin, parse_tree
 from transpiler.rules import frameworks
-from transpiler.siblings import find_siblings
+from transpiler.siblings import find_callers, find_siblings
 from transpiler.source import STDIN, Source, SourceError, decode_source, read_bytes
 
 if TYPE_CHECKING:
@@ -107,7 +107,10 @@ def _translate_text(
         return text
     from transpiler.convert import convert
 
-    conversion = convert(text, to, path=result.path, config=config, siblings=siblings)
+    callers = () if result.path == STDIN else find_callers(Path(result.path), root)
+    conversion = convert(
+        text, to, path=result.path, config=config, siblings=siblings, callers=callers
+    )
     parse_tree(conversion.code, result.path)
     result.findings = sort_findings([*conversion.findings, *_find_mixture(result, origin, to)])
     return conversion.code

@@ -6,7 +6,7 @@ program's own functions, classes and files. Facts are kept per node, joined over
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import libcst as cst
@@ -80,18 +80,41 @@ class Interpreter(Expressions):
 
     # ---- modules -----------------------------------------------------------------------------
 
-    def run(self, module: cst.Module, name: str = "__main__", package: str = "") -> Frame:
-        """Interpret a module from top to bottom, then whatever nobody called."""
+    def run(
+        self,
+        module: cst.Module,
+        name: str = "__main__",
+        package: str = "",
+        callers: Iterable[Any] = (),
+    ) -> Frame:
+        """Interpret a module from top to bottom, its callers, then whatever nobody called."""
         frame = Frame(kind="module")
         frame.module_name, frame.package = name, package
         frame.values["__name__"] = Const("__main__" if name == "__main__" else name)
         self.activations.setdefault(module, []).append(frame)
         first = len(self.functions)
         self.exec_body(module.body, frame)
+        own = len(self.functions)
+        for caller in callers:
+            self.run_caller(caller, frame)
+        del self.functions[own:]
         self.run_uncalled(first)
         for node, value in self.weak_facts.items():
             self.facts.setdefault(node, value)
         return frame
+
+    def run_caller(self, caller: Any, frame: Frame) -> None:
+        """Interpret a program that imports the module under some names."""
+        tree = caller.tree()
+        if tree is None:
+            return
+        modules, load = self.modules, self.load
+        self.modules = {n: SourceModule(n, frame) for n in caller.names}
+        self.load = caller.load
+        outer = Frame(kind="module")
+        outer.values["__name__"] = Const("__main__")
+        self.exec_body(tree.body, outer)
+        self.modules, self.load = modules, load
 
     def run_uncalled(self, first: int) -> None:
         """Interpret functions that the program itself never called, on unknown arguments."""

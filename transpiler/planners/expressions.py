@@ -219,6 +219,8 @@ class _Planner:
         site = Site(context, node, name)
         try:
             result = context.rulebook.translate(site)
+            if isinstance(result, cst.Call) and self.is_callable(node):
+                raise Unfit(f"{name} is used without being called")
         except Keep:
             return
         except Unfit as error:
@@ -239,6 +241,14 @@ class _Planner:
         elif result is not None and result is not node:
             context.edits.replace(node, result)
 
+
+    def is_callable(self, node: Any) -> bool:
+        """Whether a reference names a class or function, which nobody calls here."""
+        fact = self.context.fact(node)
+        if isinstance(node, cst.Call) or not isinstance(fact, Symbol):
+            return False
+        entry = signatures.lookup(fact.name)
+        return entry is not None and entry.kind in ("class", "function")
 
     def pass_on(self, node: Any, name: str) -> Unfit | None:
         """Write a reference as a callable; why not, where it can not."""

@@ -74,8 +74,24 @@ def _pass(kind: str, name: str, result: Any, args: Any, kwargs: Any, run: Run) -
         if served is plain or np.allclose(served, plain, rtol=1e-12, atol=1e-12):
             return result  # the same stream: not even rounded
         return served * scale + shift
-    served = run.draws.through(kind, np.asarray(result), ask=False)
+    if kind == "integer":
+        low, high = _bounds(args, kwargs)
+        if np.ndim(low) or np.ndim(high):
+            return result
+        kind = f"integer below {high - low}"
+        served = run.draws.through(kind, np.asarray(result) - low, ask=False) + low
+    else:
+        served = run.draws.through(kind, np.asarray(result), ask=False)
     return served.item() if np.isscalar(result) and np.ndim(served) == 0 else served
+
+
+def _bounds(args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """The range of whole numbers that numpy was asked for, its end left out."""
+    low = args[0] if args else kwargs.get("low", 0)
+    high = args[1] if len(args) > 1 else kwargs.get("high")
+    if high is None:
+        low, high = 0, low
+    return low, high + (1 if kwargs.get("endpoint") else 0)
 
 
 def _scale(name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:

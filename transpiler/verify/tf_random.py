@@ -79,7 +79,8 @@ class _Draws:
             given = {} if dtype is None else {"dtype": dtype}
             if dtype is not None and tf.as_dtype(dtype).is_integer:
                 result = function(shape, minval, maxval, dtype, **kwargs)
-                return self.through("integer", result)
+                low = tf.cast(minval, result.dtype)
+                return self.through(f"integer below {maxval - minval}", result - low) + low
             noise = self.through("uniform", function(shape, **given, **kwargs))
             low = tf.cast(minval, noise.dtype)
             high = tf.cast(1.0 if maxval is None else maxval, noise.dtype)

@@ -19,8 +19,8 @@ def watch_draws(run: Run) -> None:
     for name in ("randn", "rand", "randn_like", "rand_like"):
         kind = "normal" if "randn" in name else "uniform"
         setattr(torch, name, draws.wrap(kind, getattr(torch, name)))
-    for name in ("randint", "randint_like"):
-        setattr(torch, name, draws.wrap("integer", getattr(torch, name)))
+    torch.randint = draws.integers(torch.randint, 0)
+    torch.randint_like = draws.integers(torch.randint_like, 1)
     torch.randperm = draws.wrap("permutation", torch.randperm)
     torch.normal = draws.normal(torch.normal)
     torch.bernoulli = draws.bernoulli(torch.bernoulli)
@@ -57,6 +57,18 @@ class _Draws:
             if out is not None:
                 return out.copy_(result)
             return result.requires_grad_() if tracked else result
+
+        return call
+
+    def integers(self, function: Any, first: int) -> Any:
+        """Whole numbers, kept as their distance from the lower bound in a range of that length."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            bounds = [a for a in args[first:] if isinstance(a, int)]
+            high = kwargs.get("high", bounds[-1] if bounds else 0)
+            low = kwargs.get("low", bounds[0] if len(bounds) > 1 or "high" in kwargs else 0)
+            return self.through(f"integer below {high - low}", result - low) + low
 
         return call
 

@@ -275,7 +275,7 @@ KINDS = (
     ),
     _kind("Embedding EmbeddingBag", "Embedding", named),
     _kind("PReLU", "PReLU", named),
-    _kind("MultiheadAttention", "MultiHeadAttention", attention),
+    _kind("MultiheadAttention", "MultiHeadAttention TorchMultiheadAttention", attention),
 )
 RECURRENT = frozenset({"LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"})
 
