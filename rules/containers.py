@@ -63,10 +63,10 @@ def sequential(site: Site) -> Any:
     values = elements_of(module) if module is not None else None
     changes = dict(transitions(site.context, values, outermost=outermost)) if values else {}
     written: list[Any] = []
-    for index, (name, node) in enumerate(elements):
+    for index, node in enumerate(elements):
         if index in changes and values is not None:
             written += _permutes(site, values, index, changes[index])
-        written += [_named(part, name) for part in _parts(site, node)]
+        written += _parts(site, node)
     if values is not None and len(values) in changes:
         written += _permutes(site, values, len(values), changes[len(values)])
     return call("keras.Sequential", cst.List([cst.Element(as_node(w)) for w in written]))
@@ -93,35 +93,30 @@ def _written_elements(site: Site, module: Instance | None) -> list[tuple[str | N
         module.state.get("added", [])
     ):  # type: ignore[union-attr]
         return None
-    return [(None, node) for node in site.positional]
+    return list(site.positional)
 
 
-def _pairs(site: Site, node: Node) -> list[tuple[str | None, Node]] | None:
-    """Names and modules of `OrderedDict([("conv", nn.Conv2d(...)), ...])`."""
+def _pairs(site: Site, node: Node) -> list[Node] | None:
+    """The modules of `OrderedDict([("conv", nn.Conv2d(...)), ...])`."""
     if not isinstance(node, cst.Call) or not node.args:
         return None
     if not code(node.func).endswith("OrderedDict"):
         return None
     given = node.args[0].value
-    rows: list[tuple[Node, Node]] = []
+    found: list[Node] = []
     if isinstance(given, (cst.List, cst.Tuple)):
         for element in given.elements:
             row = element.value
             if not isinstance(row, (cst.Tuple, cst.List)) or len(row.elements) != 2:
                 return None
-            rows.append((row.elements[0].value, row.elements[1].value))
+            found.append(row.elements[1].value)
     elif isinstance(given, cst.Dict):
         for item in given.elements:
             if not isinstance(item, cst.DictElement):
                 return None
-            rows.append((item.key, item.value))
+            found.append(item.value)
     else:
         return None
-    found: list[tuple[str | None, Node]] = []
-    for key, value in rows:
-        if not isinstance(key, cst.SimpleString):
-            return None
-        found.append((str(key.evaluated_value), value))
     return found
 
 
@@ -140,11 +135,6 @@ def _parts(site: Site, node: Node) -> list[Any]:
             context.claim(node)
             return parts
     return [node]
-
-
-def _named(part: Any, name: str | None) -> Any:
-    """The layer with the name that it has in the OrderedDict (Keras's own layers alone)."""
-    return part
 
 
 def _permutes(site: Site, values: list[Value], index: int, to_last: bool) -> list[Any]:

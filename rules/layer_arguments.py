@@ -19,6 +19,14 @@ def known(site: Site, node: Any) -> Any:
     return None if value is missing else value
 
 
+def written(site: Site, name: str) -> Any:
+    """An argument as the call gives it, else the default as a plain value."""
+    if name in site.args:
+        return site.args[name]
+    value = known(site, site.arg(name))
+    return value if value is not None else site.arg(name)
+
+
 def per_axis(site: Site, name: str, count: int) -> tuple[int, ...] | None:
     """An int or tuple argument as one number per axis, None where it is not known."""
     value = known(site, site.arg(name))
@@ -70,4 +78,4 @@ def in_one(parts: list[Any]) -> Any:
 
 
 __all__ = ["axes_of", "call", "fill", "in_one", "input_of", "instance_of", "known", "per_axis",
-           "same_text"]  # fmt: skip
+           "same_text", "written"]  # fmt: skip

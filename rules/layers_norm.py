@@ -8,7 +8,7 @@ import libcst as cst
 
 from transpiler.infer.values import ListObject, Number, Sequence, Tensor
 from transpiler.rule import Proof, Unfit, rewrites
-from transpiler.rules.layer_arguments import known
+from transpiler.rules.layer_arguments import known, written
 from transpiler.rules.layer_names import each
 from transpiler.site import Site
 from transpiler.template import OMIT, call, fill
@@ -76,7 +76,7 @@ def scales(site: Site, affine: str) -> dict[str, Any]:
 )
 def batch_norm(site: Site) -> Any:
     """Stock with a note on its variance; TorchBatchNorm under exact fidelity."""
-    options = {"epsilon": site.arg("eps"), **scales(site, "affine")}
+    options = {"epsilon": written(site, "eps"), **scales(site, "affine")}
     if known(site, site.arg("track_running_stats")) is False:
         return _emitted(site, "BatchStatisticsNorm", options, {"epsilon": 1e-5})
     if known(site, site.arg("track_running_stats")) is None:
@@ -123,12 +123,12 @@ def instance_norm(site: Site) -> Any:
     if tracks:
         options = {
             "momentum": minus(site, "momentum"),
-            "epsilon": site.arg("eps"),
+            "epsilon": written(site, "eps"),
             "affine": site.arg("affine"),
         }
         usual = {"momentum": 0.9, "epsilon": 1e-5, "affine": False}
         return _emitted(site, "RunningInstanceNorm", options, usual)
-    epsilon = unless_equal(site.arg("eps"), 1e-3, site)
+    epsilon = unless_equal(written(site, "eps"), 1e-3, site)
     return call("keras.layers.GroupNormalization", -1, epsilon=epsilon, **scales(site, "affine"))
 
 
@@ -151,7 +151,7 @@ def group_norm(site: Site) -> Any:
     return call(
         "keras.layers.GroupNormalization",
         site.arg("num_groups"),
-        epsilon=unless_equal(site.arg("eps"), 1e-3, site),
+        epsilon=unless_equal(written(site, "eps"), 1e-3, site),
         **scales(site, "affine"),
     )
 
@@ -201,7 +201,7 @@ def layer_norm(site: Site) -> Any:
     return call(
         "keras.layers.LayerNormalization",
         axis=last_axes(site),
-        epsilon=unless_equal(site.arg("eps"), 1e-3, site),
+        epsilon=unless_equal(written(site, "eps"), 1e-3, site),
         **scales(site, "elementwise_affine"),
     )
 
@@ -219,7 +219,7 @@ def rms_norm(site: Site) -> Any:
     """torch's default epsilon is that of the dtype."""
     if known(site, site.arg("elementwise_affine")) is not True:
         raise Unfit("keras.layers.RMSNormalization always has a scale")
-    epsilon: Any = site.arg("eps")
+    epsilon: Any = written(site, "eps")
     if not site.has("eps"):
         epsilon = fill('np.finfo("float32").eps')
     return call(

@@ -65,6 +65,9 @@ def unflatten(site: Site) -> Any:
     return call("keras.layers.Reshape", shape)
 
 
+_DROPPED = {"1": (2, 3, 4), "2": (2, 3, 4, 5), "3": (2, 3, 2, 3, 4)}
+
+
 def dropout_rule(torch: str, keras: str) -> Rule:
     """Dropout of elements or of whole channels; what is dropped is drawn anew in any case."""
     return Rule(
@@ -74,7 +77,7 @@ def dropout_rule(torch: str, keras: str) -> Rule:
         infer={"anyway": lambda site: OMIT},
         layout="elementwise" if torch in ("Dropout", "AlphaDropout") else "spatial",
         proof=Proof(
-            inputs=[{"1": (2, 3, 4), "2": (2, 3, 4, 5), "3": (2, 3, 2, 3, 4)}.get(torch[-2], (4, 5))],
+            inputs=[_DROPPED.get(torch[-2], (4, 5))],
             args=["", "0.3", "p=0.2, inplace=True"],
         ),
     )  # fmt: skip
@@ -131,11 +134,10 @@ def pretrained_embedding(site: Site) -> Any:
             False if known(site, site.arg("freeze")) else fill("not f", f=site.arg("freeze"))
         ),
     }  # fmt: skip
+    if site.has("padding_idx") and options["trainable"] is not False:
+        raise Unfit("Embedding.from_pretrained with a padding_idx is trained but for that row")
     sizes = [fill(f"t.shape[{i}]", t=table) for i in (0, 1)]
-    if not site.has("padding_idx"):
-        return call("keras.layers.Embedding", *sizes, **options)
-    result = call("PaddedEmbedding", *sizes, padding_idx=site.arg("padding_idx"), **options)
-    return result.with_changes(func=site.emit("PaddedEmbedding"))
+    return call("keras.layers.Embedding", *sizes, **options)
 
 
 @rewrites(

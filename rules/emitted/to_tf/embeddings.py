@@ -1,11 +1,11 @@
-"""Embeddings as in torch."""
+"""Embeddings with torch's padding row and bags."""
 
 import tensorflow as tf
 from keras import layers
 
 
 class PaddedEmbedding(layers.Embedding):
-    """torch's Embedding with padding_idx: that row starts at zero and gets no gradient."""
+    """torch's Embedding with padding_idx: that row starts as zeros and gets no gradient."""
 
     def __init__(self, input_dim, output_dim, padding_idx, **kwargs):
         super().__init__(input_dim, output_dim, **kwargs)
@@ -13,35 +13,28 @@ class PaddedEmbedding(layers.Embedding):
 
     def build(self, input_shape=None):
         super().build(input_shape)
-        if self.trainable:
-            kept = tf.range(self.input_dim) != self.padding_idx
-            table = tf.convert_to_tensor(self.embeddings)
-            self.embeddings.assign(table * tf.cast(kept, table.dtype)[:, None])
+        rows = tf.range(self.input_dim)[:, None] != self.padding_idx
+        table = tf.convert_to_tensor(self.embeddings)
+        self.embeddings.assign(tf.where(rows, table, tf.zeros_like(table)))
 
-    def call(self, inputs):
-        outputs = super().call(inputs)
-        padded = (inputs == self.padding_idx)[..., None]
-        return tf.where(padded, tf.stop_gradient(outputs), outputs)
+    def call(self, ids):
+        rows = super().call(ids)
+        return tf.where((ids != self.padding_idx)[..., None], rows, tf.stop_gradient(rows))
 
 
 class EmbeddingBag(layers.Embedding):
-    """torch's EmbeddingBag: the mean, sum or maximum of the embeddings of each bag."""
+    """torch's EmbeddingBag: the mean, sum or max of each bag's rows; bags start at offsets."""
 
     def __init__(self, input_dim, output_dim, mode="mean", **kwargs):
         super().__init__(input_dim, output_dim, **kwargs)
         self.mode = mode
 
-    def call(self, inputs, offsets=None, per_sample_weights=None):
-        rows = super().call(inputs)
-        if per_sample_weights is not None:
-            rows *= per_sample_weights[..., None]
+    def call(self, ids, offsets=None):
+        rows = super().call(ids)
         if offsets is None:
-            reduce = {"mean": tf.reduce_mean, "sum": tf.reduce_sum, "max": tf.reduce_max}
-            return reduce[self.mode](rows, axis=1)
-        reduce = {
-            "mean": tf.math.unsorted_segment_mean,
-            "sum": tf.math.unsorted_segment_sum,
-            "max": tf.math.unsorted_segment_max,
-        }
-        bags = tf.searchsorted(offsets, tf.range(tf.size(inputs), dtype=offsets.dtype), "right") - 1
-        return reduce[self.mode](rows, bags, tf.size(offsets))
+            return getattr(tf, f"reduce_{self.mode}")(rows, 1)
+        count = tf.size(offsets)
+        bags = tf.searchsorted(offsets, tf.range(tf.size(ids), dtype=offsets.dtype), "right") - 1
+        result = getattr(tf.math, f"unsorted_segment_{self.mode}")(rows, bags, count)
+        empty = tf.math.bincount(bags, minlength=count) == 0
+        return tf.where(empty[:, None], tf.zeros_like(result), result)

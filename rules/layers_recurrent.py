@@ -1,0 +1,157 @@
+"""Recurrent layers and cells, called as in torch: emitted stacks over Keras's layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transpiler.infer.knowledge import Invocation
+from transpiler.infer.values import UNKNOWN, Const, Sequence, Value, as_dim
+from transpiler.rule import Proof, Unfit, infers, rewrites
+from transpiler.rules.facts_torch_layers import argument, called, layer_of, taken
+from transpiler.rules.initial_values import tell_once
+from transpiler.rules.layer_arguments import known
+from transpiler.site import Site
+from transpiler.template import OMIT, call
+
+ONE_BIAS = (
+    "one bias per layer where torch trains two: it moves half as fast (losses part by 5e-2 within "
+    "5 steps of SGD)"
+)
+STACKS = {"LSTM": ("StackedLSTM", "TorchLSTM"), "RNN": ("StackedRNN", "TorchRNN"),
+          "GRU": ("StackedGRU", "TorchGRU")}  # fmt: skip
+
+
+@infers(*called("LSTM", "GRU", "RNN"))
+def recurrent_call(invocation: Invocation) -> Value:
+    """Outputs of all steps, and the final states."""
+    layer, x = layer_of(invocation), taken(invocation)
+    units = as_dim(argument(layer, "hidden_size") or UNKNOWN)
+    both = known_true(argument(layer, "bidirectional"))
+    width = units * 2 if both and isinstance(units, int) else (units if both is False else None)
+    depth = as_dim(argument(layer, "num_layers") or Const(1))
+    first = known_true(argument(layer, "batch_first"))
+    batch = None
+    if x.shape is not None and len(x.shape) == 3 and first is not None:
+        batch = x.shape[0 if first else 1]
+    outputs = x.but(shape=(None,) * 2 + (width,) if x.shape is None else (*x.shape[:-1], width))
+    count = depth * (2 if both else 1) if isinstance(depth, int) and both is not None else None
+    state = x.but(shape=(count, batch, units))
+    final: Value = state
+    if layer.class_names[0].endswith("LSTM"):
+        final = Sequence("tuple", (state, state))
+    return Sequence("tuple", (outputs, final))
+
+
+def known_true(value: Value | None) -> bool | None:
+    """An optional flag's value, None where it is not known."""
+    if value is None:
+        return False
+    return bool(value.value) if isinstance(value, Const) else None
+
+
+@infers(*called("LSTMCell", "GRUCell", "RNNCell"))
+def cell_call(invocation: Invocation) -> Value:
+    layer, x = layer_of(invocation), taken(invocation)
+    units = as_dim(argument(layer, "hidden_size") or UNKNOWN)
+    state: Value = x.but(shape=(x.shape[0] if x.shape else None, units))
+    if layer.class_names[0].endswith("LSTMCell"):
+        return Sequence("tuple", (state, state))
+    return state
+
+
+_INPUTS = [(3, 5, 4), (5, 3, 4), (2, 3, 6), (2, 3, 6)]
+
+
+@rewrites(
+    "torch.nn.LSTM",
+    "torch.nn.GRU",
+    "torch.nn.RNN",
+    to="tf",
+    weights="cells",
+    proof=Proof(
+        inputs=_INPUTS,
+        cases=[
+            "torch.nn.LSTM(4, 6, batch_first=True)(x)",
+            "torch.nn.LSTM(4, 6, num_layers=2)(y, (z, w))",
+            "torch.nn.LSTM(4, 6, bidirectional=True, batch_first=True)(x, (z, w))",
+            "torch.nn.LSTM(input_size=4, hidden_size=6, num_layers=2, bias=False)(y)",
+            "torch.nn.GRU(4, 6, batch_first=True)(x)",
+            "torch.nn.GRU(4, 6, 2, batch_first=True, bidirectional=True)(x)",
+            "torch.nn.GRU(4, 6, 2)(y, z)",
+            "torch.nn.RNN(4, 6, batch_first=True)(x)",
+            "torch.nn.RNN(4, 6, 2, nonlinearity='relu')(y, z)",
+        ],
+        directions=["tf"],
+    ),
+)
+def recurrent(site: Site) -> Any:
+    """The stack with torch's interface; both biases under exact fidelity."""
+    kind = site.name.rpartition(".")[2]
+    fluent, exact = STACKS[kind]
+    if kind == "LSTM" and known(site, site.arg("proj_size")) != 0:
+        raise Unfit("an LSTM with proj_size has no Keras layer")
+    biased = known(site, site.arg("bias"))
+    if biased is None:
+        raise Unfit(f"`bias` of {site.short} is not known before the program runs")
+    options = {name: given(site, name) for name in ("batch_first", "dropout", "bidirectional")}
+    if kind == "RNN":
+        activation = known(site, site.arg("nonlinearity"))
+        options["activation"] = OMIT if activation == "tanh" else site.arg("nonlinearity")
+    if not biased:
+        options["use_bias"] = False
+    name = exact if site.exact and biased else fluent
+    if not site.exact or not biased:
+        tell_once(site)
+    if name == fluent and kind != "GRU" and biased:
+        site.caution(f"keras.layers.{'SimpleRNN' if kind == 'RNN' else kind} has {ONE_BIAS}",
+                     "--fidelity exact keeps both")  # fmt: skip
+    layers = given(site, "num_layers")
+    result = call(name, site.arg("hidden_size"), num_layers=layers, **options)
+    return result.with_changes(func=site.emit(name))
+
+
+def given(site: Site, name: str) -> Any:
+    """An argument, OMIT where it is not given or the default."""
+    if name not in site.args:
+        return OMIT
+    usual = known(site, site.default(name))
+    return OMIT if known(site, site.args[name]) == usual else site.args[name]
+
+
+@rewrites(
+    "torch.nn.LSTMCell",
+    "torch.nn.GRUCell",
+    "torch.nn.RNNCell",
+    to="tf",
+    weights="cells",
+    proof=Proof(
+        inputs=[(3, 4), (3, 6), (3, 6)],
+        cases=[
+            "torch.nn.LSTMCell(4, 6)(x)",
+            "torch.nn.LSTMCell(4, 6)(x, (y, z))",
+            "torch.nn.GRUCell(4, 6)(x)",
+            "torch.nn.GRUCell(4, 6)(x, y)",
+            "torch.nn.RNNCell(4, 6, nonlinearity='relu')(x, y)",
+        ],
+        directions=["tf"],
+    ),
+)
+def cell(site: Site) -> Any:
+    """A Keras cell behind torch's call: cell(x, state) gives the new state."""
+    if known(site, site.arg("bias")) is not True:
+        raise Unfit(f"{site.short} without biases has no equal here")
+    kind = site.name.rpartition(".")[2]
+    units = site.arg("hidden_size")
+    options: dict[str, Any] = {}
+    if kind == "RNNCell" and known(site, site.arg("nonlinearity")) != "tanh":
+        options["activation"] = site.arg("nonlinearity")
+    if kind != "GRUCell" and site.exact:
+        name = f"Torch{kind}"
+        inner = call(name, units, **options).with_changes(func=site.emit(name))
+    else:
+        stock = {"RNNCell": "SimpleRNNCell"}.get(kind, kind)
+        inner = call(f"keras.layers.{stock}", units, **options)
+        tell_once(site)
+        if kind != "GRUCell":
+            site.caution(f"keras.layers.{stock} has {ONE_BIAS}", "--fidelity exact keeps both")
+    return call("CellStep", inner).with_changes(func=site.emit("CellStep"))
