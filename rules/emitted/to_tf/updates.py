@@ -35,4 +35,16 @@ def gather_elements(x, indices):
 
 def bernoulli(chances):
     """torch.bernoulli: ones with the given chances, zeros otherwise."""
-    return tf.cast(tf.random.uniform(tf.shape(chances), dtype=chances.dtype) < chances, chances.dtype)
+    return tf.cast(
+        tf.random.uniform(tf.shape(chances), dtype=chances.dtype) < chances, chances.dtype
+    )
+
+
+def layer_norm(x, weight=None, bias=None, axes=(-1,), eps=1e-5):
+    """torch's layer_norm over the last axes, with an optional weight and bias."""
+    axes = list(axes)
+    mean, variance = tf.nn.moments(x, axes, keepdims=True)
+    x = (x - mean) * tf.math.rsqrt(variance + eps)
+    if weight is not None:
+        x = x * weight
+    return x if bias is None else x + bias
