@@ -2,7 +2,7 @@
 
 `model.state_dict()` alone in a file is Keras's `save_weights`; kept in memory or inside a dict it is
 `get_weights()`, a list of arrays that pickles. Keras builds a model's variables when it is first
-called, so a load that comes before is preceded by `model.build(...)`.
+called, so a load that comes before is preceded by a call on zeros.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from transpiler.infer.values import (
     Value,
     options,
 )
+from transpiler.layouts import module_layout
 from transpiler.modules import is_module
 from transpiler.rule import Unfit, infers, rewrites
 from transpiler.site import Site
@@ -221,35 +222,51 @@ def load_optimizer(site: Site) -> Any:
 
 
 def build(site: Site, model: cst.BaseExpression) -> None:
-    """Put `model.build(shape)` before the statement, once per statement. Raises Unfit."""
+    """Make the model's variables before the statement, once per statement. Raises Unfit."""
     if site.node not in site.context.interpreter.early:
         return
-    shape = input_shape(site, model)
-    if shape is None:
+    lines = building(site, model)
+    if lines is None:
         raise Unfit(
             "the model has no variables before its first call, and its input shape is not known here",
-            "call model.build(input_shape) first",
+            "call the model once on an input before",
         )
     done = site.context.notes.setdefault("built", set())
     key = (site.statement, cst.Module([]).code_for_node(model))
-    if key in done:
-        return
-    done.add(key)
-    lines = fill_statements("model.build(shape)", model=model, shape=shape)
-    site.context.edits.insert_before(site.statement, lines)
+    if key not in done:
+        done.add(key)
+        site.context.edits.insert_before(site.statement, lines)
 
 
-def input_shape(site: Site, model: cst.BaseExpression) -> Any:
-    """The shape of the model's input with a free batch axis, where it is known."""
-    for value in options(site.context.fact(model)):
-        if not isinstance(value, Instance):
-            continue
-        inputs = value.state.get("inputs") or []
-        tensors = [i for i in inputs if isinstance(i, Tensor)]
-        if len(inputs) != 1 or len(tensors) != 1 or tensors[0].shape is None:
-            return None
-        dims = tensors[0].shape[1:]
-        if all(isinstance(d, int) for d in dims):
-            return (None, *dims)
-    return None
+def building(site: Site, model: cst.BaseExpression) -> list[cst.BaseStatement] | None:
+    """A call on zeros of the inputs' shapes, or `build` of a stock layer; None where not known."""
+    found = [o for o in options(site.context.fact(model)) if isinstance(o, Instance)]
+    if len(found) != 1:
+        return None
+    inputs = found[0].state.get("inputs") or []
+    shapes = [input_shape(site, found[0], value) for value in inputs]
+    if not inputs or None in shapes:
+        return None
+    if isinstance(found[0].cls, Symbol) and len(shapes) == 1:
+        shape = (None, *shapes[0][1:])  # type: ignore[index]
+        return fill_statements("model.build(shape)", model=model, shape=shape)
+    zeros = [_zeros(value, shape) for value, shape in zip(inputs, shapes)]
+    return fill_statements("model(*zeros)", model=model, zeros=zeros)
 
+
+def _zeros(value: Value, shape: Any) -> cst.BaseExpression:
+    whole = isinstance(value, Tensor) and (value.dtype or "").startswith(("int", "uint"))
+    return fill("tf.zeros(shape, kind)" if whole else "tf.zeros(shape)", shape=shape,
+                kind=fill("tf.int64"))  # fmt: skip
+
+
+def input_shape(site: Site, model: Instance, value: Value) -> tuple[int, ...] | None:
+    """The shape of an input with a batch of one, as the translated model takes it, where known."""
+    if not isinstance(value, Tensor) or not value.shape:
+        return None
+    dims = value.shape[1:]
+    if not all(isinstance(d, int) for d in dims):
+        return None
+    if len(dims) > 1 and module_layout(site.context, model).takes:
+        dims = (*dims[1:], dims[0])
+    return (1, *dims)  # type: ignore[arg-type]

@@ -14,9 +14,11 @@ import libcst as cst
 
 from transpiler.infer.arrays import broadcast
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import Const, Instance, Tensor, Value, options
+from transpiler.infer.values import Const, Instance, Symbol, Tensor, Value, options
+from transpiler.planners.expressions import is_direct_name
 from transpiler.rule import Unfit, infers, rewrites
 from transpiler.site import Site
+from transpiler.syntax import find
 from transpiler.template import OMIT, arguments, as_node, call, fill
 
 _NN = "torch.nn."
@@ -46,6 +48,7 @@ LOSSES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 FUNCTIONS = {function: inputs for function, inputs in LOSSES.values()}
 _DEPRECATED = ("size_average", "reduce")
+_SPARSE = "keras.losses.SparseCategoricalCrossentropy"
 Stock = Callable[[dict[str, Any], Value, Value], str | None]
 
 
@@ -136,9 +139,9 @@ def stock_form(
         case "cross_entropy" if padded and _plain(given) and _is_index(target) is True:
             return _SPARSE + "(from_logits=True, ignore_class=-100)"
         case "cross_entropy" if _plain(given) and _is_index(target) is True:
-            return "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
+            return _SPARSE + "(from_logits=True)"
         case "cross_entropy" if _plain(given, "ignore_index") and _is_index(target) is True:
-            return "keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=index)"
+            return _SPARSE + "(from_logits=True, ignore_class=index)"
         case "binary_cross_entropy_with_logits" if _plain(given) and _same_shape(prediction, target):
             return "keras.losses.BinaryCrossentropy(from_logits=True)"
         case "mse_loss" if _plain(given) and _same_shape(prediction, target):
@@ -172,17 +175,38 @@ def _reduction(found: dict[str, Any]) -> str | None:
     return None
 
 
-def _stock_of(instance: Instance) -> str | None:
+def _padded(site: Site) -> bool:
+    """Whether -100 stands anywhere in the program."""
+    notes = site.context.notes
+    if "padded" not in notes:
+        notes["padded"] = any(
+            isinstance(node.operator, cst.Minus)
+            and isinstance(node.expression, cst.Integer)
+            and node.expression.value == "100"
+            for node in find(site.context.module, cst.UnaryOperation)
+        )
+    return bool(notes["padded"])
+
+
+def _made_by_name(site: Site, instance: Instance) -> bool:
+    """Whether the class is called by its own name, not as a value that went through variables."""
+    func = getattr(instance.origin, "func", None)
+    if isinstance(func, cst.Attribute):
+        return isinstance(site.context.fact(func.value), Symbol)
+    return isinstance(func, cst.Name) and is_direct_name(site.context, func)
+
+
+def _stock_of(site: Site, instance: Instance) -> str | None:
     """The stock loss that an object becomes, from its arguments and all its calls."""
     name = instance.class_names[0].rpartition(".")[2]
     if name not in LOSSES:
         return None
     calls = instance.state.get("calls") or []
-    if not calls:
+    if not calls or not _made_by_name(site, instance):
         return None
     given = _given_constants(instance.arguments)
     found = {
-        stock_form(LOSSES[name][0], given, values[0], values[1])
+        stock_form(LOSSES[name][0], given, values[0], values[1], padded=_padded(site))
         for values in calls
         if len(values) == 2
     }
@@ -195,8 +219,10 @@ def _stock_of(instance: Instance) -> str | None:
 @rewrites(*(_NN + name for name in LOSSES), to="tf", layout="spatial")
 def loss_object(site: Site) -> Any:
     """A stock loss object, or the written-out function with the arguments bound."""
+    if not site.is_call:
+        return _loss_class(site)
     facts = [o for o in options(site.context.fact(site.node)) if isinstance(o, Instance)]
-    stock = _stock_of(facts[0]) if facts else None
+    stock = _stock_of(site, facts[0]) if facts else None
     if stock is not None:
         return site.fill(stock, index=site.args.get("ignore_index"), delta=site.arg("delta")
                          if "delta" in stock else None)  # fmt: skip
@@ -207,8 +233,54 @@ def loss_object(site: Site) -> Any:
     site.context.emit(name)
     if not bound:
         return cst.Name(name)
+    parent = site.parent
+    if isinstance(parent, cst.Call) and parent.func is site.node:
+        return _called_at_once(site, parent, name, bound)
     site.request_import("import functools")
     return call("functools.partial", cst.Name(name), **bound)
+
+
+def _called_at_once(site: Site, whole: cst.Call, name: str, bound: dict[str, Any]) -> Any:
+    """`nn.CrossEntropyLoss(weight=w)(output, target)` as one call of the function."""
+    given = [*whole.args, *call(name, **bound).args]
+    site.context.claim(whole)
+    site.context.edits.replace(whole, cst.Call(cst.Name(name), given))
+    return site.keep()
+
+
+def _loss_class(site: Site) -> Any:
+    """The class itself: as a base class, or kept to be called later."""
+    name = LOSSES[site.name.rpartition(".")[2]][0]
+    parent = site.context.edits.parent[site.parent]
+    if isinstance(parent, cst.ClassDef):
+        return _loss_base(parent)
+    site.context.emit(name)
+    site.request_import("import functools")
+    return site.fill(f"lambda **options: functools.partial({name}, **options)")
+
+
+def _loss_base(node: cst.ClassDef) -> cst.BaseExpression:
+    """A subclass of a loss that keeps none of the loss's own settings is just a layer."""
+    for item in find(node, cst.Call):
+        func = item.func
+        if isinstance(func, cst.Attribute) and func.attr.value == "__init__" and item.args:
+            raise Unfit("a subclass of a loss that gives it arguments", "call the loss's function")
+    for attribute in find(node, cst.Attribute):
+        if attribute.attr.value in ("reduction", "weight", "ignore_index", "pos_weight"):
+            raise Unfit(
+                f"a subclass of a loss that reads its `{attribute.attr.value}`",
+                "keep the value in an attribute of your own",
+            )
+    return fill("keras.layers.Layer")
+
+
+@rewrites(*(f"{_NN}{name}.forward" for name in LOSSES), to="tf")
+def loss_forward(site: Site) -> Any:
+    """`super().forward(output, target)` in a subclass of a loss."""
+    name = LOSSES[site.name.rpartition(".")[0].rpartition(".")[2]][0]
+    site.context.emit(name)
+    assert isinstance(site.node, cst.Call)
+    return cst.Call(cst.Name(name), site.node.args)
 
 
 def _soft_targets(instance: Instance) -> bool:
@@ -244,7 +316,7 @@ def loss_call(site: Site) -> Any:
     """`criterion(output, target)`: turned around where the object became a stock loss."""
     assert isinstance(site.node, cst.Call)
     facts = [o for o in options(site.context.fact(site.node.func)) if isinstance(o, Instance)]
-    stock = {_stock_of(f) for f in facts}
+    stock = {_stock_of(site, f) for f in facts}
     if len(stock) != 1:
         raise Unfit("this loss is a stock Keras loss in some calls and torch's formula in others")
     if stock == {None}:
@@ -291,7 +363,8 @@ def loss_function(site: Site) -> Any:
         return site.fill(_FORMULAS[name, reduction], **inputs)
     values = [site.context.fact(v) for v in inputs.values()]
     if not more and len(values) == 2 and name in _STOCK_FUNCTIONS:
-        if stock_form(name, {}, values[0], values[1]) is not None:
+        stock = stock_form(name, {}, values[0], values[1], padded=_padded(site))
+        if stock is not None and "ignore_class" not in stock:
             loss = site.fill(_STOCK_FUNCTIONS[name], **inputs)
             return fill("tf.reduce_mean(loss)", loss=loss)
     if name == "cross_entropy" and _is_index(values[1]) is False:

@@ -13,12 +13,14 @@ from transpiler.infer.values import (
     Instance,
     Number,
     Sequence,
+    Symbol,
     Tensor,
     Value,
     join,
     options,
 )
 from transpiler.modules import children, descendants
+from transpiler.planners.expressions import qualified_name
 from transpiler.rule import Unfit, infers, rewrites
 from transpiler.rules.checkpoints import build, note_early
 from transpiler.site import Site
@@ -97,7 +99,20 @@ def build_if_early(site: Site) -> None:
     assert site.receiver is not None
     if isinstance(site.receiver, cst.Name) and site.receiver.value == "self":
         return
+    if _is_given_to_optimizer(site):
+        return  # which finds the variables when it first applies gradients
     build(site, site.receiver)
+
+
+def _is_given_to_optimizer(site: Site) -> bool:
+    current: Any = site.parent
+    while not isinstance(current, cst.BaseStatement):
+        if isinstance(current, cst.Call):
+            name = qualified_name(site.context, current.func) or ""
+            if site.context.knowledge.derives(Symbol(name), "torch.optim.Optimizer"):
+                return True
+        current = site.context.edits.parent[current]
+    return False
 
 
 def _in_tape(site: Site) -> bool:
