@@ -72,12 +72,18 @@ class Edits:
         self._touch(statement)
 
     def note(self, node: cst.CSTNode, text: str) -> None:
-        """A comment line above the statement that holds the node, once."""
+        """A comment line above the statement that holds the node, unless it stands there."""
         statement = self.statement(node)
         notes = self._notes.setdefault(statement, [])
-        if text not in notes:
+        if text not in notes and f"# {text}" not in self._comments_above(statement):
             notes.append(text)
             self._touch(statement)
+
+    def _comments_above(self, statement: cst.CSTNode) -> list[str]:
+        lines = list(getattr(statement, "leading_lines", ()))
+        if self.module.body and statement is self.module.body[0]:
+            lines += self.module.header
+        return [line.comment.value for line in lines if line.comment is not None]
 
     def edited(self, node: cst.CSTNode) -> bool:
         """Whether the node itself has a replacement."""
