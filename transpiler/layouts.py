@@ -74,9 +74,15 @@ def module_layout(context: Context, module: Value) -> ModuleLayout:
 
 
 def _is_spatial_here(module: Instance) -> bool:
-    """BatchNorm1d and the like also take (batch, features), which has no spatial axes."""
+    """BatchNorm1d and losses also take (batch, features), which has no spatial axes.
+
+    Where nothing is known of the input's rank, only layers that always have spatial axes count.
+    """
     seen = (module.state.get("inputs") or [None])[0]
-    return not (isinstance(seen, Tensor) and seen.rank is not None and seen.rank < 3)
+    if isinstance(seen, Tensor) and seen.rank is not None:
+        return seen.rank >= 3
+    name = module.class_names[0].rpartition(".")[2]
+    return not name.endswith(("Norm1d", "Loss"))
 
 
 def elements_of(module: Instance) -> list[Value] | None:

@@ -44,6 +44,8 @@ class Recorder:
     def loss(self, value: float) -> None:
         """A scalar that is differentiated; the first one after a step begins the next update."""
         with self.lock:
+            if self.stopped:
+                return
             if self.stepped:
                 self.stepped = False
                 self.updates += 1
@@ -55,7 +57,7 @@ class Recorder:
     def step(self, rates: list[float], norms: dict[str, float]) -> None:
         """One optimizer step: the learning rates and the norm of each gradient it takes."""
         self.add("step", rates=rates, norms=norms)
-        self.stepped = True
+        self.stepped = not self.stopped
 
     @property
     def is_fresh(self) -> bool:

@@ -10,7 +10,7 @@ from transpiler.config import Config, find_config, load_config
 from transpiler.convert import convert
 from transpiler.findings import Finding, Grade
 from transpiler.origin import find_origin
-from transpiler.siblings import find_siblings
+from transpiler.siblings import find_callers, find_siblings
 from transpiler.source import SourceError, read_source
 
 
@@ -56,7 +56,9 @@ def convert_file(
 ) -> None:
     """Translate one file into its place."""
     own = find_siblings(path, find_origin(source, str(path)).imports, None) or siblings
-    conversion = convert(source, to, path=str(path), config=config, siblings=own)
+    conversion = convert(
+        source, to, path=str(path), config=config, siblings=own, callers=find_callers(path, None)
+    )
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(conversion.code, encoding="utf-8")
     findings += conversion.findings

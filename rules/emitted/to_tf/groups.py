@@ -38,3 +38,13 @@ class ParameterGroups:
             own = variables()
             optimizer.apply_gradients(zip(gradients[: len(own)], own))
             gradients = gradients[len(own) :]
+
+
+def parameter_groups(make, groups):
+    """One optimizer per group: make(**settings) with the settings that stand beside "params"."""
+
+    def pair(group):
+        settings = {name: value for name, value in group.items() if name != "params"}
+        return make(**settings), lambda: list(group["params"])
+
+    return ParameterGroups(*[pair(group) for group in groups])

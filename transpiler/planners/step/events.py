@@ -10,7 +10,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Const, Instance, Value, options
 from transpiler.planners.expressions import qualified_name
-from transpiler.syntax import find
+from transpiler.syntax import code, find
 
 KINDS = {
     "torch.Tensor.backward": "backward",
@@ -36,7 +36,7 @@ class Event:
 
     kind: str
     name: str
-    statement: cst.SimpleStatementLine
+    statement: cst.SimpleStatementLine | cst.For
     node: cst.Call
     target: cst.BaseExpression | None
     value: Value
@@ -47,6 +47,8 @@ class Event:
 
 def event_of(context: Context, statement: cst.CSTNode) -> Event | None:
     """The event that a statement is, if it is one."""
+    if isinstance(statement, cst.For):
+        return _clip_by_hand(context, statement)
     if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
         return None
     small = statement.body[0]
@@ -56,7 +58,7 @@ def event_of(context: Context, statement: cst.CSTNode) -> Event | None:
     name = qualified_name(context, call.func)
     kind = KINDS.get(name or "")
     if kind is None or name is None:
-        return _manual_clip(context, statement)
+        return None
     if isinstance(small, cst.Assign) and kind not in ("clip", "step"):
         return None
     target = _target(context, call, name)
@@ -76,8 +78,28 @@ def _target(context: Context, call: cst.Call, name: str) -> cst.BaseExpression |
     return target
 
 
-def _manual_clip(context: Context, statement: cst.SimpleStatementLine) -> Event | None:
-    return None
+def _clip_by_hand(context: Context, loop: cst.For) -> Event | None:
+    """`for p in model.parameters(): p.grad.data.clamp_(-1, 1)`, guarded by a test or not."""
+    if not isinstance(loop.iter, cst.Call) or loop.orelse is not None:
+        return None
+    if qualified_name(context, loop.iter.func) != "torch.nn.Module.parameters":
+        return None
+    inner: cst.CSTNode = loop
+    while isinstance(inner, (cst.For, cst.If)) and len(inner.body.body) == 1:
+        inner = inner.body.body[0]
+    line = inner if isinstance(inner, cst.SimpleStatementLine) else None
+    small = line.body[0] if line is not None else None
+    call = small.value if isinstance(small, cst.Expr) else None
+    if not isinstance(call, cst.Call) or not isinstance(call.func, cst.Attribute):
+        return None
+    texts = [code(a.value) for a in call.args if a.keyword is None]
+    gradient = f"{code(loop.target)}.grad"
+    if call.func.attr.value != "clamp_" or len(texts) != 2 or texts[0] != f"-{texts[1]}":
+        return None
+    if code(call.func.value) not in (gradient, f"{gradient}.data"):
+        return None
+    name = "torch.nn.utils.clip_grad_value_"
+    return Event("clip", name, loop, call, loop.iter, context.fact(loop.iter))
 
 
 def scopes(

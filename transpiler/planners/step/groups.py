@@ -7,11 +7,12 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Instance
+from transpiler.infer.values import Instance, Tensor
 from transpiler.planners.step.events import Event, instances
 from transpiler.planners.step.variables import parameters_of, write_variables
 from transpiler.rule import Unfit
 from transpiler.site import Site
+from transpiler.syntax import find
 from transpiler.template import arguments, call, fill
 
 CARRIED = "carried optimizers"
@@ -46,8 +47,7 @@ def _write(context: Context, instance: Instance) -> cst.BaseExpression:
         raise Unfit("the optimizer is made in another file", "make it where it is used")
     scope = context.edits.enclosing(origin, cst.FunctionDef) or context.module
     event = Event("step", "", None, origin, None, instance)  # type: ignore[arg-type]
-    node = parameters_of(context, event)
-    groups = _groups(node)
+    groups = _groups(_resolve(context, parameters_of(context, event)))
     shared = {a.keyword.value: a.value for a in origin.args if a.keyword is not None}
     shared.pop("params", None)
     positional = [a.value for a in origin.args if a.keyword is None][1:]
@@ -57,6 +57,47 @@ def _write(context: Context, instance: Instance) -> cst.BaseExpression:
         variables = _variables(context, parameters, scope)
         pairs.append(fill("(optimizer, lambda: variables)", optimizer=optimizer, variables=variables))
     return call("ParameterGroups", *pairs)
+
+
+def _resolve(context: Context, node: cst.BaseExpression) -> cst.BaseExpression:
+    """A list of groups that was given a name first: the list."""
+    if not isinstance(node, cst.Name):
+        return node
+    owner = context.edits.enclosing(node, cst.FunctionDef) or context.module
+    values = [
+        assign.value
+        for assign in find(owner, cst.Assign)
+        if isinstance(assign.targets[0].target, cst.Name)
+        and assign.targets[0].target.value == node.value
+    ]
+    is_list = len(values) == 1 and isinstance(values[0], cst.List)
+    return values[0] if is_list else node
+
+
+def _element_is(context: Context, node: cst.BaseExpression, kind: type[Value]) -> bool:
+    """Whether a list that is made while the program runs holds such elements."""
+    if isinstance(node, (cst.List, cst.Tuple)):
+        return False
+    found = [element_of(o) for o in options(context.fact(node))]
+    return bool(found) and all(isinstance(v, kind) for f in found for v in options(f))
+
+
+def _dynamic(
+    context: Context, instance: Instance, origin: cst.Call, node: cst.BaseExpression
+) -> cst.BaseExpression:
+    """Groups that are put together while the program runs: a maker is called on each."""
+    shared = {a.keyword.value: a.value for a in origin.args if a.keyword is not None}
+    shared.pop("params", None)
+    keys = {k for o in options(context.fact(node)) for m in options(element_of(o))
+            if isinstance(m, Mapping) for k in m.items if k != "params"}  # fmt: skip
+    site = Site(context, origin, instance.class_names[0])
+    defaults = {k: shared.get(k) or site.default(k) for k in sorted(keys)}
+    given = {**shared, **{k: cst.Name(k) for k in keys}}
+    optimizer = _optimizer(context, instance, origin, node, [], given)
+    params = [cst.Param(cst.Name(k), default=v) for k, v in defaults.items()]
+    maker = cst.Lambda(cst.Parameters(params), optimizer)
+    context.emit("parameter_groups")
+    return call("parameter_groups", maker, node)
 
 
 def _groups(
@@ -97,10 +138,13 @@ def _optimizer(
     node = cst.Call(func=origin.func, args=arguments([parameters], keywords))
     context.facts[node] = instance
     context.edits.parent[node] = context.edits.parent[origin]
+    mark = len(context.reports)
     try:
         result = context.rulebook.translate(Site(context, node, instance.class_names[0]))
     finally:
         del context.edits.parent[node]
+    for report in context.reports[mark:]:
+        report.node = origin if report.node is node else report.node
     assert isinstance(result, cst.BaseExpression)
     return result
 
@@ -112,5 +156,7 @@ def _variables(
         try:
             return write_variables(context, parameters, scope)
         except Unfit:
-            return cst.List([cst.Element(parameters)])
+            if isinstance(context.fact(parameters), Tensor):
+                return cst.List([cst.Element(parameters)])
+            raise
     return write_variables(context, parameters, scope)

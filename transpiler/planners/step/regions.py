@@ -60,7 +60,7 @@ def _search(
     for index, statement in enumerate(body):
         if isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
             continue
-        if isinstance(statement, _LOOPS):
+        if isinstance(statement, _LOOPS) and event_of(context, statement) is None:
             inner = list(statement.body.body)
             yield from _search(context, inner, statement.body, scope, [])  # type: ignore[arg-type]
             continue

@@ -200,7 +200,7 @@ class _Edits:
             limit = positional[1]
         if limit is None:
             raise Unfit("a limit that is not plain to see")
-        small = clip.statement.body[0]
+        small = None if isinstance(clip.statement, cst.For) else clip.statement.body[0]
         norm = small.targets[0].target if isinstance(small, cst.Assign) else cst.Name("_")
         if "value" in clip.name:
             template = "gs = [g if g is None else tf.clip_by_value(g, -limit, limit) for g in gs]"

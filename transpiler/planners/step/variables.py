@@ -101,9 +101,37 @@ def write_variables(
             return _from_name(context, node, scope)
         case cst.Attribute():
             return in_scope(context, node, scope)
-        case cst.ListComp(elt=cst.Name(), for_in=cst.CompFor(iter=source)):
-            return write_variables(context, source, scope)
+        case cst.ListComp() if _plain_source(node) is not None:
+            return write_variables(context, node.for_in.iter, scope)
+        case cst.ListComp():
+            return in_scope(context, node, scope)
     raise Unfit("the parameters given to this optimizer are not plain enough to translate")
+
+
+def _plain_source(node: cst.ListComp) -> cst.BaseExpression | None:
+    """What `[p for p in source]` lists, where it leaves out no trainable variable."""
+    name = getattr(node.for_in.target, "value", None)
+    if not isinstance(node.elt, cst.Name) or node.elt.value != name:
+        return None
+    plain = all(_asks_if_trainable(test.test, name) for test in node.for_in.ifs)
+    return node.for_in.iter if plain else None
+
+
+def _asks_if_trainable(test: cst.BaseExpression, name: str) -> bool:
+    """`p.requires_grad`, which all trainable variables pass."""
+    return (
+        isinstance(test, cst.Attribute)
+        and test.attr.value == "requires_grad"
+        and isinstance(test.value, cst.Name)
+        and test.value.value == name
+    )
+
+
+def _filters_trainable(node: cst.Call) -> bool:
+    function = node.args[0].value
+    if not isinstance(function, cst.Lambda) or not function.params.params:
+        return False
+    return _asks_if_trainable(function.body, function.params.params[0].name.value)
 
 
 def _from_call(context: Context, node: cst.Call, scope: cst.CSTNode) -> cst.BaseExpression:
@@ -114,7 +142,7 @@ def _from_call(context: Context, node: cst.Call, scope: cst.CSTNode) -> cst.Base
         return fill("model.trainable_variables", model=model)
     func = node.func.attr if isinstance(node.func, cst.Attribute) else node.func
     if isinstance(func, cst.Name):
-        if func.value == "filter" and len(node.args) == 2:
+        if func.value == "filter" and len(node.args) == 2 and _filters_trainable(node):
             return write_variables(context, node.args[1].value, scope)
         if func.value in _LIST_MAKERS and node.args:
             parts = [write_variables(context, a.value, scope) for a in node.args]
@@ -161,9 +189,12 @@ def _from_group(context: Context, node: cst.Dict, scope: cst.CSTNode) -> cst.Bas
                 )
     if found is None:
         raise Unfit("a parameter group without `params`")
-    if isinstance(found, (cst.Call, cst.List, cst.Tuple, cst.BinaryOperation)):
-        return write_variables(context, found, scope)
-    return cst.List([cst.Element(in_scope(context, found, scope))])
+    if isinstance(found, (cst.Name, cst.Attribute)):
+        try:
+            return write_variables(context, found, scope)
+        except Unfit:
+            return cst.List([cst.Element(in_scope(context, found, scope))])
+    return write_variables(context, found, scope)
 
 
 def _from_name(context: Context, node: cst.Name, scope: cst.CSTNode) -> cst.BaseExpression:
@@ -176,6 +207,8 @@ def _from_name(context: Context, node: cst.Name, scope: cst.CSTNode) -> cst.Base
         if isinstance(target.target, cst.Name) and target.target.value == node.value
     ]
     if len(values) == 1:
+        if isinstance(values[0], cst.ListComp) and _plain_source(values[0]) is None:
+            return in_scope(context, node, scope)
         return write_variables(context, values[0], scope)
     raise Unfit("the parameters given to this optimizer are not plain enough to translate")
 
