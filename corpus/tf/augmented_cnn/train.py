@@ -17,6 +17,10 @@ SHAPES = ["cross", "ring", "stripes", "corner"]
 OUT = pathlib.Path("augmented_out")
 
 
+# before any layer exists: the augmentation below draws its seeds when it is made
+keras.utils.set_random_seed(1337)
+
+
 def draw(kind: int, rng: np.random.Generator) -> np.ndarray:
     img = rng.normal(30, 12, (IMG_SIZE, IMG_SIZE, 3))
     colour = rng.uniform(120, 255, 3)
@@ -71,7 +75,6 @@ def make_model(input_shape: tuple[int, int, int], num_classes: int) -> keras.Mod
 
 
 def main() -> None:
-    keras.utils.set_random_seed(1337)
     OUT.mkdir(exist_ok=True)
     x_train, y_train = load_split(512, seed=0)
     x_test, y_test = load_split(128, seed=1)

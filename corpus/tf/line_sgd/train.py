@@ -15,6 +15,7 @@ ys = 2.0 * xs - 1.0 + np.random.normal(0.0, 0.05, size=xs.shape).astype('float32
 
 history = model.fit(xs, ys)
 print('loss after one epoch:', history.history['loss'])
+print('loss on everything:  ', model.evaluate(xs, ys, verbose=0))
 print('prediction for 10:', model.predict(np.array([[10.0]]), verbose=0))
 print('weights:', [w.tolist() for w in model.get_weights()])
 
