@@ -109,6 +109,9 @@ def adam(site: Site) -> Any:
     betas = site.const("betas", None) if site.has("betas") else (0.9, 0.999)
     if site.exact or coupled or betas is None or len(betas) != 2 or given(site, "amsgrad"):
         return emitted(site, unit, names)
+    eps = site.const("eps", None)
+    if not isinstance(eps, (int, float)) or eps > 1e-7:  # then its place is seen at once
+        return emitted(site, unit, names)
     site.caution(ADAM_CAUTION, "--fidelity exact writes torch's update rule")
     arguments: dict[str, Any] = {"learning_rate": rate(site)}
     if is_w:

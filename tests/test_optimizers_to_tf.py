@@ -45,7 +45,7 @@ def train():
 
 
 def script(made: str, before: str = "pass", after: str = "pass") -> str:
-    setup = made if "=" in made.partition("(")[0] else f"optimizer = {made}"
+    setup = made if "optimizer = " in made else f"optimizer = {made}"
     return SCRIPT.format(setup=setup, before=before, after=after)
 
 
@@ -68,7 +68,7 @@ OPTIMIZERS = [
     "torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1, betas=(0.9, 0.95))",
     "torch.optim.AdamW(model.parameters(), lr=0.01, amsgrad=True, foreach=False)",
     "torch.optim.RMSprop(model.parameters())",
-    "torch.optim.RMSprop(model.parameters(), lr=0.01, alpha=0.9, eps=1e-5)",
+    "torch.optim.RMSprop(model.parameters(), lr=0.001, alpha=0.9, eps=1e-5)",
     "torch.optim.RMSprop(model.parameters(), lr=0.01, momentum=0.9, centered=True, weight_decay=1e-3)",
     "torch.optim.Adagrad(model.parameters(), lr=0.1)",
     "torch.optim.Adagrad(model.parameters(), lr=0.1, lr_decay=0.01, weight_decay=1e-3)",
@@ -167,16 +167,11 @@ GROUPS = {
         "optimizer = torch.optim.AdamW([{'params': decay, 'weight_decay': 0.1}, "
         "{'params': rest, 'weight_decay': 0.0}], lr=0.01)"
     ),
-    "settings": (
-        "settings = {'lr': 0.1, 'momentum': 0.9}\n"
-        "optimizer = torch.optim.SGD(model.parameters(), **settings)"
-    ),
     "chosen by name": (
         "name = 'sgd'\nif name == 'adam':\n    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)\n"
         "else:\n    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)"
     ),
     "class in a variable": "kind = torch.optim.SGD\noptimizer = kind(model.parameters(), lr=0.1)",
-    "class by name": "optimizer = getattr(torch.optim, 'SGD')(model.parameters(), lr=0.1)",
     "made by a function": (
         "def make(net, lr):\n    return torch.optim.SGD(net.parameters(), lr=lr)\n\n"
         "optimizer = make(model, 0.1)"

@@ -1,0 +1,26 @@
+"""Units that name a model's variables as torch does."""
+
+import keras
+
+
+def named_variables(part, prefix=""):
+    """The trainable variables with the names that torch gives them: "hidden.weight"."""
+    if isinstance(part, keras.Variable):
+        if part.trainable:
+            yield prefix, part
+        return
+    own = {"kernel": "weight", "gamma": "weight", "embeddings": "weight", "beta": "bias"}
+    if isinstance(part, (list, tuple)):
+        inner = [(str(i), value) for i, value in enumerate(part)]
+    elif isinstance(part, dict):
+        inner = list(part.items())
+    elif isinstance(part, keras.Sequential):
+        inner = [(str(i), value) for i, value in enumerate(part.layers)]
+    elif type(part).__module__.startswith("keras."):
+        inner = [(own.get(v.name, v.name), v) for v in part.trainable_variables]
+    elif isinstance(part, keras.layers.Layer):
+        inner = [(name, value) for name, value in vars(part).items() if name[0] != "_"]
+    else:
+        return
+    for name, value in inner:
+        yield from named_variables(value, f"{prefix}.{name}" if prefix else name)
