@@ -1,13 +1,11 @@
 """A multilayer perceptron on vectors of 64 numbers, as TensorFlow users write it."""
 
-import time
-
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
-EPOCHS = 6
+EPOCHS = 12
 BATCH_SIZE = 64
 
 rng = np.random.default_rng(0)
@@ -43,10 +41,8 @@ def train_step(batch, targets):
 
 
 for epoch in range(EPOCHS):
-    start = time.perf_counter()
     total, steps = 0.0, 0
     for batch, targets in dataset:
         total += train_step(batch, targets)
         steps += 1
-    speed = steps / (time.perf_counter() - start)
-    print(f"epoch {epoch}: loss {total / steps:.4f}, {speed:.1f} steps/s")
+    print(f"epoch {epoch}: loss {total / steps:.4f} over {steps} steps")
