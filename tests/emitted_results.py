@@ -13,11 +13,16 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(autouse=True)
 def double_precision() -> Iterator[None]:
-    keras.config.set_floatx("float64")
-    torch.set_default_dtype(torch.float64)
+    set_precision("float64", torch.float64)
     yield
-    keras.config.set_floatx("float32")
-    torch.set_default_dtype(torch.float32)
+    set_precision("float32", torch.float32)
+
+
+def set_precision(name: str, dtype: torch.dtype) -> None:
+    """The default of both libraries; Keras' policy stays as first used unless set as well."""
+    keras.config.set_floatx(name)
+    keras.config.set_dtype_policy(name)
+    torch.set_default_dtype(dtype)
 
 
 def draw(*shape: int) -> np.ndarray:

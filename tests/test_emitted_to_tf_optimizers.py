@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import torch
+from emitted_results import double_precision
 
 from transpiler.rules.emitted.to_tf import optimizers
+
+__all__ = ["double_precision"]
 
 STEPS = 30
 SHAPES = [(4, 3), (3,), (5,)]
@@ -75,15 +78,6 @@ def run_keras(name: str, options: dict, traced: bool, dtype: type = np.float64) 
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:Gradients do not exist")
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    keras.config.set_floatx("float64")
-    torch.set_default_dtype(torch.float64)
-    yield
-    keras.config.set_floatx("float32")
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.parametrize("traced", [False, True])

@@ -7,9 +7,12 @@ import keras
 import numpy as np
 import pytest
 import torch
+from emitted_results import double_precision
 from torch.optim import lr_scheduler
 
 from transpiler.rules.emitted.to_tf import optimizers, schedules
+
+__all__ = ["double_precision"]
 
 STEPS = 40
 LAMBDA = lambda epoch: 1 / (1 + epoch)
@@ -107,13 +110,6 @@ CYCLES = [
     ("OneCycleLR", (0.5,), {"epochs": 5, "steps_per_epoch": 9, "anneal_strategy": "linear"}),
     ("OneCycleLR", (0.5,), {"total_steps": STEPS + 1, "three_phase": True, "pct_start": 0.25}),
 ]
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    keras.config.set_floatx("float64")
-    yield
-    keras.config.set_floatx("float32")
 
 
 def torch_sgd() -> torch.optim.Optimizer:

@@ -43,8 +43,8 @@ def bernoulli(chances):
 def layer_norm(x, weight=None, bias=None, axes=(-1,), eps=1e-5):
     """torch's layer_norm over the last axes, with an optional weight and bias."""
     axes = list(axes)
-    mean, variance = tf.nn.moments(x, axes, keepdims=True)
-    x = (x - mean) * tf.math.rsqrt(variance + eps)
+    mean, var = tf.nn.moments(x, axes, keepdims=True)
+    x = (x - mean) * tf.math.rsqrt(var + eps)
     if weight is not None:
         x = x * weight
     return x if bias is None else x + bias
