@@ -60,7 +60,7 @@ AMBIGUOUS_METHODS = frozenset(
     requires_grad_ replace reshape resize reverse round save select set shape sin size sort split
     sqrt squeeze std step strip sub sum swapaxes t T take tan tile to tobytes tolist trace train
     transpose type update upper values var view where write zfill device is_leaf layout""".split()
-) - {"view", "numpy", "requires_grad_", "dim", "float", "size"}
+) - {"view", "numpy", "requires_grad_", "dim", "float", "size", "item"}
 """Method names that arrays of the framework share with other objects: never guessed from."""
 
 ANNOTATIONS = {

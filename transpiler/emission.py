@@ -11,7 +11,7 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.rule import Direction
-from transpiler.syntax import names_read
+from transpiler.syntax import docstring_end, names_read
 
 FOLDERS: dict[Direction, str] = {"tf": "to_tf", "torch": "to_torch"}
 
@@ -88,12 +88,9 @@ def place_units(context: Context, module: cst.Module) -> cst.Module:
         return module
     units = [unit(context.to, n).with_changes(leading_lines=[]) for n in names]
     body = list(module.body)
-    place = 0
-    for index, statement in enumerate(body):
-        if _is_import(statement):
-            place = index + 1
-        elif isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
-            break
+    place = docstring_end(body)  # type: ignore[arg-type]
+    while place < len(body) and _is_import(body[place]):
+        place += 1
     body[place:place] = units
     return module.with_changes(body=body)
 

@@ -16,14 +16,18 @@ def finish_imports(context: Context, module: cst.Module) -> cst.Module:
     bound = _bound_names(context.module)
     module = _shorten(module, context, bound)
     used = names_read_everywhere(module)
-    body, anchor = _drop_orphans(context, list(module.body), used)
+    body, anchor = _drop_orphans(context, list(module.body), used - set(context.requests.emitted))
     wanted = _wanted_imports(context, module, used)
     have = {cst.Module([s]).code.strip() for s in body if isinstance(s, cst.SimpleStatementLine)}
     new = [cst.parse_statement(line) for line in wanted if line not in have]
-    if anchor is None:
-        anchor = docstring_end(body)
-        while anchor < len(body) and _is_future(body[anchor]):
-            anchor += 1
+    first = docstring_end(body)
+    while first < len(body) and _is_future(body[first]):
+        first += 1
+    leading = first
+    while leading < len(body) and _was_import(body[leading]):
+        leading += 1
+    # Imports further down may come after the first use of what is needed now.
+    anchor = first if anchor is None else min(anchor, max(leading, first))
     if new and anchor < len(body):
         lines = body[anchor].leading_lines if hasattr(body[anchor], "leading_lines") else []
         if _was_import(body[anchor]) or not lines:

@@ -56,6 +56,7 @@ class Interpreter(Expressions):
         self.facts: dict[cst.CSTNode, Value] = {}
         self.weak_facts: dict[cst.CSTNode, Value] = {}  # from branches that are never taken
         self.dead = 0
+        self.guessed: dict[tuple[int, str], Instance] = {}  # objects of classes asked for
         self.call_modes: dict[cst.CSTNode, frozenset[bool]] = {}
         self.modes: dict[Instance, frozenset[bool]] = {}
         self.modules: dict[str, SourceModule] = {}
@@ -334,7 +335,9 @@ class Interpreter(Expressions):
         self.modes = self.join_modes([o[1] for o in live])
 
     def narrow(self, test: Any, holds: bool, frame: Frame) -> None:
-        """What `x is None`, `x is not None` and plain `x` say of x in the branch."""
+        """What `x is None`, `x is not None`, `isinstance(x, C)` and plain `x` say of x there."""
+        if isinstance(test, cst.Call):
+            self.narrow_class(test, holds, frame)
         name: str | None = None
         none_when = True
         if isinstance(test, cst.Comparison) and len(test.comparisons) == 1:
@@ -350,6 +353,32 @@ class Interpreter(Expressions):
         value = frame.values[name]
         if isinstance(value, Union) and holds != none_when:
             frame.values[name] = v.without_none(value)
+
+    def narrow_class(self, test: cst.Call, holds: bool, frame: Frame) -> None:
+        """What `isinstance(x, C)` says of x in the branch."""
+        match test:
+            case cst.Call(
+                func=cst.Name(value="isinstance"),
+                args=[cst.Arg(value=cst.Name(value=name)), cst.Arg(value=kinds)],
+            ):
+                known = self.facts.get(kinds, self.weak_facts.get(kinds, UNKNOWN))
+                classes = [c for c in items_of(known) or (known,) if isinstance(c, Symbol)]
+                if name not in frame.values or not classes:
+                    return
+            case _:
+                return
+        names = [c.name for c in classes]
+        fits = [
+            (o, any(self.knowledge.derives(o, n) for n in names))
+            for o in options(frame.values[name])
+            if isinstance(o, Instance)
+        ]
+        kept = [o for o, fit in fits if fit == holds]
+        if kept:
+            frame.values[name] = join(*kept)
+        elif holds and all(self.knowledge.is_class(n) for n in names):
+            made = [self.guessed.setdefault((id(test), c.name), Instance(c)) for c in classes]
+            frame.values[name] = join(*made)
 
     def join_values(self, states: list[dict[str, Value]]) -> dict[str, Value]:
         if len(states) == 1:

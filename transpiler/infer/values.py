@@ -209,6 +209,7 @@ class Union(Value):
 
 NONE = Const(None)
 MAX_OPTIONS = 6
+MAX_OBJECTS = 40  # a factory of models may make many
 
 
 def options(value: Value | None) -> tuple[Value, ...]:
@@ -275,7 +276,10 @@ def join(*values: Value | None) -> Value:
                 found.append(option)
     if not found:
         return UNKNOWN
-    if any(isinstance(v, Unknown) for v in found) or len(found) > MAX_OPTIONS:
+    if any(isinstance(v, Unknown) for v in found):
+        return UNKNOWN
+    objects = all(isinstance(v, (Instance, Bound, Method)) for v in found)
+    if len(found) > (MAX_OBJECTS if objects else MAX_OPTIONS):
         return UNKNOWN
     return found[0] if len(found) == 1 else Union(tuple(found))
 

@@ -14,7 +14,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Const, Number, Tensor
 from transpiler.planners.indices import Part, parts_of, rank_of_mask, subscript, written_index
 from transpiler.rule import Unfit
-from transpiler.syntax import code, find
+from transpiler.syntax import code, walk
 from transpiler.template import fill
 
 _OPERATORS: dict[type[Any], str] = {
@@ -26,7 +26,9 @@ _OPERATORS: dict[type[Any], str] = {
 
 def plan(context: Context) -> None:
     """Rewrite assignments to elements of tensors."""
-    for node in find(context.module, cst.Assign, cst.AugAssign):  # type: ignore[type-var]
+    for node in walk(context.module):
+        if not isinstance(node, (cst.Assign, cst.AugAssign)):
+            continue
         target = node.target if isinstance(node, cst.AugAssign) else node.targets[0].target
         if isinstance(target, cst.Subscript) and not context.edits.edited(
             context.edits.statement(node)
@@ -136,7 +138,9 @@ def _at_places(
     value: cst.BaseExpression,
 ) -> cst.BaseExpression:
     integers = [p.node for p in parts if p.kind == "integer"]
-    if len(integers) == len(parts) == fact.rank and not any(_is_negative(context, i) for i in integers):
+    if len(integers) == len(parts) == fact.rank and not any(
+        _is_negative(context, i) for i in integers
+    ):
         return fill("tf.tensor_scatter_nd_update(x, [i], [v])", x=base, i=integers, v=value)
     if all(p.kind in ("full", "ellipsis") for p in parts):
         if not isinstance(context.fact(value), Tensor):

@@ -24,7 +24,10 @@ from transpiler.infer.values import (
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a subscript. kind: slice, full, integer, new, ellipsis, mask, indices, unknown."""
+    """One part of a subscript.
+
+    kind: slice, full (`:`), integer, new (None), ellipsis, mask, indices or unknown.
+    """
 
     kind: str
     node: Any
@@ -39,7 +42,7 @@ def parts_of(context: Context, node: cst.Subscript) -> list[Part]:
     """The parts of `x[...]`, a written tuple taken apart."""
     found: list[Part] = []
     for element in node.slice:
-        part = element.slice
+        part: Any = element.slice
         if isinstance(part, cst.Slice):
             plain = part.lower is None and part.upper is None and part.step is None
             found.append(Part("full" if plain else "slice", part))

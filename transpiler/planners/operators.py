@@ -1,4 +1,4 @@
-"""The operator planner: casts that torch makes by itself, products of vectors, `len` of a tensor."""
+"""The operator planner: casts that torch makes by itself, vector products, `len` of a tensor."""
 
 from __future__ import annotations
 

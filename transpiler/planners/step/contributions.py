@@ -46,7 +46,7 @@ def updates_of(context: Context, region: Region) -> list[Update]:
         update.steps.append(step)
     for update in found.values():
         _span(context, region, update)
-    _assignclips(context, region, list(found.values()))
+    _assign_clips(context, region, list(found.values()))
     return list(found.values())
 
 
@@ -148,9 +148,19 @@ def _reaches(context: Context, region: Region, loss: Event, step: Event) -> bool
     return unknown or not used or bool(used & stepped)
 
 
+def own_lines(context: Context, scope: cst.CSTNode) -> list[cst.SimpleStatementLine]:
+    """The statement lines of a function or the module, definitions inside left out."""
+    owner = scope if isinstance(scope, cst.FunctionDef) else None
+    return [
+        line
+        for line in find(scope, cst.SimpleStatementLine)
+        if context.edits.enclosing(line, cst.FunctionDef) is owner
+    ]
+
+
 def _zeroed_outside(context: Context, region: Region, step: Event) -> bool:
     own = {e.statement for e in region.events}
-    for statement in find(region.scope, cst.SimpleStatementLine):
+    for statement in own_lines(context, region.scope):
         if statement in own:
             continue
         event = event_of(context, statement)
@@ -159,7 +169,7 @@ def _zeroed_outside(context: Context, region: Region, step: Event) -> bool:
     return False
 
 
-def _assignclips(context: Context, region: Region, updates: list[Update]) -> None:
+def _assign_clips(context: Context, region: Region, updates: list[Update]) -> None:
     for clip in [e for e in region.events if e.kind == "clip"]:
         place = region.events.index(clip)
         for update in updates:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, Instance, Value, options
+from transpiler.infer.values import Const, Function, Instance, Method, Value, join, options
 from transpiler.planners.expressions import qualified_name
-from transpiler.syntax import code, find
+from transpiler.syntax import code, docstring_end, find
 
 KINDS = {
     "torch.Tensor.backward": "backward",
@@ -58,7 +58,7 @@ def event_of(context: Context, statement: cst.CSTNode) -> Event | None:
     name = qualified_name(context, call.func)
     kind = KINDS.get(name or "")
     if kind is None or name is None:
-        return None
+        return _helper_event(context, statement, call)
     if isinstance(small, cst.Assign) and kind not in ("clip", "step"):
         return None
     target = _target(context, call, name)
@@ -76,6 +76,35 @@ def _target(context: Context, call: cst.Call, name: str) -> cst.BaseExpression |
         if inner.endswith("GradScaler.scale") and target.args:
             return target.args[0].value
     return target
+
+
+def _helper_event(
+    context: Context, statement: cst.SimpleStatementLine, call: cst.Call
+) -> Event | None:
+    """A call of the program's own function that only sets gradients to zero."""
+    fact = context.fact(call.func)
+    function = fact.function if isinstance(fact, Method) else fact
+    if not isinstance(function, Function) or not isinstance(function.node, cst.FunctionDef):
+        return None
+    zeros = _only_zeros(context, function.node)
+    if not zeros:
+        return None
+    return Event("zero", zeros[0].name, statement, call, None, join(*(z.value for z in zeros)))
+
+
+def _only_zeros(context: Context, function: cst.FunctionDef) -> list[Event]:
+    """The zero_grad calls of a function that does nothing else."""
+    found: list[Event] = []
+    body = list(function.body.body)
+    for line in body[docstring_end(body) :]:  # type: ignore[arg-type]
+        small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
+        call = small.value if isinstance(small, cst.Expr) else None
+        name = qualified_name(context, call.func) if isinstance(call, cst.Call) else None
+        event = event_of(context, line) if KINDS.get(name or "") == "zero" else None
+        if event is None:
+            return []
+        found.append(event)
+    return found
 
 
 def _clip_by_hand(context: Context, loop: cst.For) -> Event | None:

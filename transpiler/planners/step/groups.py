@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Instance, Tensor
+from transpiler.infer.values import Instance, Mapping, Tensor, Value, element_of, options
 from transpiler.planners.step.events import Event, instances
 from transpiler.planners.step.variables import parameters_of, write_variables
 from transpiler.rule import Unfit

@@ -10,7 +10,16 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.dataflow import always_writes, exposed_reads, reads, writes
 from transpiler.infer.builtins import BUILTINS
-from transpiler.infer.values import Const, Instance, Number, Symbol, options
+from transpiler.infer.values import (
+    Class,
+    Const,
+    Function,
+    Instance,
+    Number,
+    SourceModule,
+    Symbol,
+    options,
+)
 from transpiler.modules import is_module, owner_class, self_name
 from transpiler.planners.step.contributions import Update
 from transpiler.planners.step.regions import Region
@@ -191,10 +200,34 @@ def _parameters(context: Context, region: Region, cut: _Cut, planned: Planned) -
     local |= used
     method_self = _method_self(context, region)
     wanted = {n for n in wanted if n in local and n != method_self}
+    wanted -= {n for n in wanted if _is_definition(context, region, n)}
     ordered = [n for n in _names_in_order(cut.moved, planned) if n in wanted]
     ordered += sorted(wanted - set(ordered))
     ranks = {n: _rank(context, region, n) for n in ordered}
     return sorted(ordered, key=lambda n: ranks[n])
+
+
+def _is_definition(context: Context, region: Region, name: str) -> bool:
+    """Whether a name of the module stands for an import, a function or a class."""
+    for frame in context.interpreter.activations.get(context.module, []):
+        value = frame.values.get(name)
+        if value is not None and all(
+            isinstance(o, (Symbol, SourceModule, Function, Class)) for o in options(value)
+        ):
+            return not _bound_in_functions(context, region, name)
+    return False
+
+
+def _bound_in_functions(context: Context, region: Region, name: str) -> bool:
+    scope: Any = region.scope
+    while scope is not None:
+        if isinstance(scope, cst.FunctionDef):
+            if name in writes(scope.body) or any(
+                p.name.value == name for p in scope.params.params
+            ):
+                return True
+        scope = context.edits.parent.get(scope)
+    return False
 
 
 def _with_events(statements: list[cst.BaseStatement], planned: Planned) -> list[cst.BaseStatement]:

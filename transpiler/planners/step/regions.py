@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.dataflow import reads, writes
+from transpiler.dataflow import always_writes, reads, writes
 from transpiler.infer.values import Function, Instance, Method, Symbol, Tensor, Unknown, options
 from transpiler.modules import is_module
 from transpiler.planners.expressions import qualified_name
@@ -169,6 +169,7 @@ def slice_of(context: Context, region: Region, event: Event) -> tuple[int, int] 
         bound = _bound_by(context, statement)
         if not (bound & needed):
             continue
+        needed -= always_writes(statement)  # earlier values of these names play no part
         if not _cuts_gradients(context, statement):
             sliced.append(index)
             if touches_parameters(context, statement):

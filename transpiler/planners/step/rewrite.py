@@ -254,11 +254,11 @@ class _Edits:
             self.context.edits.insert_before(loop, [empty])
 
     def zero_statements(self, update: Update) -> list[cst.CSTNode]:
+        from transpiler.planners.step.contributions import own_lines
         from transpiler.planners.step.events import event_of
-        from transpiler.syntax import find
 
         found: list[cst.CSTNode] = []
-        for statement in find(self.region.scope, cst.SimpleStatementLine):
+        for statement in own_lines(self.context, self.region.scope):
             event = event_of(self.context, statement)
             if event is not None and event.kind == "zero":
                 self.context.claim(event.node)

@@ -141,6 +141,10 @@ def _from_call(context: Context, node: cst.Call, scope: cst.CSTNode) -> cst.Base
         model = in_scope(context, node.func.value, scope)
         return fill("model.trainable_variables", model=model)
     func = node.func.attr if isinstance(node.func, cst.Attribute) else node.func
+    if isinstance(node.func, cst.Attribute) and func.value == "parameters" and not node.args:
+        # Only modules have such a method, whatever they are.
+        model = in_scope(context, node.func.value, scope)
+        return fill("model.trainable_variables", model=model)
     if isinstance(func, cst.Name):
         if func.value == "filter" and len(node.args) == 2 and _filters_trainable(node):
             return write_variables(context, node.args[1].value, scope)

@@ -1,0 +1,89 @@
+"""The type-test planner: `isinstance(m, Layer)`, `type(m) is Layer`, names of classes as texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import Symbol
+from transpiler.rules.layer_classes import CLASS_NAMES, CLASSES, DEPTHWISE
+from transpiler.rules.naming import SOURCE_ROOTS
+from transpiler.syntax import find
+from transpiler.template import fill
+
+
+def plan(context: Context) -> None:
+    """Record the target's classes wherever an object's class is asked for."""
+    for call in find(context.module, cst.Call):
+        if isinstance(call.func, cst.Name) and call.func.value in ("isinstance", "issubclass"):
+            if len(call.args) == 2:
+                _plan_classes(context, call.args[1].value)
+    for comparison in find(context.module, cst.Comparison):
+        if _asks_type(comparison.left):
+            for target in comparison.comparisons:
+                _plan_classes(context, target.comparator)
+    _plan_class_names(context)
+
+
+def _asks_type(node: cst.BaseExpression) -> bool:
+    """`type(x)` and `x.__class__`."""
+    match node:
+        case cst.Call(func=cst.Name(value="type")):
+            return True
+        case cst.Attribute(attr=cst.Name(value="__class__")):
+            return True
+    return False
+
+
+def _plan_classes(context: Context, node: Any) -> None:
+    if isinstance(node, (cst.Tuple, cst.List)):
+        for element in node.elements:
+            _plan_classes(context, element.value)
+        return
+    fact = context.fact(node)
+    if not isinstance(fact, Symbol):
+        return
+    name = fact.name
+    if name.partition(".")[0] not in SOURCE_ROOTS[context.to]:
+        return
+    context.claim(node)
+    new = CLASSES.get(name)
+    if new is None:
+        context.manual(node, name.rpartition(".")[2], f"what {name} becomes is no class of its own")
+        return
+    if name in DEPTHWISE and _has_depthwise(context, name):
+        context.edits.replace(node, fill(f"({new}, {DEPTHWISE[name]})"))
+    else:
+        context.edits.replace(node, fill(new))
+
+
+def _has_depthwise(context: Context, name: str) -> bool:
+    """Whether some object of the class has groups, of which the depthwise one is another class."""
+    return any(
+        isinstance(i.cls, Symbol) and i.cls.name == name and "groups" in i.arguments
+        for i in context.interpreter.instances.values()
+    )
+
+
+def _plan_class_names(context: Context) -> None:
+    """Texts that are looked for in the name of an object's class."""
+    for function in find(context.module, cst.FunctionDef, cst.For):
+        asked = [
+            a
+            for a in find(function, cst.Attribute)
+            if a.attr.value == "__name__"
+            and isinstance(a.value, (cst.Attribute, cst.Call))
+            and _asks_type(a.value)
+        ]
+        if not asked:
+            continue
+        for text in find(function, cst.SimpleString):
+            new = CLASS_NAMES.get(str(text.evaluated_value))
+            parent = context.edits.parent.get(text)
+            if new is not None and isinstance(
+                parent, (cst.Arg, cst.Comparison, cst.ComparisonTarget, cst.Element)
+            ):
+                quote = text.value[0]
+                context.edits.replace(text, cst.SimpleString(f"{quote}{new}{quote}"))
