@@ -15,10 +15,12 @@ from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
     NONE,
     UNKNOWN,
+    Const,
     Instance,
     Symbol,
     Tensor,
     Value,
+    join,
     options,
 )
 from transpiler.layouts import module_layout
@@ -51,14 +53,28 @@ def note_early(call: Invocation) -> None:
         call.interpreter.early.add(call.node)
 
 
-@infers("torch.optim.Optimizer.load_state_dict", "torch.save")
+@infers("torch.optim.Optimizer.load_state_dict")
 def nothing(_: Invocation) -> Value:
     return NONE
 
 
+@infers("torch.save")
+def save_fact(call: Invocation) -> Value:
+    """Remember what goes into a file, for whoever loads it."""
+    saved, what = call.interpreter.saved, call.arg("obj", at=0)
+    if what is not None:
+        path = call.arg("f", at=1)
+        key = path.value if isinstance(path, Const) else None
+        saved[key] = join(saved.get(key), what)
+    return NONE
+
+
 @infers("torch.load")
-def load_fact(_: Invocation) -> Value:
-    return UNKNOWN
+def load_fact(call: Invocation) -> Value:
+    """What was saved under the same path, where that is known."""
+    path = call.arg("f", at=0)
+    saved = call.interpreter.saved
+    return saved.get(path.value, UNKNOWN) if isinstance(path, Const) else UNKNOWN
 
 
 @infers("copy.deepcopy", "copy.copy")
@@ -231,11 +247,23 @@ def build(site: Site, model: cst.BaseExpression) -> None:
             "the model has no variables before its first call, and its input shape is not known here",
             "call the model once on an input before",
         )
-    done = site.context.notes.setdefault("built", set())
-    key = (site.statement, cst.Module([]).code_for_node(model))
-    if key not in done:
-        done.add(key)
+    if is_first_build(site, model):
         site.context.edits.insert_before(site.statement, lines)
+
+
+def is_first_build(site: Site, model: cst.BaseExpression) -> bool:
+    """Whether no statement before, in the same function, builds this very model already."""
+    edits = site.context.edits
+    scope = edits.enclosing(site.node, cst.FunctionDef) or site.context.module
+    instances = frozenset(id(o) for o in options(site.context.fact(model)))
+    done: dict[Any, bool] = site.context.notes.setdefault("built", {})
+    key = (scope, cst.Module([]).code_for_node(model), instances)
+    if done.get(key) or done.get((site.statement, *key)):
+        return False
+    done[(site.statement, *key)] = True
+    outer = edits.parent[site.statement]
+    done[key] = outer is scope or edits.parent.get(outer) is scope
+    return True
 
 
 def building(site: Site, model: cst.BaseExpression) -> list[cst.BaseStatement] | None:

@@ -66,6 +66,7 @@ class Interpreter(Expressions):
         self.runs: dict[Any, int] = {}
         self.results: dict[Any, Value] = {}
         self.early: set[cst.CSTNode] = set()
+        self.saved: dict[Any, Value] = {}
         self.functions: list[tuple[Function, Class | None]] = []
         self.activations: dict[Any, list[Frame]] = {}
         self.handlers: dict[type[Any], Callable[[Any, Frame], None]] = {

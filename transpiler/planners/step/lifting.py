@@ -23,8 +23,9 @@ from transpiler.infer.values import (
 from transpiler.modules import is_module, owner_class, self_name
 from transpiler.planners.step.contributions import Update
 from transpiler.planners.step.regions import Region
+from transpiler.planners.step.several import build_beforehand
 from transpiler.planners.step.tracing import called_functions, reason_not_traceable
-from transpiler.syntax import find, walk
+from transpiler.syntax import code, find, walk
 from transpiler.template import fill_statements
 
 Items = list[tuple[int, cst.BaseStatement]]
@@ -53,7 +54,8 @@ def lift(
     """Move the region into a traced function, or leave it in place with a note."""
     cut = _cut(region, updates, items, planned)
     _mark_called(context, cut.originals)
-    reason = _reason(context, region, cut, planned)
+    settings = Settings(context, region)
+    reason = _reason(context, region, cut, planned, settings)
     for statement, new in planned.items():
         context.edits.replace(statement, new)
     if reason is not None:
@@ -68,7 +70,65 @@ def lift(
             f"the step stays eager, which is slower than a @tf.function: {reason}",
         )
         return
-    _write(context, region, cut, planned, after)
+    _write(context, region, cut, planned, after, settings)
+
+
+class Settings:
+    """Objects of settings (argparse namespaces, data classes), which a traced function can not take.
+
+    What the step reads of them is passed instead: `args.clip` becomes the parameter `clip`.
+    """
+
+    def __init__(self, context: Context, region: Region) -> None:
+        self.context = context
+        self.region = region
+        self.passed: dict[str, cst.BaseExpression] = {}
+
+    def is_settings(self, name: str, statements: list[cst.BaseStatement]) -> bool:
+        """Whether a name holds such an object."""
+        for statement in statements:
+            for node in find(statement, cst.Name):
+                if node.value == name:
+                    for value in options(self.context.fact(node)):
+                        if isinstance(value, Instance) and _is_unhashable(self.context, value):
+                            return True
+        return False
+
+    def split(self, name: str, statements: list[cst.BaseStatement]) -> bool:
+        """Pass the attributes that are read instead of the object; False where it is used whole."""
+        edits = self.context.edits
+        uses: list[cst.Attribute] = []
+        for statement in statements:
+            for node in find(statement, cst.Name):
+                parent = edits.parent.get(node)
+                if node.value != name or (isinstance(parent, cst.Attribute) and parent.attr is node):
+                    continue
+                if not isinstance(parent, cst.Attribute):
+                    return False
+                uses.append(parent)
+        for use in uses:
+            attribute = use.attr.value
+            taken = attribute in self.context.names and attribute not in self.passed
+            parameter = f"{name}_{attribute}" if taken and self.is_bound(attribute) else attribute
+            self.passed.setdefault(parameter, use)
+            self.context.claim(use)
+            edits.replace(use, cst.Name(parameter))
+        return True
+
+    def is_bound(self, name: str) -> bool:
+        """Whether the name means something else around the region."""
+        scope = self.region.scope
+        body = scope.body if isinstance(scope, cst.FunctionDef) else self.context.module
+        params = scope.params.params if isinstance(scope, cst.FunctionDef) else ()
+        return name in writes(body) or any(p.name.value == name for p in params)
+
+
+def _is_unhashable(context: Context, value: Instance) -> bool:
+    if isinstance(value.cls, Symbol):
+        return value.cls.name.endswith(("Namespace", "SimpleNamespace"))
+    return not is_module(context, value) and any(
+        "dataclass" in code(d.decorator) for d in value.cls.node.decorators
+    )
 
 
 def _cut(
@@ -128,7 +188,9 @@ def _mark_called(context: Context, statements: list[cst.BaseStatement]) -> None:
                     pending.append(function.body)
 
 
-def _reason(context: Context, region: Region, cut: _Cut, planned: Planned) -> str | None:
+def _reason(
+    context: Context, region: Region, cut: _Cut, planned: Planned, settings: Settings
+) -> str | None:
     """Why the step can not become a graph, None where it can."""
     events = {e.statement for e in region.events}
     statements = [s for s in cut.originals if s not in events]
@@ -141,12 +203,16 @@ def _reason(context: Context, region: Region, cut: _Cut, planned: Planned) -> st
             if isinstance(statement, cst.If) and not _plain_test(context, statement.test):
                 return "the optimizer steps under a condition that changes from batch to batch"
     for name in _parameters(context, region, cut, planned):
+        if settings.is_settings(name, cut.originals):
+            if not settings.split(name, cut.originals):
+                return f"`{name}` can not be an argument of a traced function"
+            continue
         if _is_changing_number(context, region, name):
             return f"`{name}` is a Python number that changes from step to step"
     missing = _results(context, region, cut) - _surely_bound(cut)
     if missing:
         return f"`{sorted(missing)[0]}` is only set under a condition"
-    return None
+    return build_beforehand(context, region.steps)
 
 
 def _surely_bound(cut: _Cut) -> set[str]:
@@ -356,8 +422,10 @@ def _write(
     cut: _Cut,
     planned: Planned,
     after: list[cst.BaseStatement],
+    settings: Settings,
 ) -> None:
     names = _parameters(context, region, cut, planned)
+    names = [n for n in names if not settings.is_settings(n, cut.originals)]
     wanted = _results(context, region, cut)
     if after:
         wanted |= {"gradients"} | {n for s in after for n in reads(s) if "gradients" in n}
@@ -365,8 +433,8 @@ def _write(
     results = [n for n in _names_in_order(cut.moved, planned) if n in wanted]
     step = _step_name(context)
     owner = _method_self(context, region)
-    function = _definition(step, names, results, cut.moved, owner)
-    call = _call(step, names, results, owner)
+    function = _definition(step, [*names, *settings.passed], results, cut.moved, owner)
+    call = _call(step, names, results, owner, list(settings.passed.values()))
     place = _place(context, region)
     context.edits.insert_before(place, [function])
     lines = [*cut.before, call, *after, *cut.deferred, *cut.rest]
@@ -390,10 +458,18 @@ def _definition(
     return function
 
 
-def _call(name: str, names: list[str], results: list[str], owner: str | None) -> cst.BaseStatement:
+def _call(
+    name: str,
+    names: list[str],
+    results: list[str],
+    owner: str | None,
+    more: list[cst.BaseExpression],
+) -> cst.BaseStatement:
     target = f"{', '.join(results)} = " if results else ""
     prefix = f"{owner}." if owner else ""
-    [call] = fill_statements(f"{target}{prefix}{name}({', '.join(names)})")
+    # A copy: the original node is replaced by the parameter wherever it stands.
+    values = [*map(cst.Name, names), *(m.deep_clone() for m in more)]
+    [call] = fill_statements(f"{target}{prefix}{name}(*values)", values=values)
     return call
 
 
