@@ -594,7 +594,9 @@ class _Run:
         if not layout.gives:
             return None
         rank = self.rank(node)
-        return rank if rank is not None and rank >= 3 else (first or _rank_of_module(modules[0]))
+        if rank is not None:
+            return rank if rank >= 3 else None
+        return first or _rank_of_module(modules[0])
 
     def library_call(
         self, node: cst.Call, name: str, kind: Layout, receiver: Order, env: Env

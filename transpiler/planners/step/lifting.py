@@ -267,10 +267,31 @@ def _parameters(context: Context, region: Region, cut: _Cut, planned: Planned) -
     method_self = _method_self(context, region)
     wanted = {n for n in wanted if n in local and n != method_self}
     wanted -= {n for n in wanted if _is_definition(context, region, n)}
+    wanted -= {n for n in wanted if _only_places(context, cut.moved, n)}
     ordered = [n for n in _names_in_order(cut.moved, planned) if n in wanted]
     ordered += sorted(wanted - set(ordered))
     ranks = {n: _rank(context, region, n) for n in ordered}
     return sorted(ordered, key=lambda n: ranks[n])
+
+
+def _only_places(context: Context, statements: list[cst.BaseStatement], name: str) -> bool:
+    """Whether a name only says on which device things are: `x.to(device)`, `device=device`."""
+    edits = context.edits
+    uses = [n for s in statements for n in find(s, cst.Name) if n.value == name]
+    for node in uses:
+        arg = edits.parent.get(node)
+        call = edits.parent.get(arg) if arg is not None else None
+        if not isinstance(arg, cst.Arg) or not isinstance(call, cst.Call):
+            return False
+        moves = isinstance(call.func, cst.Attribute) and call.func.attr.value in ("to", "cuda")
+        if arg.keyword is node or (arg.keyword is not None and arg.keyword.value != "device"):
+            return False
+        if arg.keyword is None and not moves:
+            return False
+        kinds = {getattr(o, "type", None) for o in options(context.fact(node))}
+        if arg.keyword is None and not kinds <= {"str", None}:
+            return False
+    return bool(uses)
 
 
 def _is_definition(context: Context, region: Region, name: str) -> bool:
