@@ -7,7 +7,7 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import Instance, Tensor, Value, options
+from transpiler.infer.values import Instance, Mapping, Tensor, Value, options
 from transpiler.layouts import elements_of, is_outermost, loose_elements, spatial_rank, transitions
 from transpiler.planners.expressions import qualified_name
 from transpiler.rule import Proof, Unfit, rewrites
@@ -20,7 +20,7 @@ from transpiler.rules.layers_convolution import (
 )
 from transpiler.site import Site
 from transpiler.syntax import code
-from transpiler.template import as_node, call, fill
+from transpiler.template import as_node, call, fill, fill_statements
 
 Node = cst.BaseExpression
 SEQUENTIAL = "torch.nn.Sequential"
@@ -59,17 +59,47 @@ def sequential(site: Site) -> Any:
     elements = _written_elements(site, module)
     if elements is None:
         return _from_list(site, module)
+    written = [part for _, part in layer_list(site, module, elements)]
+    return call("keras.Sequential", cst.List([cst.Element(as_node(w)) for w in written]))
+
+
+def layer_list(
+    site: Site, module: Instance | None, elements: list[Node]
+) -> list[tuple[int | None, Any]]:
+    """Keras's layers, each with the index of the element that it belongs to."""
     outermost = module is not None and is_outermost(site.context, module)
     values = elements_of(module) if module is not None else None
     changes = dict(transitions(site.context, values, outermost=outermost)) if values else {}
-    written: list[Any] = []
+    found: list[tuple[int | None, Any]] = []
     for index, node in enumerate(elements):
         if index in changes and values is not None:
-            written += _permutes(site, values, index, changes[index])
-        written += _parts(site, node)
+            found += [(None, p) for p in _permutes(site, values, index, changes[index])]
+        found += [(index, part) for part in _parts(site, node)]
     if values is not None and len(values) in changes:
-        written += _permutes(site, values, len(values), changes[len(values)])
-    return call("keras.Sequential", cst.List([cst.Element(as_node(w)) for w in written]))
+        found += [(None, p) for p in _permutes(site, values, len(values), changes[len(values)])]
+    return found
+
+
+def keras_index(context: Any, module: Instance, index: int) -> int | None:
+    """Where an element of a Sequential stands among Keras's layers; None where it is several."""
+    origin = module.origin
+    if not isinstance(origin, cst.Call) or origin not in context.edits.parent:
+        return None
+    site = Site(context, origin, SEQUENTIAL)
+    elements = _written_elements(site, module)
+    if elements is None:
+        return index
+    mark, claimed = len(context.reports), set(context.claimed)
+    try:
+        places = [i for i, _ in layer_list(site, module, elements)]
+    except Unfit:
+        return None
+    finally:
+        del context.reports[mark:]
+        context.claimed.clear()
+        context.claimed.update(claimed)
+    index %= len(elements)
+    return places.index(index) if places.count(index) == 1 else None
 
 
 def _empty(site: Site, module: Instance | None) -> Any:
@@ -78,8 +108,8 @@ def _empty(site: Site, module: Instance | None) -> Any:
     return call("keras.Sequential") if grows else call("keras.layers.Identity")
 
 
-def _written_elements(site: Site, module: Instance | None) -> list[tuple[str | None, Node]] | None:
-    """The elements as they stand in the call, with their names; None where some do not."""
+def _written_elements(site: Site, module: Instance | None) -> list[Node] | None:
+    """The elements as they stand in the call; None where some do not."""
     if site.starred or site.keywords:
         return None
     if len(site.positional) == 1:
@@ -89,9 +119,8 @@ def _written_elements(site: Site, module: Instance | None) -> list[tuple[str | N
         if not isinstance(site.fact(site.positional[0]), Instance):
             return None
     known = elements_of(module) if module is not None else None
-    if known is not None and len(known) != len(site.positional) + len(
-        module.state.get("added", [])
-    ):  # type: ignore[union-attr]
+    added = len(module.state.get("added", [])) if module is not None else 0
+    if known is not None and len(known) != len(site.positional) + added:
         return None
     return list(site.positional)
 
@@ -194,6 +223,8 @@ def _from_list(site: Site, module: Instance | None) -> Any:
     args = site.node.args  # type: ignore[attr-defined]
     if any(a.keyword is not None or a.star == "**" for a in args):
         raise Unfit("this Sequential takes its layers from keyword arguments")
+    if len(args) == 1 and isinstance(site.fact(args[0].value), Mapping):
+        return fill("keras.Sequential(list(d.values()))", d=args[0].value)
     if len(args) == 1 and not args[0].star:
         raise Unfit(
             "the layers of this Sequential are not known before the program runs",
@@ -288,3 +319,17 @@ def module_dict(site: Site) -> Any:
     if isinstance(given, (cst.Dict, cst.DictComp)):
         return given
     return fill("dict(given)", given=given)
+
+
+@rewrites("torch.nn.Module.apply", to="tf")
+def apply(site: Site) -> Any:
+    """`model.apply(f)`: f of every layer."""
+    if site.receiver is None or not site.alone:
+        raise Unfit("the result of Module.apply is used", "call it on a line of its own")
+    name = site.context.fresh("layer")
+    return fill_statements(
+        "for name in model._flatten_layers():\n    f(name)",
+        model=site.receiver,
+        f=site.arg("fn"),
+        name=cst.Name(name),
+    )

@@ -16,8 +16,10 @@ from transpiler.infer.values import (
     Tensor,
     Value,
     items_of,
+    join,
     options,
 )
+from transpiler.modules import descendants
 from transpiler.rule import infers, infers_property
 
 ENTRIES = {"torch.nn.Module": "forward"}
@@ -47,7 +49,8 @@ def module_mode(call: Invocation) -> Value:
 def same_module(call: Invocation) -> Value:
     """Methods that give the module itself back."""
     if call.name.endswith("apply") and call.positional:
-        call.call(call.positional[0], call.receiver or UNKNOWN)
+        held = [m for m in descendants(call.receiver or UNKNOWN) if isinstance(m, Instance)]
+        call.call(call.positional[0], join(*held) if held else UNKNOWN)
     return call.receiver or UNKNOWN
 
 

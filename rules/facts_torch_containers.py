@@ -141,6 +141,8 @@ def grow_sequential(call: Invocation) -> Value:
 def registered(call: Invocation) -> Value:
     """`self.register_buffer("mask", mask)` is `self.mask = mask`."""
     name, value = call.arg("name", at=0), call.arg("tensor", "param", at=1)
+    if isinstance(value, Tensor) and call.name.endswith("buffer"):
+        value = value.but(variable=True)  # new values are assigned to it
     if isinstance(name, Const) and isinstance(name.value, str) and value is not None:
         call.interpreter.set_attribute(call.receiver or UNKNOWN, name.value, value)
     return NONE

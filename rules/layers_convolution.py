@@ -29,9 +29,12 @@ def convolution_parts(site: Site) -> list[Any]:
     """The Keras layers that make up a convolution."""
     mode = site.const("padding_mode")
     before, padding = _padding(site) if mode == "zeros" else (_edges(site, mode), OMIT)
-    options = {"padding": padding, "dilation_rate": unless(site.arg("dilation"), 1, site)}
-    _check_dilation(site)
-    return [*before, _depthwise(site, options) if _is_depthwise(site) else _plain(site, options)]
+    options: dict[str, Any] = {"strides": OMIT, "padding": padding}
+    options["dilation_rate"] = unless(site.arg("dilation"), 1, site)
+    strided, after = _strided(site)
+    options["strides"] = unless(site.arg("stride"), 1, site) if strided else OMIT
+    layer = _depthwise(site, options) if _is_depthwise(site) else _plain(site, options)
+    return [*before, layer, *after]
 
 
 def _plain(site: Site, options: dict[str, Any]) -> cst.BaseExpression:
@@ -44,10 +47,9 @@ def _plain(site: Site, options: dict[str, Any]) -> cst.BaseExpression:
         f"keras.layers.Conv{axes_of(site)}D",
         site.arg("out_channels"),
         site.arg("kernel_size"),
-        strides=unless(site.arg("stride"), 1, site),
+        **options,
         groups=unless(site.arg("groups"), 1, site),
         use_bias=unless(site.arg("bias"), True, site),
-        **options,
         **layer_initializers(site, fan_in),
     )
 
@@ -77,22 +79,26 @@ def _depthwise(site: Site, options: dict[str, Any]) -> cst.BaseExpression:
     return call(
         f"keras.layers.DepthwiseConv{axes_of(site)}D",
         window,
-        strides=unless(site.arg("stride"), 1, site),
+        **options,
         depth_multiplier=multiplier,
         use_bias=unless(site.arg("bias"), True, site),
-        **options,
         **layer_initializers(site, product_of(site, 1, 1, window, axes_of(site)), "depthwise"),
     )
 
 
-def _check_dilation(site: Site) -> None:
+def _strided(site: Site) -> tuple[bool, list[Any]]:
+    """Keras refuses a stride beside a dilation: then every stride-th place is taken afterwards."""
     count = axes_of(site)
     dilation, stride = per_axis(site, "dilation", count), per_axis(site, "stride", count)
-    if (dilation is None or max(dilation) > 1) and (stride is None or max(stride) > 1):
+    if (dilation and max(dilation) == 1) or (stride and max(stride) == 1):
+        return True, []
+    if stride is None:
         raise Unfit(
-            f"{site.short} with both a stride and a dilation has no Keras layer",
+            f"{site.short} may have both a stride and a dilation, which no Keras layer has",
             "write it with tf.nn.convolution and weights of your own",
         )
+    slices = ", ".join([":", *(f"::{s}" for s in stride)])
+    return False, [fill(f"keras.layers.Lambda(lambda x: x[{slices}])")]
 
 
 def _padding(site: Site) -> tuple[list[Any], Any]:
@@ -169,6 +175,7 @@ def _edges(site: Site, mode: str) -> list[Any]:
             "torch.nn.Conv2d(4, 5, 3, padding=1, padding_mode='reflect')(y)",
             "torch.nn.Conv2d(4, 5, 5, padding=(2, 1), padding_mode='replicate')(y)",
             "torch.nn.Conv2d(4, 5, 4, padding='same', padding_mode='circular')(y)",
+            "torch.nn.Conv2d(4, 5, 3, stride=2, padding=2, dilation=2)(y)",
             "torch.nn.LazyConv2d(5, 3, padding=1)(y)",
             "torch.nn.Conv3d(2, 3, 3, padding=1)(z)",
             "torch.nn.Conv3d(2, 3, (1, 2, 3), stride=2, padding=1)(z)",

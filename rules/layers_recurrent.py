@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import libcst as cst
+
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import UNKNOWN, Const, Sequence, Value, as_dim
 from transpiler.rule import Proof, Unfit, infers, rewrites
@@ -11,7 +13,7 @@ from transpiler.rules.facts_torch_layers import argument, called, layer_of, take
 from transpiler.rules.initial_values import tell_once
 from transpiler.rules.layer_arguments import known
 from transpiler.site import Site
-from transpiler.template import OMIT, call
+from transpiler.template import OMIT, call, fill
 
 ONE_BIAS = (
     "one bias per layer where torch trains two: it moves half as fast (losses part by 5e-2 within "
@@ -105,9 +107,37 @@ def recurrent(site: Site) -> Any:
     if name == fluent and kind != "GRU" and biased:
         site.caution(f"keras.layers.{'SimpleRNN' if kind == 'RNN' else kind} has {ONE_BIAS}",
                      "--fidelity exact keeps both")  # fmt: skip
+    if site.node in site.context.notes.get(OUTPUTS_ONLY, ()):
+        return stock(site, kind)
     layers = given(site, "num_layers")
     result = call(name, site.arg("hidden_size"), num_layers=layers, **options)
     return result.with_changes(func=site.emit(name))
+
+
+OUTPUTS_ONLY = "recurrent layers that give their outputs only"
+"""The note of transpiler.planners.recurrent."""
+
+
+def stock(site: Site, kind: str) -> Any:
+    """Keras's own layer where only the outputs of all steps are read: one for each level."""
+    options: dict[str, Any] = {"return_sequences": True}
+    if kind == "RNN" and known(site, site.arg("nonlinearity")) != "tanh":
+        options["activation"] = site.arg("nonlinearity")
+    if known(site, site.arg("bias")) is False:
+        options["use_bias"] = False
+    name = "SimpleRNN" if kind == "RNN" else kind
+    layer: Any = call(f"keras.layers.{name}", site.arg("hidden_size"), **options)
+    if known(site, site.arg("bidirectional")):
+        layer = call("keras.layers.Bidirectional", layer)
+    count = known(site, site.arg("num_layers"))
+    if count == 1:
+        return layer
+    if isinstance(count, int) and count <= 3:
+        elements = [cst.Element(layer if i == 0 else layer.deep_clone()) for i in range(count)]
+        return call("keras.Sequential", cst.List(elements))
+    return fill(
+        "keras.Sequential([layer for _ in range(n)])", layer=layer, n=site.arg("num_layers")
+    )
 
 
 def given(site: Site, name: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import libcst as cst
 
+from transpiler.infer import values as v
 from transpiler.infer.expressions import Expressions
 from transpiler.infer.frames import Frame
 from transpiler.infer.knowledge import Invocation, Knowledge
@@ -36,7 +37,6 @@ from transpiler.infer.values import (
     join,
     options,
 )
-from transpiler.infer import values as v
 
 MAX_DEPTH = 40
 MAX_RUNS = 24
@@ -235,7 +235,9 @@ class Interpreter(Expressions):
     def exec_augmented(self, node: cst.AugAssign, frame: Frame) -> None:
         left = self.eval(node.target, frame)
         right = self.eval(node.value, frame)
-        result = self.binary_values(type(node.operator).__name__.removesuffix("Assign"), left, right)
+        result = self.binary_values(
+            type(node.operator).__name__.removesuffix("Assign"), left, right
+        )
         if isinstance(left, ListObject) and self.dead:
             result = left
         elif isinstance(left, ListObject):

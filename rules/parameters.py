@@ -1,0 +1,294 @@
+"""Parameters and buffers of a program's own modules, and those of its layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.infer.values import UNKNOWN, Dim, Instance, Sequence, Tensor, Value, as_dim
+from transpiler.rule import Proof, Unfit, infers_property, rewrites
+from transpiler.rules.facts_torch_layers import argument, library_name, numbers
+from transpiler.rules.initializers import bare
+from transpiler.rules.layer_arguments import known
+from transpiler.rules.layer_names import each
+from transpiler.site import Site
+from transpiler.syntax import find
+from transpiler.template import OMIT, call, fill
+
+
+@rewrites(
+    "torch.nn.Parameter",
+    "torch.nn.parameter.Parameter",
+    to="tf",
+    proof=Proof(
+        inputs=[(2, 3)],
+        cases=[
+            "x * torch.nn.Parameter(torch.ones(3))",
+            "torch.nn.Parameter(torch.zeros(2, 3)) - x",
+        ],
+        gradients=False,
+        directions=["tf"],
+    ),
+)
+def parameter(site: Site) -> Any:
+    """A Keras variable, which the layer that holds it finds by itself."""
+    wanted = known(site, site.arg("requires_grad"))
+    trainable: Any = OMIT if wanted is True else False if wanted is False else None
+    if trainable is None:
+        trainable = site.arg("requires_grad")
+    if not site.has("data"):
+        raise Unfit("a parameter without data")
+    return call("keras.Variable", site.arg("data"), trainable=trainable)
+
+
+@rewrites("torch.nn.Module.register_buffer", "torch.nn.Module.register_parameter", to="tf")
+def register(site: Site) -> Any:
+    """`self.mask = mask`; a variable where the buffer is given new values later."""
+    if site.receiver is None or not site.alone:
+        raise Unfit(f"{site.short} is used inside of an expression")
+    name = known(site, site.arg("name"))
+    value = site.arg("tensor" if site.name.endswith("buffer") else "param")
+    if not isinstance(name, str):
+        new = fill("setattr(owner, name, value)", owner=site.receiver, name=site.arg("name"),
+                   value=value)  # fmt: skip
+        return [cst.SimpleStatementLine([cst.Expr(new)])]
+    if site.name.endswith("buffer") and _changes(site, name):
+        value = call("keras.Variable", value, trainable=False)
+    target = cst.AssignTarget(cst.Attribute(site.receiver, cst.Name(name)))
+    return [cst.SimpleStatementLine([cst.Assign([target], value)])]
+
+
+def _changes(site: Site, name: str) -> bool:
+    """Whether the program gives the buffer new values: those have to survive graph mode."""
+    for node in find(site.context.module, cst.Attribute):
+        if node.attr.value != name:
+            continue
+        parent = site.context.edits.parent.get(node)
+        if isinstance(parent, (cst.AssignTarget, cst.AugAssign)) and _is_target(parent, node):
+            return True
+        if _changed_by_method(site, node):
+            return True
+    return False
+
+
+def _is_target(parent: Any, node: cst.CSTNode) -> bool:
+    return getattr(parent, "target", None) is node
+
+
+def _changed_by_method(site: Site, node: cst.CSTNode) -> bool:
+    """`self.mean.mul_(0.9).add_(x)`, `self.mean.data.copy_(x)`."""
+    parents = site.context.edits.parent
+    above = parents.get(node)
+    while isinstance(above, cst.Attribute) and above.attr.value in ("data",):
+        above = parents.get(above)
+    if isinstance(above, cst.Attribute):
+        name = above.attr.value
+        return name.endswith("_") and not name.startswith("_") and name != "requires_grad_"
+    return isinstance(above, cst.Subscript) and isinstance(parents.get(above), cst.AssignTarget)
+
+
+# ---- what a layer's own parameters are -----------------------------------------------------------
+
+DENSE = ("Linear", "LazyLinear")
+CONVOLVED = (*each("Conv", "LazyConv"),)
+TRANSPOSED = each("ConvTranspose")
+NORMS = (*each("BatchNorm", "InstanceNorm"), "LayerNorm", "GroupNorm", "RMSNorm")
+SIZES: dict[str, str] = {
+    "in_features": "", "in_channels": "", "num_features": "", "input_size": "",
+    "out_features": "units", "out_channels": "filters", "hidden_size": "units",
+    "num_embeddings": "input_dim", "embedding_dim": "output_dim", "kernel_size": "kernel_size",
+    "stride": "strides", "p": "rate", "num_groups": "groups", "eps": "epsilon",
+}  # fmt: skip
+"""Attributes of layers that hold an argument, and Keras's name for it."""
+OWNERS = (*DENSE, *CONVOLVED, *TRANSPOSED, *NORMS, "Embedding", "EmbeddingBag", "Dropout", "LSTM",
+          "GRU", "RNN", *each("Dropout"))  # fmt: skip
+
+
+@infers_property(*(f"torch.nn.{name}.weight" for name in OWNERS))
+def weight_fact(value: Value) -> Value:
+    """A layer's weight, of torch's shape."""
+    if not isinstance(value, Instance):
+        return Tensor(None, "float32", "torch", True)
+    name = library_name(value)
+
+    def dim(key: str) -> Dim:
+        return as_dim(argument(value, key) or UNKNOWN)
+
+    if name in DENSE:
+        return Tensor((dim("out_features"), dim("in_features")), "float32", "torch", True)
+    if name in CONVOLVED:
+        window = numbers(value, "kernel_size", int(name[-2]), None)
+        sizes = (dim("out_channels"), None, *window)
+        return Tensor(sizes, "float32", "torch", True)
+    if name.startswith("Embedding"):
+        return Tensor((dim("num_embeddings"), dim("embedding_dim")), "float32", "torch", True)
+    return Tensor(None, "float32", "torch", True)
+
+
+@infers_property(*(f"torch.nn.{name}.bias" for name in OWNERS))
+def bias_fact(value: Value) -> Value:
+    """A layer's bias; None where it has none."""
+    from transpiler.infer.values import NONE, Const
+
+    if isinstance(value, Instance) and argument(value, "bias") == Const(False):
+        return NONE
+    return Tensor((None,), "float32", "torch", True)
+
+
+def _size_fact(name: str) -> Any:
+    """The argument of the constructor under that name."""
+
+    def infer(value: Value) -> Value:
+        found = argument(value, name) if isinstance(value, Instance) else None
+        if found is not None and name in ("kernel_size", "stride") and as_dim(found) is not None:
+            count = int(library_name(value)[-2]) if library_name(value)[-1] == "d" else 1
+            return Sequence("tuple", (found,) * count)
+        return found if found is not None else UNKNOWN
+
+    return infer
+
+
+SIZE_FACTS = [
+    infers_property(*(f"torch.nn.{owner}.{name}" for owner in OWNERS))(_size_fact(name))
+    for name in SIZES
+]
+
+
+@rewrites(*(f"torch.nn.{owner}.{name}" for owner in OWNERS for name in SIZES), to="tf")
+def size(site: Site) -> Any:
+    """The number itself where it is known, else Keras's attribute."""
+    owner, _, name = site.name.rpartition(".")
+    value = known(site, site.node)
+    if isinstance(value, (int, float, tuple)) and not isinstance(value, bool):
+        from transpiler.syntax import literal
+
+        return literal(value)
+    keras_name = SIZES[name]
+    if keras_name and site.receiver is None and isinstance(site.node, cst.Attribute):
+        return fill(f"layer.{keras_name}", layer=inner(site, site.node.value))
+    if keras_name:
+        return fill(f"layer.{keras_name}", layer=inner(site, _layer(site)))
+    if owner.rpartition(".")[2] in (*DENSE, *CONVOLVED):
+        return fill("layer.kernel.shape[-2]", layer=inner(site, _layer(site)))
+    raise Unfit(f"`{name}` of a Keras layer is not known before its first call")
+
+
+def _layer(site: Site) -> Any:
+    assert isinstance(site.node, cst.Attribute)
+    return site.node.value
+
+
+def inner(site: Site, layer: Any) -> Any:
+    """The convolution itself where it stands in a Sequential with its padding."""
+    from transpiler.infer.values import options
+    from transpiler.rules.containers import PARTS
+
+    found: set[int | None] = set()
+    for value in options(site.context.fact(layer)):
+        origin = value.origin if isinstance(value, Instance) else None
+        name = value.class_names[0] if isinstance(value, Instance) and value.class_names else ""
+        if name not in PARTS or not isinstance(origin, cst.Call):
+            found.add(None)
+            continue
+        mark, notes = len(site.context.reports), dict(site.context.notes)
+        try:
+            parts = PARTS[name](Site(site.context, origin, name))
+        except Unfit:
+            parts = []
+        del site.context.reports[mark:]
+        site.context.notes.clear()
+        site.context.notes.update(notes)
+        places = [i for i, p in enumerate(parts) if "Conv" in _called(p)]
+        found.add(places[0] if len(parts) > 1 and places else None)
+    place = found.pop() if len(found) == 1 else None
+    return layer if place is None else fill(f"layer.layers[{place}]", layer=layer)
+
+
+def _called(part: Any) -> str:
+    from transpiler.syntax import dotted
+
+    return dotted(part.func) or "" if isinstance(part, cst.Call) else ""
+
+
+WEIGHT_NAMES = {**dict.fromkeys(NORMS, "gamma"), "Embedding": "embeddings",
+                "EmbeddingBag": "embeddings", "RMSNorm": "scale"}  # fmt: skip
+_ORDERS = {1: [2, 1, 0], 2: [3, 2, 0, 1], 3: [4, 3, 0, 1, 2]}
+
+
+@rewrites(*(f"torch.nn.{owner}.weight" for owner in OWNERS), to="tf")
+def weight(site: Site) -> Any:
+    """The variable, in torch's order of axes where it is computed with."""
+    name = site.name.split(".")[-2]
+    layer = inner(site, _layer(site))
+    _refuse_targets(site)
+    _refuse_unbuilt(site)
+    if name in WEIGHT_NAMES:
+        return fill(f"layer.{WEIGHT_NAMES[name]}", layer=layer)
+    if name not in (*DENSE, *CONVOLVED, *TRANSPOSED):
+        raise Unfit(f"the weight of {name} is another one in Keras")
+    if _is_listed(site):
+        return fill("layer.kernel", layer=layer)
+    if name in DENSE:
+        return fill("tf.transpose(layer.kernel)", layer=layer)
+    order = _ORDERS[int(name[-2])]
+    return fill("tf.transpose(layer.kernel, order)", layer=layer, order=order)
+
+
+@rewrites(*(f"torch.nn.{owner}.bias" for owner in OWNERS), to="tf")
+def bias(site: Site) -> Any:
+    """The variable; compared with None, it asks whether the layer has one at all."""
+    name = site.name.split(".")[-2]
+    layer = inner(site, _layer(site))
+    if isinstance(site.parent, cst.Comparison):
+        flag = fill("layer.center" if name in NORMS else "layer.use_bias", layer=layer)
+        operator = site.parent.comparisons[0].operator
+        none = isinstance(operator, (cst.Is, cst.Equal))
+        if not site.context.edits.edited(site.parent):
+            new = fill("not flag", flag=flag) if none else flag
+            site.context.edits.replace(site.parent, new)
+        return None
+    _refuse_targets(site)
+    _refuse_unbuilt(site)
+    return fill(f"layer.{'beta' if name in NORMS else 'bias'}", layer=layer)
+
+
+def _is_listed(site: Site) -> bool:
+    """Whether the variable itself is meant: given to an optimizer or kept in a list."""
+    parent = site.parent
+    return isinstance(parent, cst.Element) or isinstance(
+        site.context.edits.enclosing(site.node, cst.DictElement), cst.DictElement
+    )
+
+
+def _refuse_targets(site: Site) -> None:
+    """Tied or replaced weights."""
+    top: Any = site.node
+    parents = site.context.edits.parent
+    while isinstance(parents.get(top), cst.Attribute) and bare(parents[top]) is site.node:
+        top = parents[top]
+    statement = parents.get(top)
+    if isinstance(statement, cst.AssignTarget):
+        raise Unfit(
+            "a layer of Keras makes its own weights: they can not be replaced",
+            "build the layer and assign to its variable, or write the product out",
+        )
+    if isinstance(statement, cst.Assign) and isinstance(
+        statement.targets[0].target, cst.Attribute
+    ) and statement.targets[0].target.attr.value in ("weight", "bias"):  # fmt: skip
+        raise Unfit(
+            "tied weights: a layer of Keras makes its own",
+            "multiply by the other layer's variable: tf.matmul(x, embedding.embeddings, "
+            "transpose_b=True)",
+        )
+
+
+def _refuse_unbuilt(site: Site) -> None:
+    """In `__init__` no layer has variables yet."""
+    function = site.context.edits.enclosing(site.node, cst.FunctionDef)
+    layer = _layer(site)
+    own = isinstance(layer, cst.Attribute) and isinstance(layer.value, cst.Name)
+    if function is not None and function.name.value == "__init__" and own:
+        if layer.value.value == "self":
+            raise Unfit("a Keras layer has no weights before its first call",
+                        "set its initializer")  # fmt: skip
