@@ -88,8 +88,8 @@ def writes(node: cst.CSTNode) -> set[str]:
                 found.add(name)
             case cst.NamedExpr(target=cst.Name(value=name)):
                 found.add(name)
-            case cst.FunctionDef(name=cst.Name(value=name)) | cst.ClassDef(
-                name=cst.Name(value=name)
+            case (
+                cst.FunctionDef(name=cst.Name(value=name)) | cst.ClassDef(name=cst.Name(value=name))
             ):
                 found.add(name)
                 continue

@@ -211,7 +211,9 @@ class _Walk:
                         items = [cst.SimpleStatementLine([cst.Pass()])]
                 else:
                     items = self.items(old)
-                if len(items) != len(old) or any(a is not b for a, b in zip(items, old)):
+                if len(items) != len(old) or any(
+                    a is not b for a, b in zip(items, old, strict=False)
+                ):
                     changes[name] = items
         if isinstance(node, cst.Arg) and node not in self.edits.parent:
             changes["value"] = _bare_argument(changes.get("value", node.value))

@@ -19,7 +19,8 @@ FOLDERS: dict[Direction, str] = {"tf": "to_tf", "torch": "to_torch"}
 @cache
 def _folder(to: Direction) -> Path:
     spec = importlib.util.find_spec("transpiler.rules")
-    assert spec is not None and spec.submodule_search_locations is not None
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
     return Path(next(iter(spec.submodule_search_locations))) / "emitted" / FOLDERS[to]
 
 

@@ -74,10 +74,12 @@ def _bound_names(module: cst.Module) -> set[str]:
     while stack:
         node = stack.pop()
         match node:
-            case cst.AssignTarget(target=cst.Name(value=name)) | cst.Param(name=cst.Name(value=name)):
+            case (
+                cst.AssignTarget(target=cst.Name(value=name)) | cst.Param(name=cst.Name(value=name))
+            ):
                 found.add(name)
-            case cst.FunctionDef(name=cst.Name(value=name)) | cst.ClassDef(
-                name=cst.Name(value=name)
+            case (
+                cst.FunctionDef(name=cst.Name(value=name)) | cst.ClassDef(name=cst.Name(value=name))
             ):
                 found.add(name)
             case cst.For(target=target) | cst.CompFor(target=target):

@@ -7,7 +7,7 @@ equals the target's default is left out of the new call.
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import libcst as cst
@@ -21,7 +21,7 @@ from transpiler.template import OMIT, arguments, as_node, fill, parse_expression
 RECEIVERS = ("torch.Tensor.", "tf.Tensor.", "tf.Variable.", "numpy.ndarray.")
 
 
-@lru_cache(maxsize=None)
+@cache
 def spelling_name(spelling: str) -> str:
     """The qualified name that a template calls or names."""
     return spelling.partition("(")[0].strip()
@@ -36,7 +36,7 @@ def is_method(name: str) -> bool:
     return entry is not None and entry.kind == "class"
 
 
-@lru_cache(maxsize=None)
+@cache
 def template_arguments(spelling: str) -> tuple[cst.BaseExpression | None, dict[str, Any]]:
     """The receiver's pattern (methods only) and the patterns by parameter name."""
     tree = parse_expression(spelling)
@@ -114,7 +114,7 @@ def _solve(pattern: cst.BaseExpression, node: Any, holes: dict[str, Any], site: 
         case cst.Tuple() | cst.List():
             items = _items(node, site)
             if items is not None and len(items) == len(pattern.elements):
-                for element, item in zip(pattern.elements, items):
+                for element, item in zip(pattern.elements, items, strict=False):
                     _solve(element.value, item, holes, site)
                 return
             raise Unfit(f"{site.short} needs a tuple of {len(pattern.elements)} here")
@@ -167,9 +167,7 @@ def _arithmetic(template: str, a: Any, b: Any, site: Site) -> Any:
 
 def _evaluate(pattern: cst.BaseExpression, holes: dict[str, Any], site: Site) -> Any:
     """A target pattern with its holes filled; OMIT where a hole is empty."""
-    names = {
-        n.value for n in find(pattern, cst.Name) if n.value not in ("True", "False", "None")
-    }
+    names = {n.value for n in find(pattern, cst.Name) if n.value not in ("True", "False", "None")}
     attributes = {a.attr.value for a in find(pattern, cst.Attribute)}
     for name in names - attributes:
         if holes.get(name, OMIT) is OMIT and name not in _ROOTS:
@@ -193,7 +191,7 @@ def _evaluate(pattern: cst.BaseExpression, holes: dict[str, Any], site: Site) ->
 _ROOTS = frozenset({"torch", "tf", "keras", "np", "math", "layers"})
 
 
-@lru_cache(maxsize=None)
+@cache
 def _template_code(pattern: cst.BaseExpression) -> str:
     return cst.Module([]).code_for_node(pattern)
 

@@ -21,7 +21,7 @@ from transpiler.infer.values import (
 from transpiler.syntax import find
 
 TORCH_MODULE = "torch.nn.Module"
-KERAS_LAYER = "keras.layers.Layer"
+KERAS_LAYER = "keras.Layer"
 
 
 def is_module(context: Context, value: Value) -> bool:

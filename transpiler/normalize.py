@@ -23,7 +23,7 @@ def _rebuild(node: Any) -> Any:
             changes[name] = _block(old)
         elif isinstance(old, (list, tuple)):
             new = [line for item in old for line in _lines(item)]
-            if len(new) != len(old) or any(a is not b for a, b in zip(new, old)):
+            if len(new) != len(old) or any(a is not b for a, b in zip(new, old, strict=False)):
                 changes[name] = new
         elif isinstance(old, cst.CSTNode) and not isinstance(old, cst.BaseExpression):
             new_block = _rebuild(old)

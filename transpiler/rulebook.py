@@ -11,7 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-
 from transpiler.infer.knowledge import Knowledge
 from transpiler.matching import apply_rule, spelling_name, spellings
 from transpiler.rule import Direction, Inference, Layout, Rewriter, Rule, Unfit
@@ -126,5 +125,3 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
-
-

@@ -156,7 +156,7 @@ class Site:
         return fact.dtype if isinstance(fact, Tensor) else None
 
     def layout(self, node: cst.CSTNode | None) -> str | None:
-        """"nhwc" where the translated expression is channels-last (any rank)."""
+        """ "nhwc" where the translated expression is channels-last (any rank)."""
         return self.context.layouts.get(node) if node is not None else None
 
     @property
@@ -189,7 +189,11 @@ class Site:
     def assigned_to(self) -> cst.BaseExpression | None:
         """The single target that the whole node is assigned to."""
         parent = self.parent
-        if isinstance(parent, cst.Assign) and len(parent.targets) == 1 and parent.value is self.node:
+        if (
+            isinstance(parent, cst.Assign)
+            and len(parent.targets) == 1
+            and parent.value is self.node
+        ):
             return parent.targets[0].target
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import libcst as cst
@@ -21,7 +21,7 @@ _SKIPPED = frozenset(
 )  # fmt: skip
 
 
-@lru_cache(maxsize=None)
+@cache
 def child_fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
     """Names of the fields of a node class that can hold code (not white space)."""
     names = kind.__dataclass_fields__
@@ -107,7 +107,7 @@ def rebuild(node: Node, change: Callable[[cst.CSTNode], cst.CSTNode | None]) -> 
                 changes[name] = result
         elif type(value) in (tuple, list) and value and is_node(value[0]):
             items = [rebuild(item, change) for item in value]
-            if any(a is not b for a, b in zip(items, value)):
+            if any(a is not b for a, b in zip(items, value, strict=False)):
                 changes[name] = items
     return node.with_changes(**changes) if changes else node
 

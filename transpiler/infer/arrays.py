@@ -33,7 +33,7 @@ def broadcast(a: Shape, b: Shape) -> Shape:
     if len(a) < len(b):
         a, b = b, a
     padded = (1,) * (len(a) - len(b)) + b
-    return tuple(_broadcast_dim(x, y) for x, y in zip(a, padded))
+    return tuple(_broadcast_dim(x, y) for x, y in zip(a, padded, strict=False))
 
 
 def _broadcast_dim(x: Dim, y: Dim) -> Dim:

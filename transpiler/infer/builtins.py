@@ -128,9 +128,11 @@ class Builtins:
         known = [items_of(p) for p in positional]
         lists = [k for k in known if k is not None]
         if lists and len(lists) == len(known):
-            rows = [Sequence("tuple", row) for row in zip(*lists)]
+            rows = [Sequence("tuple", row) for row in zip(*lists, strict=False)]
             return Sequence("zip", tuple(rows))
-        return Sequence("zip", None, Sequence("tuple", tuple(self.iterate(p, None) for p in positional)))
+        return Sequence(
+            "zip", None, Sequence("tuple", tuple(self.iterate(p, None) for p in positional))
+        )
 
     def convert_container(self: Interpreter, name: str, positional: list[Value]) -> Value:  # type: ignore[misc]
         if not positional:
@@ -143,7 +145,9 @@ class Builtins:
             known = None
         if known is None:
             element = self.iterate(value, None)
-            return Sequence("tuple", None, element) if name == "tuple" else ListObject(None, element)
+            return (
+                Sequence("tuple", None, element) if name == "tuple" else ListObject(None, element)
+            )
         if name == "reversed":
             known = known[::-1]
         return Sequence("tuple", known) if name == "tuple" else ListObject(list(known))
@@ -190,7 +194,9 @@ class Builtins:
             return _mapping_method(receiver, name, positional)
         return UNKNOWN
 
-    def list_method(self: Interpreter, receiver: ListObject, name: str, positional: list[Value]) -> Value:  # type: ignore[misc]
+    def list_method(
+        self: Interpreter, receiver: ListObject, name: str, positional: list[Value]
+    ) -> Value:  # type: ignore[misc]
         first = positional[0] if positional else UNKNOWN
         if self.dead and name in ("append", "insert", "add", "appendleft", "extend"):
             return NONE  # in a branch that is never taken
@@ -235,7 +241,9 @@ def _mapping_method(receiver: Mapping, name: str, positional: list[Value]) -> Va
             row = Sequence("tuple", (join(*keys) if keys else UNKNOWN, join(*values)))
             return Sequence("items", None, row)
         case "values":
-            return Sequence("values", tuple(values) if receiver.element is None else None, join(*values))
+            return Sequence(
+                "values", tuple(values) if receiver.element is None else None, join(*values)
+            )
         case "keys":
             return Sequence("keys", tuple(keys) if receiver.element is None else None)
         case "get" | "pop" | "setdefault":

@@ -123,7 +123,9 @@ class Expressions(Builtins):
 
     def eval_list(self, node: cst.List | cst.Set, frame: Frame) -> Value:
         items, element = self.eval_elements(node.elements, frame)
-        return ListObject(None if items is None else list(items), element if items is None else None)
+        return ListObject(
+            None if items is None else list(items), element if items is None else None
+        )
 
     def eval_elements(self, elements: Any, frame: Frame) -> tuple[tuple[Value, ...] | None, Value]:
         found: list[Value] | None = []
@@ -175,11 +177,11 @@ class Expressions(Builtins):
         match left, right:
             case Const(), Const():
                 return _fold(operation, left.value, right.value)
-            case (Const() | Number()), (Const() | Number()):
+            case ((Const() | Number()), (Const() | Number())):
                 return _number(operation, left, right)
-            case (ListObject() | Sequence()), (ListObject() | Sequence()) if operation == "Add":
+            case ((ListObject() | Sequence()), (ListObject() | Sequence())) if operation == "Add":
                 return _concatenate(left, right)
-            case (ListObject() | Sequence()), (Const() | Number()) if operation == "Multiply":
+            case ((ListObject() | Sequence()), (Const() | Number())) if operation == "Multiply":
                 return _repeat(left, right)
         return UNKNOWN
 
@@ -355,7 +357,9 @@ class Expressions(Builtins):
                 return self.instance_item(container, node, index)
         return UNKNOWN
 
-    def instance_item(self: Interpreter, container: Instance, node: cst.Subscript, index: Value) -> Value:  # type: ignore[misc]
+    def instance_item(
+        self: Interpreter, container: Instance, node: cst.Subscript, index: Value
+    ) -> Value:  # type: ignore[misc]
         if isinstance(container.cls, Class):
             method = container.cls.lookup("__getitem__")
             if isinstance(method, Function):
@@ -388,7 +392,10 @@ class Expressions(Builtins):
                 positional.append(value)
         if function == Symbol("builtins.super"):
             return self.super_object(frame)
-        if isinstance(function, Symbol) and function.name in ("builtins.locals", "builtins.globals"):
+        if isinstance(function, Symbol) and function.name in (
+            "builtins.locals",
+            "builtins.globals",
+        ):
             return Mapping({}, UNKNOWN)
         self.sites.append(node)
         try:
@@ -516,7 +523,11 @@ def _concatenate(left: Value, right: Value) -> Value:
             return ListObject([*a, *b])
         return Sequence("tuple", (*a, *b))
     element = join(element_of(left), element_of(right))
-    return ListObject(None, element) if isinstance(left, ListObject) else Sequence("tuple", None, element)
+    return (
+        ListObject(None, element)
+        if isinstance(left, ListObject)
+        else Sequence("tuple", None, element)
+    )
 
 
 def _repeat(left: Value, right: Value) -> Value:
@@ -524,9 +535,17 @@ def _repeat(left: Value, right: Value) -> Value:
     if known is not None and isinstance(right, Const) and isinstance(right.value, int):
         if right.value * len(known) <= 64:
             items = known * right.value
-            return ListObject(list(items)) if isinstance(left, ListObject) else Sequence("tuple", items)
+            return (
+                ListObject(list(items))
+                if isinstance(left, ListObject)
+                else Sequence("tuple", items)
+            )
     element = element_of(left)
-    return ListObject(None, element) if isinstance(left, ListObject) else Sequence("tuple", None, element)
+    return (
+        ListObject(None, element)
+        if isinstance(left, ListObject)
+        else Sequence("tuple", None, element)
+    )
 
 
 def _identity(kind: str, left: Value, right: Value) -> Value:
@@ -552,7 +571,11 @@ def _slice(container: Value, part: Any, facts: dict[cst.CSTNode, Value]) -> Valu
         bounds.append(fact.value if isinstance(fact, Const) else "?")
     if known is not None and "?" not in bounds:
         items = known[slice(*bounds)]
-        return ListObject(list(items)) if isinstance(container, ListObject) else Sequence("tuple", items)
+        return (
+            ListObject(list(items))
+            if isinstance(container, ListObject)
+            else Sequence("tuple", items)
+        )
     element = element_of(container)
     if isinstance(container, ListObject):
         return ListObject(None, element)

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from transpiler.infer.interpreter import Interpreter
 
 
-def bind_import(
-    interpreter: Interpreter, node: cst.Import | cst.ImportFrom, frame: Frame
-) -> None:
+def bind_import(interpreter: Interpreter, node: cst.Import | cst.ImportFrom, frame: Frame) -> None:
     """Bind the names of `import a.b as c` and `from .x import y`."""
     if isinstance(node, cst.Import):
         for alias in node.names:

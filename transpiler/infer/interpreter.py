@@ -581,7 +581,7 @@ class Interpreter(Expressions):
                 instance.arguments.update(invocation.bound)
                 break
             names = [n for n in cls.members if not n.startswith("__")]
-            for name, value in [*zip(names, positional), *keywords.items()]:
+            for name, value in [*zip(names, positional, strict=False), *keywords.items()]:
                 instance.attributes[name] = value
         return instance
 
@@ -595,7 +595,9 @@ class Interpreter(Expressions):
         if positional:
             seen = instance.state.get("inputs")
             instance.state["inputs"] = (
-                [join(a, b) for a, b in zip(seen, positional)] if seen else list(positional)
+                [join(a, b) for a, b in zip(seen, positional, strict=False)]
+                if seen
+                else list(positional)
             )
         if isinstance(instance.cls, Class):
             for name in ("__call__", self.knowledge.entry(instance)):

@@ -21,7 +21,7 @@ InferFunction = Callable[["Invocation"], Value]
 class Invocation:
     """One abstract call of a library's function, class or method."""
 
-    __slots__ = ("interpreter", "name", "node", "receiver", "positional", "keywords", "_bound")
+    __slots__ = ("_bound", "interpreter", "keywords", "name", "node", "positional", "receiver")
 
     def __init__(
         self,

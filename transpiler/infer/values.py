@@ -223,7 +223,7 @@ def join_shapes(a: Shape, b: Shape) -> Shape:
     """What two shapes have in common."""
     if a is None or b is None or len(a) != len(b):
         return None
-    return tuple(x if x == y else None for x, y in zip(a, b))
+    return tuple(x if x == y else None for x, y in zip(a, b, strict=False))
 
 
 def _join_two(a: Value, b: Value) -> Value | None:
@@ -238,7 +238,7 @@ def _join_two(a: Value, b: Value) -> Value | None:
             return Tensor(
                 join_shapes(a.shape, b.shape), dtype, a.library, a.variable and b.variable
             )
-        case (Const() | Number()), (Const() | Number()):
+        case ((Const() | Number()), (Const() | Number())):
             kinds = {scalar_type(a), scalar_type(b)}
             if len(kinds) == 1 and "None" not in kinds:
                 return Number(kinds.pop())
@@ -247,7 +247,9 @@ def _join_two(a: Value, b: Value) -> Value | None:
             return None
         case Sequence(), Sequence() if a.kind == b.kind:
             if a.items is not None and b.items is not None and len(a.items) == len(b.items):
-                return Sequence(a.kind, tuple(join(x, y) for x, y in zip(a.items, b.items)))
+                return Sequence(
+                    a.kind, tuple(join(x, y) for x, y in zip(a.items, b.items, strict=False))
+                )
             return Sequence(a.kind, None, join(element_of(a), element_of(b)))
         case ListObject(), ListObject():
             return ListObject(None, join(element_of(a), element_of(b)))

@@ -164,7 +164,9 @@ class _Planner:
                 return
             self.translate(node, name)
         elif _name_of(self.context, node, owner):
-            self.translate(node, self.context.knowledge.canonical(f"{owner.name}.{node.attr.value}"))
+            self.translate(
+                node, self.context.knowledge.canonical(f"{owner.name}.{node.attr.value}")
+            )
             self.context.claim(node.value)
 
     def in_annotation(self, node: cst.CSTNode) -> bool:
@@ -240,7 +242,6 @@ class _Planner:
                 context.edits.replace(statement, result)
         elif result is not None and result is not node:
             context.edits.replace(node, result)
-
 
     def is_callable(self, node: Any) -> bool:
         """Whether a reference names a class or function, which nobody calls here."""

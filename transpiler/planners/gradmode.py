@@ -30,10 +30,10 @@ def plan(context: Context) -> None:
 
 def _plan_with(context: Context, node: cst.With) -> None:
     names = [_context_name(context, item.item) for item in node.items]
-    kept = [item for item, name in zip(node.items, names) if name not in DROPPED]
+    kept = [item for item, name in zip(node.items, names, strict=False) if name not in DROPPED]
     if len(kept) == len(node.items):
         return
-    for item, name in zip(node.items, names):
+    for item, name in zip(node.items, names, strict=False):
         if name in DROPPED:
             context.claim(item.item)
             if isinstance(item.item, cst.Call):

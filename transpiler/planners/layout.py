@@ -56,7 +56,7 @@ def plan(context: Context) -> None:
         if not conventions.handles(function):
             _commit(_Run(context, function).function({}))
     run = _Run(context, None)
-    run.body([s for s in context.module.body], {})
+    run.body(list(context.module.body), {})
     _commit(run)
     for function in conventions.entries:
         conventions.write(function)
@@ -409,9 +409,7 @@ class _Run:
         rank = have if have is not None else want
         assert rank is not None
         axes = to_torch_order(rank) if want is None else to_channels_last(rank)
-        many = any(
-            isinstance(o, (ListObject, Sequence)) for o in options(self.context.fact(node))
-        )
+        many = any(isinstance(o, (ListObject, Sequence)) for o in options(self.context.fact(node)))
         template = "[tf.transpose(t, axes) for t in x]" if many else "tf.transpose(x, axes)"
 
         def act() -> None:
@@ -502,7 +500,9 @@ class _Run:
             self.inner(element, env)
         if order is None:
             return None
-        if any(isinstance(o, (ListObject, Sequence)) for o in options(self.context.fact(node.value))):
+        if any(
+            isinstance(o, (ListObject, Sequence)) for o in options(self.context.fact(node.value))
+        ):
             return self.mark(node, order)
         if isinstance(node.value, cst.Attribute) and node.value.attr.value == "shape":
             return None
@@ -517,13 +517,13 @@ class _Run:
             return None
         rank = known[0]
         others = [
-            p for p, o in zip(parts, orders) if o is None and not self.is_scalar(p)
+            p for p, o in zip(parts, orders, strict=False) if o is None and not self.is_scalar(p)
         ]
         if all(self.rank(p) == rank for p in others) and all(o == rank for o in known):
             for part in others:
                 self.convert(part, None, rank)
             return rank
-        for part, order in zip(parts, orders):
+        for part, order in zip(parts, orders, strict=False):
             if order is not None:
                 self.convert(part, order, None)
         return None
@@ -534,8 +534,8 @@ class _Run:
             if isinstance(value, Tensor):
                 if value.shape is None or any(d != 1 for d in value.shape):
                     return False
-            elif isinstance(value, (Instance, ListObject, Sequence)) or not hasattr(value, "type") and (
-                not isinstance(value, Const)
+            elif isinstance(value, (Instance, ListObject, Sequence)) or (
+                not hasattr(value, "type") and (not isinstance(value, Const))
             ):
                 return False
         return True
@@ -571,7 +571,8 @@ class _Run:
         if len(sensitive) > 1:
             self.actions.append(
                 lambda: self.context.manual(
-                    node, "layout",
+                    node,
+                    "layout",
                     "this calls layers that work channels-last and layers that need torch's order",
                     "call them by name instead of in one loop",
                 )  # fmt: skip
@@ -704,14 +705,17 @@ class _Run:
             orders = [self.visit(a.value, env) for a in node.args]
             if len(orders) == 1 and func.value in ("reversed", "list"):
                 return orders[0]
-            for arg, order in zip(node.args, orders):
+            for arg, order in zip(node.args, orders, strict=False):
                 if order is not None:
                     self.convert(arg.value, order, None)
             return None
         for arg in node.args:
             self.expect(arg.value, env, None)
         if receiver is not None and isinstance(func, cst.Attribute):
-            if any(isinstance(o, (ListObject, Sequence)) for o in options(self.context.fact(func.value))):
+            if any(
+                isinstance(o, (ListObject, Sequence))
+                for o in options(self.context.fact(func.value))
+            ):
                 return receiver if func.attr.value == "pop" else None
             self.convert(func.value, receiver, None)
         return None
@@ -733,4 +737,3 @@ def _ends(block: Any) -> bool:
     return isinstance(last, cst.SimpleStatementLine) and isinstance(
         last.body[-1], (cst.Return, cst.Raise, cst.Continue, cst.Break)
     )
-

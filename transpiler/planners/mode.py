@@ -36,7 +36,10 @@ def plan(context: Context) -> None:
 def _plan_switches(context: Context) -> list[cst.Call]:
     found: list[cst.Call] = []
     for call in find(context.module, cst.Call):
-        if not isinstance(call.func, cst.Attribute) or call.func.attr.value not in ("train", "eval"):
+        if not isinstance(call.func, cst.Attribute) or call.func.attr.value not in (
+            "train",
+            "eval",
+        ):
             continue
         name = qualified_name(context, call.func)
         guessed = (

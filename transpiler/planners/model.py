@@ -49,7 +49,9 @@ def plan(context: Context) -> None:
 
 
 def _is_called(context: Context, cls: Class) -> bool:
-    return any(i.cls is cls for i in context.interpreter.instances.values() if i.origin is not cls.node)
+    return any(
+        i.cls is cls for i in context.interpreter.instances.values() if i.origin is not cls.node
+    )
 
 
 def _classes_called_outside(context: Context) -> set[Class]:
@@ -197,7 +199,11 @@ def _entry_of(context: Context, call: cst.Call) -> cst.FunctionDef | None:
     """The entry method that a call of one of the program's modules runs."""
     found: set[cst.FunctionDef] = set()
     for value in options(context.fact(call.func)):
-        if isinstance(value, Instance) and isinstance(value.cls, Class) and is_module(context, value):
+        if (
+            isinstance(value, Instance)
+            and isinstance(value.cls, Class)
+            and is_module(context, value)
+        ):
             entry = value.cls.lookup(ENTRY)
             if isinstance(entry, Function) and isinstance(entry.node, cst.FunctionDef):
                 found.add(entry.node)
@@ -229,9 +235,7 @@ def _pass_flag(context: Context, node: cst.ClassDef, function: cst.FunctionDef) 
                 add_keyword(context, call, "training", cst.Name("training"))
 
 
-def add_keyword(
-    context: Context, call: cst.Call, name: str, value: cst.BaseExpression
-) -> None:
+def add_keyword(context: Context, call: cst.Call, name: str, value: cst.BaseExpression) -> None:
     """Append a keyword argument to a call."""
     from transpiler.template import arguments
 

@@ -55,7 +55,9 @@ def _write(context: Context, instance: Instance) -> cst.BaseExpression:
     for parameters, own in groups:
         optimizer = _optimizer(context, instance, origin, parameters, positional, {**shared, **own})
         variables = _variables(context, parameters, scope)
-        pairs.append(fill("(optimizer, lambda: variables)", optimizer=optimizer, variables=variables))
+        pairs.append(
+            fill("(optimizer, lambda: variables)", optimizer=optimizer, variables=variables)
+        )
     return call("ParameterGroups", *pairs)
 
 

@@ -101,7 +101,9 @@ class Settings:
         for statement in statements:
             for node in find(statement, cst.Name):
                 parent = edits.parent.get(node)
-                if node.value != name or (isinstance(parent, cst.Attribute) and parent.attr is node):
+                if node.value != name or (
+                    isinstance(parent, cst.Attribute) and parent.attr is node
+                ):
                     continue
                 if not isinstance(parent, cst.Attribute):
                     return False
@@ -131,9 +133,7 @@ def _is_unhashable(context: Context, value: Instance) -> bool:
     )
 
 
-def _cut(
-    region: Region, updates: list[Update], items: Items, planned: Planned
-) -> _Cut:
+def _cut(region: Region, updates: list[Update], items: Items, planned: Planned) -> _Cut:
     """Split the statements; what only logs between the tape and the last step is put off."""
     first = min(u.first for u in updates)
     if updates[0].accumulates:
@@ -144,7 +144,7 @@ def _cut(
     needed: set[str] = set()
     kept: list[int] = []
     for position in range(len(inside) - 1, -1, -1):
-        index, statement = inside[position]
+        _index, statement = inside[position]
         is_event = statement in planned or any(s in planned for s in walk(statement))
         is_tape = isinstance(statement, cst.With) and statement not in region.body
         if is_event or is_tape or (writes(statement) & needed):
@@ -158,7 +158,11 @@ def _cut(
     moved = [inside[p][1] for p in kept]
     originals = [s for i, s in enumerate(region.body) if first <= i <= last and s not in deferred]
     return _Cut(
-        [s for i, s in items if i < first], moved, originals, deferred, [s for i, s in items if i > last]
+        [s for i, s in items if i < first],
+        moved,
+        originals,
+        deferred,
+        [s for i, s in items if i > last],
     )
 
 
@@ -226,7 +230,9 @@ def _plain_test(context: Context, test: cst.BaseExpression) -> bool:
     """A condition on strings and flags: few values, so few traces."""
     for node in find(test, cst.Name):
         fact = context.fact(node)
-        kinds = {getattr(o, "type", type(getattr(o, "value", None)).__name__) for o in options(fact)}
+        kinds = {
+            getattr(o, "type", type(getattr(o, "value", None)).__name__) for o in options(fact)
+        }
         if isinstance(fact, (Const, Number)) or all(
             isinstance(o, (Const, Number)) for o in options(fact)
         ):
@@ -283,8 +289,10 @@ def _only_places(context: Context, statements: list[cst.BaseStatement], name: st
         call = edits.parent.get(arg) if arg is not None else None
         if not isinstance(arg, cst.Arg) or not isinstance(call, cst.Call):
             return False
+        if arg.keyword is node:
+            continue
         moves = isinstance(call.func, cst.Attribute) and call.func.attr.value in ("to", "cuda")
-        if arg.keyword is node or (arg.keyword is not None and arg.keyword.value != "device"):
+        if arg.keyword is not None and arg.keyword.value != "device":
             return False
         if arg.keyword is None and not moves:
             return False
@@ -309,9 +317,7 @@ def _bound_in_functions(context: Context, region: Region, name: str) -> bool:
     scope: Any = region.scope
     while scope is not None:
         if isinstance(scope, cst.FunctionDef):
-            if name in writes(scope.body) or any(
-                p.name.value == name for p in scope.params.params
-            ):
+            if name in writes(scope.body) or any(p.name.value == name for p in scope.params.params):
                 return True
         scope = context.edits.parent.get(scope)
     return False
@@ -372,7 +378,8 @@ def _local_names(context: Context, region: Region) -> set[str]:
         if isinstance(scope, cst.FunctionDef):
             params = scope.params
             found |= {
-                p.name.value for p in [*params.posonly_params, *params.params, *params.kwonly_params]
+                p.name.value
+                for p in [*params.posonly_params, *params.params, *params.kwonly_params]
             }
             for star in (params.star_arg, params.star_kwarg):
                 if isinstance(star, cst.Param):
@@ -467,15 +474,17 @@ def _step_name(context: Context) -> str:
 
 
 def _definition(
-    name: str, names: list[str], results: list[str], body: list[cst.BaseStatement], owner: str | None
+    name: str,
+    names: list[str],
+    results: list[str],
+    body: list[cst.BaseStatement],
+    owner: str | None,
 ) -> cst.BaseStatement:
     params = ", ".join([owner, *names] if owner else names)
     lines = list(body)
     if results:
         lines += fill_statements(f"return {', '.join(results)}")
-    [function] = fill_statements(
-        f"@tf.function\ndef {name}({params}):\n    body", body=lines
-    )
+    [function] = fill_statements(f"@tf.function\ndef {name}({params}):\n    body", body=lines)
     return function
 
 

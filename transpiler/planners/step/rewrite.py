@@ -12,7 +12,7 @@ from transpiler.infer.values import Symbol
 from transpiler.modules import descendants
 from transpiler.planners.step.by_hand import rewrite_by_hand
 from transpiler.planners.step.contributions import Update, clips, updates_of
-from transpiler.planners.step.events import Event, instances
+from transpiler.planners.step.events import Event
 from transpiler.planners.step.lifting import lift
 from transpiler.planners.step.regions import Region
 from transpiler.planners.step.variables import variables_of
@@ -187,9 +187,7 @@ class _Edits:
         """The clipped gradients, back in the lists that they came from."""
         lines = fill_statements("gs = iter(gs)", gs=whole)
         for name in names:
-            lines += fill_statements(
-                "own = [next(gs) for _ in own]", own=cst.Name(name), gs=whole
-            )
+            lines += fill_statements("own = [next(gs) for _ in own]", own=cst.Name(name), gs=whole)
         return lines
 
     def clip_lines(self, clip: Event, name: cst.Name) -> list[cst.BaseStatement]:
@@ -219,9 +217,7 @@ class _Edits:
         return fill_statements(template, gs=name, limit=limit, norm=norm, more=more)
 
     def is_accumulated(self, update: Update, event: Event) -> bool:
-        return update.accumulates and (
-            event.conditional or event.index > update.losses[-1].index
-        )
+        return update.accumulates and (event.conditional or event.index > update.losses[-1].index)
 
     def plan_step(self, update: Update, step: Event) -> None:
         name = "accumulated" if update.accumulates else self.name(update, step)
@@ -302,10 +298,7 @@ class _Edits:
                 inner = self.build(first, last, [s for s in rest if first <= s[0] <= last])
                 spans = [s for s in rest if s[0] > last]
                 found.append((first, self.tape(update, [s for _, s in inner])))
-                found.extend(
-                    (last, line)
-                    for _, line in self.trailing(last)
-                )
+                found.extend((last, line) for _, line in self.trailing(last))
                 index = last + 1
                 continue
             found.extend(self.at(index))
@@ -332,5 +325,3 @@ class _Edits:
             "with tf.GradientTape() as tape:\n    body", tape=cst.Name(name), body=inner
         )
         return statement
-
-

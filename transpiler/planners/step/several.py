@@ -76,6 +76,3 @@ def _lines(
         "optimizer.build(variables)", optimizer=parent.targets[0].target, variables=variables
     )
     return context.edits.statement(origin), before, after
-
-
-

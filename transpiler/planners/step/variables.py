@@ -220,9 +220,7 @@ def _from_name(context: Context, node: cst.Name, scope: cst.CSTNode) -> cst.Base
 # ---- names in another scope ------------------------------------------------------------------
 
 
-def in_scope(
-    context: Context, node: cst.BaseExpression, scope: cst.CSTNode
-) -> cst.BaseExpression:
+def in_scope(context: Context, node: cst.BaseExpression, scope: cst.CSTNode) -> cst.BaseExpression:
     """An expression for the same object that is valid in the scope. Raises Unfit."""
     home = context.edits.enclosing(node, cst.FunctionDef)
     if home is scope or (home is None and not isinstance(scope, cst.FunctionDef)):
@@ -294,4 +292,3 @@ def _find_objects(
 def _is(value: Value, wanted: set[int]) -> bool:
     have = {id(o) for o in options(value) if isinstance(o, Instance)}
     return bool(have) and have <= wanted
-
