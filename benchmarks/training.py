@@ -43,7 +43,9 @@ def main() -> None:
 
 def translate(source: Path, target: Path) -> None:
     command = [sys.executable, "-m", "transpiler", str(source), "--to", "tf", "-o", str(target)]
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if result.returncode:
+        sys.exit(f"{source} was not translated whole:\n{result.stderr}")
 
 
 class Runner:
