@@ -10,7 +10,7 @@ from transpiler.infer.values import Instance, Shape, Tensor, Value, options
 from transpiler.rule import Inference, Proof, Unfit, infers, infers_property, rewrites
 from transpiler.rules.operands import integers
 from transpiler.rules.tensor_arguments import drop, fill
-from transpiler.site import Site, constant_value
+from transpiler.site import Site
 
 D = "torch.distributions"
 KNOWN = ("Normal", "Categorical", "Bernoulli", "Uniform")
@@ -138,5 +138,3 @@ def _attribute(name: str) -> Inference:
 
 
 PROPERTIES = [_attribute(name) for name in ATTRIBUTES]
-
-__all__ = ["constant_value"]

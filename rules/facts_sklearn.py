@@ -6,7 +6,6 @@ import math
 
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
-    NONE,
     UNKNOWN,
     Const,
     Dim,
@@ -64,7 +63,11 @@ def made(call: Invocation) -> Value:
     count: Dim = rows if asked is None else as_dim(asked)
     wide = call.arg("n_features", at=None if call.name.endswith("curve") else 1)
     width: Dim = columns
-    if wide is not None and call.name.rpartition("_")[2] in ("blobs", "classification", "regression"):
+    if wide is not None and call.name.rpartition("_")[2] in (
+        "blobs",
+        "classification",
+        "regression",
+    ):
         width = as_dim(wide)
     return Sequence("tuple", (_array((count, width), "float64"), _array((count,), kind)))
 
@@ -133,7 +136,9 @@ def _table(call: Invocation) -> Value:
     return call.interpreter.allocate(Symbol(FRAME), call.node, {})
 
 
-@infers(*in_module("pandas", "read_csv", "DataFrame", "read_excel", "concat", "get_dummies", "Series"))
+@infers(
+    *in_module("pandas", "read_csv", "DataFrame", "read_excel", "concat", "get_dummies", "Series")
+)
 def table(call: Invocation) -> Value:
     return _table(call)
 
@@ -156,6 +161,3 @@ def values(value: Value) -> Value:
 @infers(f"{FRAME}.to_numpy")
 def to_numpy(call: Invocation) -> Value:
     return Tensor(library="numpy")
-
-
-__all__ = ["NONE"]

@@ -260,7 +260,9 @@ def flags(value: Value) -> Value:
 def pad_sequence(call: Invocation) -> Value:
     parts = call.arg("sequences", at=0)
     known = items_of(parts) if parts is not None else None
-    sample = known[0] if known else parts.element if isinstance(parts, (ListObject, Sequence)) else None
+    sample = (
+        known[0] if known else parts.element if isinstance(parts, (ListObject, Sequence)) else None
+    )
     if not isinstance(sample, Tensor) or sample.shape is None:
         return Tensor(library="torch")
     count: Dim = len(known) if known else None

@@ -6,7 +6,7 @@ from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import Const, Dim, Number, Tensor, Value, as_dim, is_none, items_of
 from transpiler.rule import infers
 from transpiler.rules.facts_torch_layers import window_size
-from transpiler.rules.facts_torch_math import floating, keeping, totals
+from transpiler.rules.facts_torch_math import floating
 from transpiler.rules.operands import Operands, in_module, integers
 
 F = "torch.nn.functional"
@@ -117,8 +117,9 @@ def convolution(call: Invocation) -> Value:
     weight, x = given.arg("weight", at=0), given.plain
     if x.shape is None or not isinstance(weight, Tensor) or weight.shape is None:
         return x.but(shape=(None,) * (count + 2))
-    stride, dilation = each(given.arg("stride", at=2), count, 1), each(
-        given.arg("dilation", at=4), count, 1
+    stride, dilation = (
+        each(given.arg("stride", at=2), count, 1),
+        each(given.arg("dilation", at=4), count, 1),
     )
     padding = given.arg("padding", at=3)
     if padding == Const("same"):
@@ -126,7 +127,9 @@ def convolution(call: Invocation) -> Value:
     pads = each(padding if padding != Const("valid") else None, count, 0)
     sizes = [
         window_size(n, k, s, p, d)
-        for n, k, s, p, d in zip(x.shape[2:], weight.shape[2:], stride, pads, dilation, strict=False)
+        for n, k, s, p, d in zip(
+            x.shape[2:], weight.shape[2:], stride, pads, dilation, strict=False
+        )
     ]
     return x.but(shape=(x.shape[0], weight.shape[0], *sizes))
 
@@ -141,8 +144,8 @@ def pooling(call: Invocation) -> Value:
     at = 1 if "lp_pool" in call.name else 0
     kernel = each(given.arg("kernel_size", at=at), count, None)
     stride_value = given.arg("stride", at=at + 1)
-    stride = kernel if stride_value is None or is_none(stride_value) else each(
-        stride_value, count, None
+    stride = (
+        kernel if stride_value is None or is_none(stride_value) else each(stride_value, count, None)
     )
     padding = each(given.arg("padding", at=2), count, 0) if at == 0 else [0] * count
     is_max = "max_pool" in call.name
@@ -203,6 +206,3 @@ def other(call: Invocation) -> Value:
     x = Operands(call).plain
     rank = {"unfold": 3, "fold": 4}.get(call.name.rpartition(".")[2], x.rank)
     return x.but(shape=None if rank is None else (None,) * rank)
-
-
-__all__ = ["keeping", "totals"]

@@ -158,7 +158,8 @@ def gated(site: Site) -> Any:
 
 
 @rewrites(f"{F}.prelu", "torch.prelu", to="tf",
-          proof=Proof(inputs=[(4, 5), (1,), (5,)], cases=["F.prelu(x, y)", "F.prelu(x, z)"]))  # fmt: skip
+          proof=Proof(inputs=[(4, 5), (1,), (5,)], cases=["F.prelu(x, y)",
+                                                          "F.prelu(x, z)"]))  # fmt: skip
 def prelu(site: Site) -> Any:
     given = Arguments(site)
     weight = given.get("weight", at=0)
@@ -185,4 +186,5 @@ def gumbel(site: Site) -> Any:
     given = Arguments(site)
     logits = site.keywords.get("logits", given.x)
     return fill("unit(x, tau=t, hard=h, axis=a)", unit=site.emit("gumbel_softmax"), x=logits,
-                t=given.given("tau", at=0), h=given.given("hard", at=1), a=given.given("dim", at=3))  # fmt: skip
+                t=given.given("tau", at=0), h=given.given("hard", at=1), a=given.given("dim",
+                    at=3))  # fmt: skip

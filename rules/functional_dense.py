@@ -6,12 +6,10 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import Const, Tensor
 from transpiler.rule import Proof, Unfit, rewrites
-from transpiler.rules.operands import CASTS, both, dtype_of, in_module
 from transpiler.rules.functional import mind_inplace
+from transpiler.rules.operands import CASTS, dtype_of, in_module
 from transpiler.rules.tensor_arguments import OMIT, Arguments, axis, drop, fill, is_simple
-from transpiler.rules.tensors_products import matmul
 from transpiler.site import Site, constant_value
 
 F = "torch.nn.functional"
@@ -30,7 +28,8 @@ def linear(site: Site) -> Any:
 
 
 @rewrites(f"{F}.bilinear", to="tf",
-          proof=Proof(inputs=[(4, 5), (4, 3), (2, 5, 3)], cases=["F.bilinear(x, y, z)"]))  # fmt: skip
+          proof=Proof(inputs=[(4, 5), (4, 3), (2, 5, 3)],
+                      cases=["F.bilinear(x, y, z)"]))  # fmt: skip
 def bilinear(site: Site) -> Any:
     given = Arguments(site, first=False)
     a, b = given.get("input1", at=0), given.get("input2", at=1)
@@ -219,6 +218,3 @@ def attention(site: Site) -> Any:
 def stateful(site: Site) -> Any:
     raise Unfit(f"{site.short} has no functional form in TensorFlow",
                 "use the layer, which holds the weights and statistics")  # fmt: skip
-
-
-__all__ = ["Const", "Tensor", "both", "matmul"]

@@ -7,8 +7,8 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import UNKNOWN, Tensor, Value
-from transpiler.rule import Proof, Unfit, infers, rewrites
+from transpiler.infer.values import Value
+from transpiler.rule import Unfit, infers, rewrites
 from transpiler.rules.operands import both, dtype_of
 from transpiler.rules.tensor_arguments import (
     OMIT,
@@ -26,7 +26,7 @@ from transpiler.rules.tensor_arguments import (
 )
 from transpiler.rules.tensors_create import finish, warn_of_generator, written_dtype
 from transpiler.site import Site
-from transpiler.syntax import find
+from transpiler.syntax import find, walk
 
 
 @rewrites("torch.rand", "torch.randn", to="tf")
@@ -60,7 +60,9 @@ def draw_integers(site: Site) -> Any:
         shape, bounds = given.rest[-1], given.rest[:-1]
     low, high = given.get("low"), given.get("high")
     if high is None:
-        low, high = (bounds[0], bounds[1]) if len(bounds) > 1 else (low, bounds[0] if bounds else None)
+        low, high = (
+            (bounds[0], bounds[1]) if len(bounds) > 1 else (low, bounds[0] if bounds else None)
+        )
     elif bounds:
         low = bounds[0]
     if high is None or shape is None:
@@ -113,7 +115,9 @@ def bernoulli(site: Site) -> Any:
         return fill("unit(p)", unit=site.emit("bernoulli"), p=chance)
     if dtype in (None, "float32"):
         return fill("tf.cast(tf.random.uniform(tf.shape(x)) < p, x.dtype)", x=x, p=chance)
-    return fill("tf.cast(tf.random.uniform(tf.shape(x), dtype=x.dtype) < p, x.dtype)", x=x, p=chance)
+    return fill(
+        "tf.cast(tf.random.uniform(tf.shape(x), dtype=x.dtype) < p, x.dtype)", x=x, p=chance
+    )
 
 
 @rewrites(*both("multinomial"), to="tf")
@@ -174,9 +178,6 @@ def generator(site: Site) -> Any:
         return []
     site.caution("the generator is left out: numbers come from TensorFlow's global one")
     if site.receiver is not None:
-        for node in find(site.receiver, cst.Call, cst.Attribute, cst.Name):  # type: ignore[type-var]
+        for node in walk(site.receiver):
             site.context.claim(node)
     return cst.Name("None")
-
-
-__all__ = ["UNKNOWN", "Proof", "Tensor"]

@@ -125,13 +125,17 @@ def as_list(items: Any) -> Any:
     """Sizes as a list expression."""
     if not isinstance(items, list):
         return items
-    return cst.List([i if isinstance(i, cst.StarredElement) else cst.Element(as_node(i)) for i in items])
+    return cst.List(
+        [i if isinstance(i, cst.StarredElement) else cst.Element(as_node(i)) for i in items]
+    )
 
 
 def dims_list(site: Site, node: Any) -> Any:
     """A `size` argument: a written tuple as a list, anything else as it is."""
     if isinstance(node, (cst.Tuple, cst.List)):
-        items = [e if isinstance(e, cst.StarredElement) else size(site, e.value) for e in node.elements]
+        items = [
+            e if isinstance(e, cst.StarredElement) else size(site, e.value) for e in node.elements
+        ]
         return as_list(items)
     if is_size(site.fact(node)):
         return as_list([node])
@@ -278,8 +282,3 @@ def bare(site: Site, node: Any) -> Any:
 def text(node: Any) -> str:
     """The source text of an expression."""
     return code(node)
-
-
-__all__ = ["OMIT", "Arguments", "Node", "as_list", "axis", "bare", "cast", "counted", "dims_list", "drop",
-           "drop_around", "dtype_argument", "fill", "is_number", "is_simple", "is_size", "is_tensor",
-           "owner_of_size", "shape_of", "size", "sizes", "text", "tf_dtype"]  # fmt: skip

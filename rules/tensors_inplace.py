@@ -14,9 +14,11 @@ from transpiler.planners.indices import parts_of
 from transpiler.rule import Proof, Unfit, rewrites
 from transpiler.rules.operands import methods
 from transpiler.rules.tensor_arguments import OMIT, Arguments, cast, fill, is_simple, tf_dtype
-from transpiler.rules.tensors_cast import may_have_gradient
-from transpiler.rules.tensors_math import FLOAT_UNARY, UNARY, as_mask
+from transpiler.rules.tensors_choice import as_mask
+from transpiler.rules.tensors_gradient import may_have_gradient
+from transpiler.rules.tensors_math import FLOAT_UNARY, UNARY
 from transpiler.site import Site, constant_value
+from transpiler.syntax import find
 
 BINARY = {"add_": "x + y", "sub_": "x - y", "mul_": "x * y", "div_": "x / y", "pow_": "x ** y",
           "remainder_": "x % y"}  # fmt: skip
@@ -30,11 +32,14 @@ LINKS = frozenset({*BINARY, *FUNCTIONS, "clamp_", "neg_", "fill_", "zero_", "nor
 VARIABLE = {"add_": "assign_add", "sub_": "assign_sub"}
 _CHANGES = Proof(
     inputs=[(2, 3), (2, 3), "bool(2, 3)", "int(2, 1) < 3"],
-    cases=["torch.zeros(2, 3).add_(x)", "x = x * 1\nx.mul_(2)\nx", "x = x * 1\nx.add_(y, alpha=3)\nx",
+    cases=["torch.zeros(2, 3).add_(x)", "x = x * 1\nx.mul_(2)\nx",
+           "x = x * 1\nx.add_(y, alpha=3)\nx",
            "x = x * 1\nx.clamp_(-0.5, 0.5)\nx", "x = x * 1\nx.zero_()\nx + y",
            "x = x * 1\nx.masked_fill_(z, 0)\nx", "torch.zeros(2, 3).scatter_(1, w, 1) + x",
-           "x = x * 1\nx.copy_(y)\nx", "x = x * 1\nx[0].fill_(2)\nx", "x = x * 1\nx[:, 1].mul_(3)\nx",
-           "x = x * 1\nx.mul_(2).add_(1)\nx", "x = x * 1\nx.unsqueeze_(0)\nx", "x * torch.ones(3).fill_(4)",
+           "x = x * 1\nx.copy_(y)\nx", "x = x * 1\nx[0].fill_(2)\nx",
+           "x = x * 1\nx[:, 1].mul_(3)\nx",
+           "x = x * 1\nx.mul_(2).add_(1)\nx", "x = x * 1\nx.unsqueeze_(0)\nx",
+           "x * torch.ones(3).fill_(4)",
            "x = x * 1\nx[z] = 0\nx", "x = x * 1\nx[:, 0] = 1\nx", "x = x * 1\nx[0, 1] += 2\nx",
            "x = x * 1\nx[1] = y[0]\nx", "x = x * 1\nx[x > 0] *= 2\nx"],
 )  # fmt: skip
@@ -98,7 +103,9 @@ def _filled(site: Site, name: str, x: Any, given: Arguments) -> Any:
         d = OMIT if dtype in (None, "float32") else tf_dtype(dtype)
         if number in (0, 1) and not isinstance(number, bool):
             return fill(f"tf.{'ones' if number else 'zeros'}(s, dtype=d)", s=made, d=d)
-        value = value if isinstance(number, float) and d is OMIT else cast(value, dtype or "float32")
+        value = (
+            value if isinstance(number, float) and d is OMIT else cast(value, dtype or "float32")
+        )
         return fill("tf.fill(s, v)", s=made, v=value)
     if number in (0, 1) and not isinstance(number, bool):
         return fill(f"tf.{'ones' if number else 'zeros'}_like(x)", x=x)
@@ -155,6 +162,8 @@ def write_back(site: Site, x: Any, new: Any, variable_method: Any = None) -> Any
     if isinstance(site.parent, cst.Return) and isinstance(place, cst.Name):
         warn_of_aliases(site.context, site.node, place)
         return new
+    if not site.alone and isinstance(place, cst.Name) and _is_last_use(site, place):
+        return new
     if not site.alone:
         raise Unfit(f"{site.short} changes its tensor inside of an expression",
                     "give it a line of its own")  # fmt: skip
@@ -170,6 +179,14 @@ def write_back(site: Site, x: Any, new: Any, variable_method: Any = None) -> Any
     return [cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(place)], new)])]
 
 
+def _is_last_use(site: Site, place: cst.Name) -> bool:
+    """Whether a local name is only bound, and then used here."""
+    function = site.context.edits.enclosing(site.node, cst.FunctionDef)
+    if function is None or any(p.name.value == place.value for p in function.params.params):
+        return False
+    return sum(n.value == place.value for n in find(function.body, cst.Name)) == 2
+
+
 def _is_tensor_list(site: Site, place: cst.Subscript) -> bool:
     return not isinstance(site.context.fact(place.value), Tensor)
 
@@ -179,9 +196,7 @@ def _write_part(site: Site, place: cst.Subscript, new: Any) -> cst.BaseStatement
     fact = site.context.fact(base)
     if not isinstance(fact, Tensor):
         raise Unfit(f"{site.short} of a part of something unknown")
-    return write_elements(
-        site.context, base, fact, parts_of(site.context, place), place, new, None
-    )
+    return write_elements(site.context, base, fact, parts_of(site.context, place), place, new, None)
 
 
 def _refuse_unbuilt(site: Site, place: Any) -> None:
@@ -218,15 +233,15 @@ def _variable_method(site: Site, x: Any, given: Arguments) -> Any:
 def change(site: Site) -> Any:
     given = Arguments(site)
     x = given.x
-    cut = site.alone or _is_inner_link(site) or not may_have_gradient(site)
+    cut = site.alone or is_inner_link(site) or not may_have_gradient(site)
     new = new_value(site, stripped(x) if cut else x, given)
-    if _is_inner_link(site):
+    if is_inner_link(site):
         return new
     method = None if is_link(stripped(x)) else _variable_method(site, x, given)
     return write_back(site, x, new, method)
 
 
-def _is_inner_link(site: Site) -> bool:
+def is_inner_link(site: Site) -> bool:
     """Whether another in-place method follows: the outermost call writes, those inside compute."""
     return isinstance(site.parent, cst.Attribute) and site.parent.attr.value in LINKS
 
@@ -279,56 +294,6 @@ def scatter_in_place(site: Site) -> Any:
     return write_back(site, given.x, new)
 
 
-# ---- random numbers in place ------------------------------------------------------------------
-
-
-@rewrites(*methods("uniform_", "normal_", "random_", "bernoulli_", "exponential_"), to="tf")
-def draw_in_place(site: Site) -> Any:
-    given = Arguments(site)
-    new = _drawn(site, stripped(given.x), given)
-    return new if _is_inner_link(site) else write_back(site, given.x, new)
-
-
-def _drawn(site: Site, x: Any, given: Arguments) -> Any:
-    name = site.name.rpartition(".")[2]
-    fact = site.context.fact(x)
-    known = fact.dtype if isinstance(fact, Tensor) else None
-    dtype = OMIT if known in ("float32", None) else tf_dtype(known)
-    shape = fresh_shape(site, x)
-    if name == "uniform_":
-        low, high = given.given("from", "from_", "a", at=0), given.given("to", "b", at=1)
-        if low is OMIT and high is not OMIT:
-            low = 0
-        return fill("tf.random.uniform(shape, a, b, dtype=d)", shape=shape, a=low, b=high, d=dtype)
-    if name == "normal_":
-        mean, std = given.given("mean", at=0), given.given("std", at=1)
-        return _normal(site, shape, mean, std, dtype)
-    if name == "random_":
-        low, high = given.get("from", "from_", at=0), given.get("to", at=1)
-        if high is None:
-            low, high = None, low
-        if high is None:
-            raise Unfit("Tensor.random_ without a bound has no equal here")
-        draw = fill("tf.random.uniform(shape, a, b, dtype=tf.int64)", shape=shape,
-                    a=0 if low is None else low, b=high)  # fmt: skip
-        return draw if known == "int64" else cast(draw, known or "float32")
-    if name == "bernoulli_":
-        chance = given.get("p", at=0)
-        draw = fill("tf.random.uniform(shape) < p", shape=shape, p=0.5 if chance is None else chance)
-        return cast(draw, known or "float32")
-    rate = given.get("lambd", at=0)
-    draw = fill("-tf.math.log(1 - tf.random.uniform(shape, dtype=d))", shape=shape, d=dtype)
-    return draw if rate is None else fill("draw / rate", draw=draw, rate=rate)
-
-
-def _normal(site: Site, shape: Any, mean: Any, std: Any, dtype: Any) -> Any:
-    if std is OMIT and mean is not OMIT and constant_value(site.fact(mean)) == 0:
-        mean = OMIT
-    if mean is OMIT:
-        return fill("tf.random.normal(shape, stddev=s, dtype=d)", shape=shape, s=std, d=dtype)
-    return fill("tf.random.normal(shape, m, s, dtype=d)", shape=shape, m=mean, s=std, d=dtype)
-
-
 def fresh_shape(site: Site, x: Any) -> Any:
     """The sizes of a tensor that is only made to be filled, else those of the tensor."""
     from transpiler.rules.facts_torch_create import LEGACY_NAMES
@@ -336,7 +301,7 @@ def fresh_shape(site: Site, x: Any) -> Any:
 
     makers = {"torch.zeros", "torch.empty", "torch.ones", *LEGACY_NAMES}
     fact = site.context.fact(x.func) if isinstance(x, cst.Call) else None
-    name = getattr(fact, "name", None)
+    name: str = getattr(fact, "name", "")
     if name in makers and not any(a.keyword is not None or a.star for a in x.args):
         inner = Site(site.context, x, name)
         dims = sizes(inner, Arguments(inner, first=False))

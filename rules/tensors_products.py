@@ -79,7 +79,8 @@ def _unturned(site: Site, node: Any) -> Any:
 
 @rewrites(*both("dot", "inner", "vdot", "mv"), to="tf",
           proof=Proof(inputs=[(3, 4), (4,), (4,)],
-                      cases=["torch.dot(y, z)", "y.dot(z)", "x.mv(y)", "torch.inner(y, z)"]))  # fmt: skip
+                      cases=["torch.dot(y, z)", "y.dot(z)", "x.mv(y)",
+                             "torch.inner(y, z)"]))  # fmt: skip
 def vector_product(site: Site) -> Any:
     given = Arguments(site)
     other = given.get("other", "tensor", "vec", at=0)

@@ -59,7 +59,9 @@ class Categorical:
         return tf.reshape(tf.transpose(draws), tf.concat([sample_shape, shape[:-1]], axis=0))
 
     def log_prob(self, value):
-        chosen = tf.one_hot(tf.cast(value, tf.int64), tf.shape(self.logits)[-1], dtype=self.logits.dtype)
+        chosen = tf.one_hot(
+            tf.cast(value, tf.int64), tf.shape(self.logits)[-1], dtype=self.logits.dtype
+        )
         return tf.reduce_sum(chosen * self.logits, axis=-1)
 
     def entropy(self):
@@ -84,7 +86,9 @@ class Bernoulli:
     def sample(self, sample_shape=()):
         """Ones and zeros."""
         shape = tf.concat([tf.cast(sample_shape, tf.int32), tf.shape(self.probs)], axis=0)
-        return tf.cast(tf.random.uniform(shape, dtype=self.probs.dtype) < self.probs, self.probs.dtype)
+        return tf.cast(
+            tf.random.uniform(shape, dtype=self.probs.dtype) < self.probs, self.probs.dtype
+        )
 
     def log_prob(self, value):
         return -tf.nn.sigmoid_cross_entropy_with_logits(labels=value, logits=self.logits)

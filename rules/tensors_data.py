@@ -1,0 +1,178 @@
+"""Tensors made from data of Python and NumPy, and the constructors of old programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.infer.values import (
+    Const,
+    ListObject,
+    Number,
+    Sequence,
+    Tensor,
+    Value,
+    options,
+)
+from transpiler.rule import Proof, rewrites
+from transpiler.rules.facts_torch_create import LEGACY_NAMES
+from transpiler.rules.operands import LEGACY_TYPES, dtype_of, dtype_of_data
+from transpiler.rules.tensor_arguments import (
+    OMIT,
+    Arguments,
+    as_list,
+    cast,
+    dtype_argument,
+    fill,
+    is_size,
+    is_tensor,
+    sizes,
+    tf_dtype,
+)
+from transpiler.rules.tensors_create import finish
+from transpiler.site import Site, constant_value
+
+# ---- from data --------------------------------------------------------------------------------
+
+
+def _is_array(value: Value) -> bool:
+    return all(isinstance(o, Tensor) and o.library == "numpy" for o in options(value))
+
+
+@rewrites(
+    "torch.tensor", "torch.as_tensor", "torch.asarray", to="tf",
+    proof=Proof(inputs=[(3,)], cases=["x * torch.tensor([1.0, 2.0, 3.0])",
+                                      "torch.tensor([1, 2, 3])",
+                                      "x + torch.tensor(0.5)", "torch.tensor([[True, False]])",
+                                      "torch.tensor([1, 2], dtype=torch.float32)",
+                                      "torch.tensor(3)", "torch.as_tensor([1.5, 2])"]),
+)  # fmt: skip
+def tensor(site: Site) -> Any:
+    given = Arguments(site, first=False)
+    data = given.get("data", "obj", at=0)
+    fact = site.fact(data)
+    asked = given.get("dtype", at=1 if site.name != "torch.tensor" else None)
+    dtype = dtype_argument(site, asked)
+    if is_tensor(site, data) and not _is_array(fact):
+        return finish(site, given, _from_tensor(data, dtype))
+    if dtype is OMIT:
+        dtype = _dtype_of_data(site, data, fact)
+    elif dtype_of(site.fact(asked)) == dtype_of_data(fact) and dtype_of_data(fact) in (
+        "float32",
+        "bool",
+    ):
+        dtype = OMIT
+    form = "tf.Variable(v, dtype=d)" if _is_trained(site, given) else "tf.constant(v, dtype=d)"
+    if _is_array(fact) and dtype is OMIT and "Variable" not in form:
+        form = "tf.convert_to_tensor(v)"
+    return fill(form, v=data, d=dtype)
+
+
+def _from_tensor(data: Any, dtype: Any) -> Any:
+    return data if dtype is OMIT else fill("tf.cast(x, d)", x=data, d=dtype)
+
+
+def _is_trained(site: Site, given: Arguments) -> bool:
+    wanted = given.get("requires_grad")
+    return wanted is not None and constant_value(site.fact(wanted)) is True
+
+
+def _dtype_of_data(site: Site, data: Any, fact: Value) -> Any:
+    """The dtype that torch gives to data where TensorFlow would choose another."""
+    known = dtype_of_data(fact)
+    if known == "int64" and not _is_array(fact):
+        return tf_dtype("int64")
+    if known is None and not _is_array(fact):
+        holds_numbers = not isinstance(fact, (Sequence, ListObject, Const, Number))
+        site.caution(
+            "Python integers become int32 here and int64 in torch"
+            if holds_numbers
+            else "a list of integers becomes int32 here and int64 in torch",
+            "pass dtype=tf.int64 where it holds integers",
+        )
+    return OMIT
+
+
+@rewrites("torch.from_numpy", to="tf")
+def from_numpy(site: Site) -> Any:
+    return fill("tf.convert_to_tensor(x)", x=Arguments(site).x)
+
+
+@rewrites(
+    *LEGACY_NAMES, to="tf",
+    proof=Proof(inputs=[(3,)], cases=["x * torch.FloatTensor([1, 2, 3])",
+                                      "torch.LongTensor([1, 2])",
+                                      "torch.Tensor([[1.5, 2]])", "torch.LongTensor([[1], [2]])"]),
+)  # fmt: skip
+def legacy(site: Site) -> Any:
+    """`torch.FloatTensor([1, 2])`, `torch.LongTensor(3, 4)`, and the type by its name."""
+    dtype = LEGACY_TYPES[site.name.rpartition(".")[2]]
+    if not site.is_call:
+        return _type_name(site, dtype)
+    given = Arguments(site, first=False)
+    first = given.rest[0] if given.rest else None
+    fact = site.fact(first) if isinstance(first, cst.BaseExpression) else None
+    if fact is None or is_size(fact) or _are_sizes(first, fact):
+        dims = (
+            as_list(sizes(site, given)) if given.rest else cst.List([cst.Element(cst.Integer("0"))])
+        )
+        return fill("tf.zeros(dims, dtype=d)", dims=dims,
+                    d=OMIT if dtype == "float32" else tf_dtype(dtype))  # fmt: skip
+    if isinstance(fact, Tensor) and fact.library == "torch":
+        return first if fact.dtype == dtype else cast(first, dtype)
+    return fill("tf.constant(v, dtype=d)", v=first, d=tf_dtype(dtype))
+
+
+def _are_sizes(node: Any, fact: Value) -> bool:
+    """Whether the argument is something like `x.size()`; a written tuple is data."""
+    written = isinstance(node, (cst.Tuple, cst.List))
+    return isinstance(fact, Sequence) and fact.kind == "tuple" and not written
+
+
+def _type_name(site: Site, dtype: str) -> Any:
+    """`cuda.FloatTensor if gpu else FloatTensor` is one dtype."""
+    parent = site.parent
+    if isinstance(parent, cst.Annotation) or _is_class_test(site):
+        return fill("tf.Tensor")
+    if isinstance(parent, cst.IfExp):
+        both = {
+            dtype_of(site.context.fact(parent.body)),
+            dtype_of(site.context.fact(parent.orelse)),
+        }
+        if both == {dtype}:
+            site.context.edits.replace(parent, tf_dtype(dtype))
+            return site.keep()
+    return tf_dtype(dtype)
+
+
+def _is_class_test(site: Site) -> bool:
+    call = site.context.edits.enclosing(site.node, cst.Call)
+    return call is not None and isinstance(call.func, cst.Name) and call.func.value == "isinstance"
+
+
+@rewrites("torch.is_tensor", to="tf")
+def is_tensor_test(site: Site) -> Any:
+    return fill("tf.is_tensor(x)", x=Arguments(site).x)
+
+
+@rewrites("torch.autograd.Variable", to="tf")
+def variable(site: Site) -> Any:
+    """The wrapper of old programs: the tensor itself, or one that is trained."""
+    if not site.is_call:
+        return fill("tf.Tensor")
+    given = Arguments(site, first=False)
+    data, wanted = given.get("data", at=0), given.get("requires_grad", at=1)
+    if wanted is not None and constant_value(site.fact(wanted)) is True:
+        return fill("tf.Variable(x)", x=data)
+    if _is_noop(site, data):
+        return []
+    return data
+
+
+def _is_noop(site: Site, data: Any) -> bool:
+    """`x = Variable(x)`."""
+    target = site.assigned_to
+    return (
+        isinstance(target, cst.Name) and isinstance(data, cst.Name) and target.value == data.value
+    )
