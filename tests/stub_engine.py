@@ -23,6 +23,7 @@ def convert(
     path: str = "<stdin>",
     config: Config | None = None,
     siblings: Mapping[str, str] | None = None,
+    callers: object = (),
 ) -> Conversion:
     """Swap the framework's name; ``# manual``, ``# caution`` and ``# crash`` do as they say."""
     findings = []

@@ -10,7 +10,7 @@ from transpiler.executor import StartMethod, translate_tasks
 from transpiler.origin import find_origin
 from transpiler.plan import Task, UsageError, plan_run
 from transpiler.project import discover_files
-from transpiler.siblings import find_siblings, load_module
+from transpiler.siblings import find_callers, find_siblings, load_module
 from transpiler.source import SourceError
 from transpiler.translation import Translation
 
@@ -174,3 +174,25 @@ def test_an_error_survives_the_way_between_processes() -> None:
 
     error = pickle.loads(pickle.dumps(SourceError("a.py", 1, 2, "oh")))
     assert str(error) == "a.py:1:2: oh"
+
+
+def test_callers_are_the_programs_that_import_a_file(tmp_path: Path) -> None:
+    write_tree(
+        tmp_path,
+        {
+            "train.py": "from engine import fit\n",
+            "engine.py": "import models.net as m\n",
+            "models/__init__.py": "",
+            "models/net.py": "import torch\n",
+            "other.py": "import net\n",
+            "venv/late.py": "import models.net\n",
+        },
+    )
+    load_module.cache_clear()
+    found = find_callers(tmp_path / "models/net.py", tmp_path)
+    assert [caller.names for caller in found] == [("models.net",), ("models.net",)]
+    assert [caller.text for caller in found] == [
+        "import models.net as m\n",
+        "from engine import fit\n",
+    ]
+    assert "engine" in found[1].siblings

@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from transpiler.origin import Import, Origin, find_origin
-from transpiler.source import SourceError, read_source
+from transpiler.project import discover_files
+from transpiler.source import SourceError, read_bytes, read_source
 
 
 def find_siblings(path: Path, imports: tuple[Import, ...], root: Path | None) -> dict[str, str]:
@@ -47,9 +48,8 @@ MAX_CALLERS = 8
 def find_callers(path: Path, root: Path | None) -> list[Caller]:
     """The project's programs that import a file: what they call it with is worth knowing."""
     own = os.path.realpath(path)
-    folder = (root or path.absolute().parent).absolute()
     found: list[Caller] = []
-    for file in sorted(folder.rglob("*.py") if root else folder.glob("*.py")):
+    for file in _list_mentions(path, root):
         if len(found) == MAX_CALLERS or os.path.realpath(file) == own:
             continue
         module = load_module(str(file))
@@ -61,6 +61,34 @@ def find_callers(path: Path, root: Path | None) -> list[Caller]:
             texts = {n: text for n, (text, _) in reached.items() if n not in names}
             found.append(Caller(module[0], tuple(names), texts))
     return found
+
+
+def _list_mentions(path: Path, root: Path | None) -> list[Path]:
+    """Files that mention a file's name, or the name of one that does: only they may import it."""
+    texts = dict(_read_folder(str(root or path.absolute().parent), root is not None))
+    mentioned, waiting = set[Path](), [path.absolute()]
+    while waiting:
+        file = waiting.pop()
+        name = (file.parent if file.stem == "__init__" else file).stem.encode()
+        more = [other for other, data in texts.items() if name in data and other not in mentioned]
+        mentioned.update(more)
+        waiting += more
+    return sorted(mentioned)
+
+
+@lru_cache(maxsize=64)
+def _read_folder(folder: str, deep: bool) -> tuple[tuple[Path, bytes], ...]:
+    """The Python files of a folder, or of a whole tree, with their bytes."""
+    place = Path(folder).absolute()
+    files = discover_files(place).files if deep else sorted(place.glob("*.py"))
+    return tuple((file, _read(file)) for file in files if file.suffix == ".py")
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return read_bytes(file)
+    except SourceError:
+        return b""
 
 
 class Caller:
