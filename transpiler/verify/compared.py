@@ -208,11 +208,16 @@ class _Comparison:
 
     def modes(self, step: int, a: Update, b: Update) -> None:
         """Train or eval, wherever something depends on it."""
-        if not a.modes or not b.modes:
+        ours, theirs = a.modes, b.modes
+        if step == 1:  # a model may have been called on one side alone, to create its variables
+            length = min(len(ours), len(theirs))
+            ours, theirs = ours[len(ours) - length :], theirs[len(theirs) - length :]
+        known = [m for side in (ours, theirs) for m in side if m != "any"]
+        if not ours or not theirs or not known:
             return
         row = self.rows["mode"]
         row.compared += 1
-        if a.modes != b.modes:
+        if not modes_agree(ours, theirs):
             deviation = Deviation(step, "mode", ", ".join(a.modes), ", ".join(b.modes), math.nan)
             row.worst = math.inf
             self.report(row, deviation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,7 @@ class Recorder:
         self.stopped = False
         self.modes: list[list[bool]] = []
         self.said = 0.0
+        self.on_stop: Callable[[], None] = lambda: None
         self.lock = threading.RLock()
 
     def add(self, kind: str, **facts: Any) -> None:
@@ -52,6 +54,7 @@ class Recorder:
                 self._tell()
                 if self.steps is not None and self.updates >= self.steps:
                     self.stopped = True
+                    self.on_stop()
         self.add("loss", value=float(value))
 
     def step(self, rates: list[float], norms: dict[str, float]) -> None:

@@ -91,12 +91,10 @@ def make_run(setup: Setup) -> Run:
     from transpiler.verify.tape import Captures, Draws
 
     exchange = Path(setup.exchange)
-    return Run(
-        setup,
-        Recorder(exchange, setup.side, setup.steps),
-        Draws(exchange, setup.record),
-        Captures(exchange, setup.record),
-    )
+    recorder = Recorder(exchange, setup.side, setup.steps)
+    draws = Draws(exchange, setup.record)
+    recorder.on_stop = lambda: setattr(draws, "over", True)
+    return Run(setup, recorder, draws, Captures(exchange, setup.record))
 
 
 def install(run: Run) -> None:

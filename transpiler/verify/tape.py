@@ -44,6 +44,7 @@ class Draws:
         self.record = record
         self.lock = threading.Lock()
         self.pauses = 0
+        self.over = False
         self.missing: Counter[str] = Counter()
         self.kept: list[Draw] = []
         self.queues: dict[tuple[str, int], list[Draw]] = defaultdict(list)
@@ -68,7 +69,7 @@ class Draws:
         `like`: the array that the draw is applied to, to tell equal shapes of other layouts apart.
         `ask`: False where the replaying side has a stream of its own, so that a miss is no miss.
         """
-        if self.pauses:
+        if self.pauses or self.over:
             return value
         value = np.asarray(value)
         with self.lock:
@@ -123,9 +124,13 @@ class Draws:
             self.index.write_bytes(pickle.dumps(self.kept))
 
     def leftover(self) -> Counter[str]:
-        """Recorded draws that the other side never asked for."""
-        return Counter(
-            f"{draw.kind} {draw.shape}" for queue in self.queues.values() for draw in queue
+        """Recorded draws that the other side never asked for; none where it was stopped."""
+        return (
+            Counter()
+            if self.over
+            else Counter(
+                f"{draw.kind} {draw.shape}" for queue in self.queues.values() for draw in queue
+            )
         )
 
 

@@ -65,7 +65,7 @@ def _call(updates: list[Update], event: Event) -> None:
     if updates[-1].stepped:
         updates.append(Update())
     if event["gradient"]:
-        if event["mode"] != "any" and updates[-1].modes[-1:] != [event["mode"]]:
+        if updates[-1].modes[-1:] != [event["mode"]]:
             updates[-1].modes.append(event["mode"])
     else:
         updates[-1].evaluations.append(event)

@@ -101,7 +101,7 @@ def match_in_order(ts: Sequence[Node], ks: Sequence[Node]) -> list[Pair] | None:
     """Pair the atoms of two sequences one after the other, called ones in call order."""
     t_atoms = [atom for t in ts for atom in t.atoms()]
     k_atoms = [atom for k in ks for atom in k.atoms()]
-    tries = [(t_atoms, k_atoms)]
+    tries = [(t_atoms, k_atoms), (t_atoms, split(k_atoms)), (split(t_atoms), split(k_atoms))]
     if all(a.rank != NEVER for a in [*t_atoms, *k_atoms]):
         tries.insert(0, (_by_rank(t_atoms), _by_rank(k_atoms)))
     for first, second in tries:
@@ -109,6 +109,22 @@ def match_in_order(ts: Sequence[Node], ks: Sequence[Node]) -> list[Pair] | None:
         if pairs is not None:
             return pairs
     return None
+
+
+def split(atoms: Sequence[Node]) -> list[Node]:
+    """One atom per variable, for classes of the script's own."""
+    return [
+        part
+        for atom in atoms
+        for part in (
+            [atom]
+            if atom.is_unit
+            else [
+                replace(atom, arrays={key: value}, optional=atom.optional & {key})
+                for key, value in atom.arrays.items()
+            ]
+        )
+    ]
 
 
 def _by_rank(atoms: list[Node]) -> list[Node]:
@@ -133,7 +149,8 @@ def _walk(ts: list[Node], ks: list[Node]) -> list[Pair] | None:
 
 
 def _take(t: Node, free: list[Node]) -> Pair | None:
-    for start in range(len(free)):
+    starts = sorted(range(len(free)), key=lambda i: not (free[i].arrays.keys() <= t.arrays.keys()))
+    for start in starts:
         most = MOST_LAYERS if t.is_unit else 1
         for length in range(1, min(most, len(free) - start) + 1):
             run = free[start : start + length]

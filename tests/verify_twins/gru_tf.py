@@ -11,7 +11,7 @@ parser.add_argument("--epochs", type=int, default=2)
 args = parser.parse_args()
 
 rng = np.random.default_rng(0)
-tokens = rng.integers(0, 12, size=(120, 7))
+tokens = rng.integers(0, 12, size=(96, 5))
 labels = (tokens.sum(axis=1) % 3).astype(np.int64)
 
 

@@ -1,0 +1,120 @@
+"""Twin runs of hand-written translations: right ones agree to rounding, wrong ones are caught."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from verify_mutants import MUTANTS, Mutant
+
+from transpiler.verify import Workshop
+from transpiler.verify.twins import Recording
+
+TWINS = Path(__file__).parent / "verify_twins"
+SIDES = {
+    "cnn": ("cnn_torch.py", "cnn_tf.py", "tf", 14),
+    "gan": ("gan_torch.py", "gan_tf.py", "tf", 14),
+    "gru": ("gru_torch.py", "gru_tf.py", "tf", None),
+    "fit": ("fit_tf.py", "fit_torch.py", "torch", None),
+    "attention": ("attention_torch.py", "attention_tf.py", "tf", None),
+    "loose": ("loose_torch.py", "loose_tf.py", "tf", None),
+    "lazy": ("lazy_tf.py", "lazy_torch.py", "torch", None),
+}
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Workshop]:
+    with Workshop() as found:
+        yield found
+
+
+class Recordings:
+    """Each original runs once, for all its translations."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self.shop = shop
+        self.made: dict[str, Recording] = {}
+
+    def of(self, twin: str) -> Recording:
+        if twin not in self.made:
+            original, _, to, steps = SIDES[twin]
+            self.made[twin] = self.shop.record(TWINS / original, to, steps=steps)
+        return self.made[twin]
+
+
+@pytest.fixture(scope="module")
+def recordings(shop: Workshop) -> Iterator[Recordings]:
+    found = Recordings(shop)
+    yield found
+    for recording in found.made.values():
+        recording.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("twin", SIDES)
+def test_right_translations_agree_to_rounding(twin: str, recordings: Recordings) -> None:
+    verdict = recordings.of(twin).check(TWINS / SIDES[twin][1])
+    assert verdict.status == "equal", (verdict.first, verdict.error)
+    assert verdict.worst_loss < 1e-12
+    assert not verdict.notes
+    assert verdict.exit_code == 0
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.twin}: {m.name}")
+def test_wrong_translations_are_caught(
+    mutant: Mutant, recordings: Recordings, tmp_path: Path
+) -> None:
+    name = SIDES[mutant.twin][1]
+    source = (TWINS / name).read_text()
+    assert mutant.old in source
+    (tmp_path / name).write_text(source.replace(mutant.old, mutant.new))
+    verdict = recordings.of(mutant.twin).check(tmp_path / name)
+    assert verdict.status == "different", verdict.error
+    assert verdict.first is not None
+    assert verdict.first.step >= 1
+    assert verdict.exit_code == 1
+    print(f"{mutant.twin}: {mutant.name}: {verdict.first.quantity} at step {verdict.first.step}")
+
+
+def test_there_are_enough_kinds_of_mutants() -> None:
+    assert len({mutant.name for mutant in MUTANTS}) >= 40
+
+
+def test_a_variable_without_partner_is_named(recordings: Recordings, tmp_path: Path) -> None:
+    source = (TWINS / "cnn_tf.py").read_text()
+    spoiled = source.replace("layers.Dense(10)", "layers.Dense(10, use_bias=False)")
+    (tmp_path / "cnn_tf.py").write_text(spoiled)
+    verdict = recordings.of("cnn").check(tmp_path / "cnn_tf.py")
+    assert verdict.exit_code == 2
+    assert verdict.failed_side == "translation"
+    assert "fc (Linear): weight (10, 192), bias (10,)" in verdict.error
+
+
+def test_a_failing_translation_gives_its_own_traceback(
+    recordings: Recordings, tmp_path: Path
+) -> None:
+    (tmp_path / "cnn_tf.py").write_text("def f():\n    return 1 / 0\n\n\nf()\n")
+    verdict = recordings.of("cnn").check(tmp_path / "cnn_tf.py")
+    assert verdict.exit_code == 2
+    assert "ZeroDivisionError" in verdict.error
+    assert "transpiler" not in verdict.error
+
+
+def test_the_gradient_that_differs_is_named(recordings: Recordings, tmp_path: Path) -> None:
+    source = (TWINS / "cnn_tf.py").read_text()
+    old = "x = tf.nn.relu(self.conv2(x))"
+    assert old in source
+    new = "x = tf.nn.relu(self.conv2(x))\n        x = x + tf.sin(x) - tf.stop_gradient(tf.sin(x))"
+    (tmp_path / "cnn_tf.py").write_text(source.replace(old, new))
+    first = recordings.of("cnn").check(tmp_path / "cnn_tf.py").first
+    assert first is not None
+    assert (first.step, first.quantity) == (1, "gradient norm")
+    assert "conv" in first.detail
+
+
+def test_single_precision_agrees_within_its_own_rounding(shop: Workshop) -> None:
+    with shop.record(TWINS / "gan_torch.py", "tf", steps=10, float64=False) as recording:
+        verdict = recording.check(TWINS / "gan_tf.py")
+    assert verdict.equal, (verdict.first, verdict.error)
+    assert not verdict.float64
