@@ -20,6 +20,9 @@ TARGET_IMPORTS: dict[str, dict[str, str]] = {
         "keras": "import keras",
         "tf": "import tensorflow as tf",
         "layers": "from keras import layers",
+        "Image": "from PIL import Image",
+        "ImageEnhance": "from PIL import ImageEnhance",
+        "ImageOps": "from PIL import ImageOps",
     },
     "torch": {
         "np": "import numpy as np",
