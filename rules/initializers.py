@@ -6,12 +6,22 @@ A Keras layer has no weights before its first call, so what is initialized there
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import libcst as cst
 
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import UNKNOWN, Const, Instance, Symbol, Tensor, Value, options
+from transpiler.infer.values import (
+    UNKNOWN,
+    Const,
+    Instance,
+    Symbol,
+    Tensor,
+    Value,
+    options,
+    without_none,
+)
 from transpiler.rule import Proof, Unfit, infers, rewrites
 from transpiler.rules.layer_arguments import known
 from transpiler.rules.layer_names import each
@@ -93,6 +103,11 @@ def kaiming_gain(site: Site) -> Any:
     """The square of the gain of a nonlinearity."""
     name, slope = site.const("nonlinearity"), known(site, site.arg("a"))
     if name == "leaky_relu":
+        match site.arg("a"):
+            case cst.Call(func=function, args=[cst.Arg(value=cst.Integer(value=square))]):
+                if code(function).endswith("sqrt"):  # a=math.sqrt(5), torch's own default
+                    scale = Fraction(2, 1 + int(square))
+                    return fill(f"{scale.numerator} / {scale.denominator}")
         if not isinstance(slope, (int, float)):
             return fill("2 / (1 + a**2)", a=site.arg("a"))
         return round(2 / (1 + slope**2), 12)
@@ -275,7 +290,7 @@ def shape_of(tensor: Any) -> Any:
 
 def assign_variable(site: Site, variable: Any, value: Any) -> Any:
     """`v.assign(initializer(v.shape))`: fans are counted in Keras's order of axes."""
-    fact = site.context.fact(variable)
+    fact = without_none(site.context.fact(variable))
     if not isinstance(fact, Tensor) or not fact.variable:
         raise Unfit(f"what {site.short} initializes is not known", "set an initializer instead")
     if _loops_over_parameters(site, variable):

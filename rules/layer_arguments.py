@@ -8,6 +8,7 @@ import libcst as cst
 
 from transpiler.infer.values import Instance, Tensor, join, options
 from transpiler.site import Site, constant_value, missing
+from transpiler.syntax import find, target_names
 from transpiler.template import call, fill
 
 
@@ -77,5 +78,43 @@ def in_one(parts: list[Any]) -> Any:
     return call("keras.Sequential", cst.List([cst.Element(p) for p in parts]))
 
 
-__all__ = ["axes_of", "call", "fill", "in_one", "input_of", "instance_of", "known", "per_axis",
-           "same_text", "written"]  # fmt: skip
+def function_of_x(site: Site, body: Any) -> cst.Lambda:
+    """`lambda x: body`; names that a loop around binds are kept as they are now."""
+    loops = []
+    node = site.context.edits.enclosing(site.node, cst.For, cst.CompFor, cst.ListComp)
+    while node is not None:
+        loops.append(node.for_in if isinstance(node, cst.ListComp) else node)
+        node = site.context.edits.enclosing(node, cst.For, cst.CompFor, cst.ListComp)
+    bound = {name for loop in loops for name in _bound_names(loop)}
+    kept = sorted({n.value for n in find(body, cst.Name)} & bound)
+    params = [cst.Param(cst.Name("x"))]
+    params += [cst.Param(cst.Name(name), default=cst.Name(name)) for name in kept]
+    return cst.Lambda(cst.Parameters(params), body)
+
+
+def _bound_names(loop: Any) -> set[str]:
+    names = set(target_names(loop.target))
+    for assign in find(loop, cst.AssignTarget):
+        names |= set(target_names(assign.target))
+    return names
+
+
+def lambda_layer(site: Site, body: Any) -> cst.BaseExpression:
+    """A function of x as a layer."""
+    return call("keras.layers.Lambda", function_of_x(site, body))
+
+
+__all__ = [
+    "axes_of",
+    "call",
+    "fill",
+    "function_of_x",
+    "in_one",
+    "input_of",
+    "instance_of",
+    "known",
+    "lambda_layer",
+    "per_axis",
+    "same_text",
+    "written",
+]  # fmt: skip

@@ -8,7 +8,7 @@ import libcst as cst
 
 from transpiler.infer.values import Number
 from transpiler.rule import Proof, Rule, Unfit, rewrites
-from transpiler.rules.layer_arguments import input_of, known
+from transpiler.rules.layer_arguments import function_of_x, input_of, known
 from transpiler.site import Site
 from transpiler.template import OMIT, call, fill
 
@@ -90,9 +90,9 @@ ELU = Rule(
 )
 
 
-def function_layer(body: str, /, **holes: Any) -> cst.BaseExpression:
+def function_layer(site: Site, body: str, /, **holes: Any) -> cst.BaseExpression:
     """A function of x as a layer."""
-    return fill(f"keras.layers.Activation(lambda x: {body})", **holes)
+    return call("keras.layers.Activation", function_of_x(site, fill(body, **holes)))
 
 
 @rewrites(
@@ -104,7 +104,7 @@ def function_layer(body: str, /, **holes: Any) -> cst.BaseExpression:
 def gelu(site: Site) -> Any:
     if site.const("approximate") == "none":
         return fill('keras.layers.Activation("gelu")')
-    return function_layer("tf.nn.gelu(x, approximate=True)")
+    return function_layer(site, "tf.nn.gelu(x, approximate=True)")
 
 
 @rewrites(
@@ -121,7 +121,7 @@ def gelu(site: Site) -> Any:
 def celu(site: Site) -> Any:
     if known(site, site.arg("alpha")) == 1:
         return fill('keras.layers.Activation("celu")')
-    return function_layer("keras.activations.celu(x, a)", a=site.arg("alpha"))
+    return function_layer(site, "keras.activations.celu(x, a)", a=site.arg("alpha"))
 
 
 @rewrites(
@@ -137,7 +137,7 @@ def softplus(site: Site) -> Any:
         raise Unfit("Softplus with a threshold of its own has no equal here")
     if known(site, beta) == 1:
         return fill('keras.layers.Activation("softplus")')
-    return function_layer("tf.nn.softplus(b * x) / b", b=beta)
+    return function_layer(site, "tf.nn.softplus(b * x) / b", b=beta)
 
 
 @rewrites(
@@ -149,7 +149,7 @@ def softplus(site: Site) -> Any:
 def hardtanh(site: Site) -> Any:
     low = site.arg("min_value" if site.has("min_value") else "min_val")
     high = site.arg("max_value" if site.has("max_value") else "max_val")
-    return function_layer("tf.clip_by_value(x, low, high)", low=low, high=high)
+    return function_layer(site, "tf.clip_by_value(x, low, high)", low=low, high=high)
 
 
 @rewrites(
@@ -164,7 +164,7 @@ def hardtanh(site: Site) -> Any:
 )
 def shrink(site: Site) -> Any:
     name = "hard_shrink" if site.name.endswith("Hardshrink") else "soft_shrink"
-    return function_layer(f"keras.activations.{name}(x, t)", t=site.arg("lambd"))
+    return function_layer(site, f"keras.activations.{name}(x, t)", t=site.arg("lambd"))
 
 
 @rewrites(
@@ -175,7 +175,10 @@ def shrink(site: Site) -> Any:
 )
 def threshold(site: Site) -> Any:
     return function_layer(
-        "tf.where(x > t, x, tf.cast(v, x.dtype))", t=site.arg("threshold"), v=site.arg("value")
+        site,
+        "tf.where(x > t, x, tf.cast(v, x.dtype))",
+        t=site.arg("threshold"),
+        v=site.arg("value"),
     )
 
 
@@ -206,9 +209,9 @@ def softmax(site: Site) -> Any:
     if site.name.endswith("LogSoftmax"):
         if last:
             return fill('keras.layers.Activation("log_softmax")')
-        return function_layer("tf.nn.log_softmax(x, axis=d)", d=axis)
+        return function_layer(site, "tf.nn.log_softmax(x, axis=d)", d=axis)
     if site.name.endswith("Softmin"):
-        return function_layer("tf.nn.softmax(-x, axis=d)", d=axis)
+        return function_layer(site, "tf.nn.softmax(-x, axis=d)", d=axis)
     return call("keras.layers.Softmax", axis=OMIT if last else axis)
 
 
@@ -279,7 +282,7 @@ def prelu(site: Site) -> Any:
 def glu(site: Site) -> Any:
     if known(site, site.arg("dim")) == -1:
         return fill('keras.layers.Activation("glu")')
-    return function_layer("keras.activations.glu(x, axis=d)", d=site.arg("dim"))
+    return function_layer(site, "keras.activations.glu(x, axis=d)", d=site.arg("dim"))
 
 
 @rewrites("torch.nn.RReLU", to="tf", layout="elementwise", proof=Proof(inputs=[(4, 5)], args=[""]))

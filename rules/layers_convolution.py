@@ -6,11 +6,19 @@ from typing import Any
 
 import libcst as cst
 
+from transpiler.infer.values import Const
 from transpiler.rule import Proof, Unfit, rewrites
 from transpiler.rules.initial_values import layer_initializers, product_of
-from transpiler.rules.layer_arguments import axes_of, in_one, known, per_axis, same_text
+from transpiler.rules.layer_arguments import (
+    axes_of,
+    in_one,
+    known,
+    lambda_layer,
+    per_axis,
+    same_text,
+)
 from transpiler.rules.layer_names import each
-from transpiler.site import Site
+from transpiler.site import Site, constant_value
 from transpiler.template import OMIT, call, fill
 
 CONVOLUTIONS = tuple(f"torch.nn.{name}" for name in each("Conv", "LazyConv"))
@@ -90,15 +98,24 @@ def _strided(site: Site) -> tuple[bool, list[Any]]:
     """Keras refuses a stride beside a dilation: then every stride-th place is taken afterwards."""
     count = axes_of(site)
     dilation, stride = per_axis(site, "dilation", count), per_axis(site, "stride", count)
-    if (dilation and max(dilation) == 1) or (stride and max(stride) == 1):
+    if (dilation and max(dilation) == 1) or (stride and max(stride) == 1) or _never_both(site):
         return True, []
-    if stride is None:
-        raise Unfit(
-            f"{site.short} may have both a stride and a dilation, which no Keras layer has",
-            "write it with tf.nn.convolution and weights of your own",
-        )
-    slices = ", ".join([":", *(f"::{s}" for s in stride)])
-    return False, [fill(f"keras.layers.Lambda(lambda x: x[{slices}])")]
+    if stride is not None:
+        steps = [f"::{s}" for s in stride]
+        return False, [lambda_layer(site, fill(f"x[{', '.join([':', *steps])}]"))]
+    steps = ["::s"] * count
+    body = fill(f"x[{', '.join([':', *steps])}]", s=site.arg("stride"))
+    return False, [lambda_layer(site, body)]
+
+
+def _never_both(site: Site) -> bool:
+    """Whether no object made here has both, as far as the program makes them itself."""
+    made = [i for i in site.context.interpreter.instances.values() if i.origin is site.node]
+    found = []
+    for instance in made:
+        pair = [constant_value(instance.arguments.get(n, Const(1))) for n in ("stride", "dilation")]
+        found.append(any(value in (1, (1,), (1, 1), (1, 1, 1)) for value in pair))
+    return bool(found) and all(found)
 
 
 def _padding(site: Site) -> tuple[list[Any], Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.rule import Proof, Unfit, rewrites
-from transpiler.rules.layer_arguments import axes_of, input_of, known, per_axis
+from transpiler.rules.layer_arguments import axes_of, input_of, known, lambda_layer, per_axis
 from transpiler.rules.layer_names import each
 from transpiler.site import Site
 from transpiler.template import OMIT, call, fill
@@ -230,7 +230,7 @@ def _adaptive(site: Site, kind: str, function: str) -> Any:
         return call(f"keras.layers.Adaptive{stock}Pooling{count}D", site.arg("output_size"))
     sizes = value if isinstance(value, (tuple, list)) else (value,) * count
     given = tuple(sizes) if value is not None else site.arg("output_size")
-    return fill("keras.layers.Lambda(lambda x: f(x, size))", f=site.emit(function), size=given)
+    return lambda_layer(site, fill("f(x, size)", f=site.emit(function), size=given))
 
 
 @rewrites(
@@ -252,4 +252,4 @@ def lp_pooling(site: Site) -> Any:
         func=site.emit("lp_pool"),
         args=[*inner.args, *(cst.Arg(v) for v in arguments.values())],
     )
-    return fill("keras.layers.Lambda(lambda x: y)", y=inner)
+    return lambda_layer(site, inner)

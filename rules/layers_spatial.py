@@ -8,7 +8,7 @@ import libcst as cst
 
 from transpiler.infer.values import Number
 from transpiler.rule import Proof, Unfit, rewrites
-from transpiler.rules.layer_arguments import axes_of, input_of, known
+from transpiler.rules.layer_arguments import axes_of, input_of, known, lambda_layer
 from transpiler.rules.layer_names import each
 from transpiler.site import Site
 from transpiler.template import OMIT, call, fill
@@ -141,7 +141,7 @@ def upsampling(site: Site) -> Any:
         mode=OMIT if mode == "nearest" else mode,
         align_corners=True if corners else OMIT,
     )
-    return fill("keras.layers.Lambda(lambda x: y)", y=inner)
+    return lambda_layer(site, inner)
 
 
 def _whole(scale: Any) -> Any:
@@ -179,7 +179,7 @@ def pixel_shuffling(site: Site) -> Any:
     up = site.name.endswith("PixelShuffle")
     function = site.emit("pixel_shuffle" if up else "pixel_unshuffle")
     factor = site.arg("upscale_factor" if up else "downscale_factor")
-    return fill("keras.layers.Lambda(lambda x: f(x, r))", f=function, r=factor)
+    return lambda_layer(site, fill("f(x, r)", f=function, r=factor))
 
 
 @rewrites(
@@ -199,4 +199,4 @@ def response_norm(site: Site) -> Any:
     """Divided by what neighbouring channels hold."""
     options = {n: site.args[n] for n in ("alpha", "beta", "k") if n in site.args}
     inner = unit(site, "local_response_norm", cst.Name("x"), site.arg("size"), **options)
-    return fill("keras.layers.Lambda(lambda x: y)", y=inner)
+    return lambda_layer(site, inner)
