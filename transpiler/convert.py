@@ -89,6 +89,7 @@ def _convert(
     module = normalize(parse(source, path))
     book = rulebook.load(config.rules)
     interpreter = Interpreter(book.knowledge, _loader(siblings))
+    interpreter.rounds = {} if to == "torch" else None
     interpreter.run(module, callers=[_Caller(c) for c in callers])
     context = Context(module, to, config, interpreter, book, path)
     context.notes["places"] = lambda: Places(module, source, context.edits.parent)

@@ -59,6 +59,10 @@ def _read_config(options: Options) -> Config:
     first = "." if options.inputs[0] == "-" else options.inputs[0]
     path = options.config or find_config(first)
     config = load_config(path) if path else Config()
+    if config.rules:
+        from transpiler.rulefiles import check_rules
+
+        check_rules(config)
     return replace(config, fidelity=options.fidelity) if options.fidelity else config
 
 

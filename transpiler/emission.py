@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+from collections.abc import Container, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import libcst as cst
 
 from transpiler.context import Context
 from transpiler.rule import Direction
-from transpiler.syntax import docstring_end, names_read
+from transpiler.rules.naming import SOURCE_ROOTS
+from transpiler.syntax import docstring_end, dotted, names_read, rebuild, target_names, walk
 
 FOLDERS: dict[Direction, str] = {"tf": "to_tf", "torch": "to_torch"}
 
@@ -87,13 +90,63 @@ def place_units(context: Context, module: cst.Module) -> cst.Module:
     names = needed_units(context.to, list(context.requests.emitted))
     if not names:
         return module
-    units = [unit(context.to, n).with_changes(leading_lines=[]) for n in names]
+    units: list[cst.BaseStatement] = [
+        unit(context.to, n).with_changes(leading_lines=[]) for n in names
+    ]
+    taken = own_names(context) & set(names)
+    if taken:
+        new = {n: context.fresh(_other_name(n)) for n in taken}
+        module = _rename(module, new, context.edits.parent)
+        units = [_rename(u, new, {}) for u in units]
     body = list(module.body)
     place = docstring_end(body)  # type: ignore[arg-type]
     while place < len(body) and _is_import(body[place]):
         place += 1
     body[place:place] = units
     return module.with_changes(body=body)
+
+
+def own_names(context: Context) -> set[str]:
+    """Names that the program binds itself, other than by importing them from the framework."""
+    found: set[str] = set()
+    for node in walk(context.module):
+        match node:
+            case cst.FunctionDef() | cst.ClassDef():
+                found.add(node.name.value)
+            case cst.Param(name=cst.Name(value=name)):
+                found.add(name)
+            case cst.AssignTarget(target=target) | cst.For(target=target):
+                found |= set(target_names(target))
+            case cst.CompFor(target=target):
+                found |= set(target_names(target))
+            case cst.ImportFrom(module=origin) if not isinstance(node.names, cst.ImportStar):
+                root = (dotted(origin) or "").partition(".")[0]
+                if root not in SOURCE_ROOTS[context.to] or node.relative:
+                    found |= {alias.evaluated_alias or alias.evaluated_name for alias in node.names}
+    return found
+
+
+def _other_name(name: str) -> str:
+    """A name for a unit whose own the program has taken."""
+    return f"Torch{name}" if name[:1].isupper() else f"torch_{name}"
+
+
+def _rename(node: Any, new: Mapping[str, str], original: Container[cst.CSTNode]) -> Any:
+    """New code with bare names changed; the program's own code stays."""
+
+    def change(item: cst.CSTNode) -> cst.CSTNode | None:
+        if item in original:
+            return item
+        match item:
+            case cst.Name(value=name) if name in new:
+                return item.with_changes(value=new[name])
+            case cst.Attribute():
+                return item.with_changes(value=rebuild(item.value, change))
+            case cst.Arg():
+                return item.with_changes(value=rebuild(item.value, change))
+        return None
+
+    return rebuild(node, change)
 
 
 def _is_import(statement: cst.CSTNode) -> bool:

@@ -40,6 +40,7 @@ class RuleBook:
                         self.add(item)
         knowledge = self.knowledge
         knowledge.entries.update(getattr(module, "ENTRIES", {}))
+        knowledge.prepares.update(getattr(module, "PREPARES", {}))
         knowledge.arrays.update(getattr(module, "ARRAYS", {}))
         knowledge.entry_defaults.update(getattr(module, "ENTRY_DEFAULTS", {}))
         self.unsupported.update(getattr(module, "UNSUPPORTED", {}))

@@ -56,6 +56,7 @@ class Interpreter(Expressions):
         self.facts: dict[cst.CSTNode, Value] = {}
         self.weak_facts: dict[cst.CSTNode, Value] = {}  # from branches that are never taken
         self.dead = 0
+        self.forks = 0  # how many alternatives deep, second ones and on
         self.guessed: dict[tuple[int, str], Instance] = {}  # objects of classes asked for
         self.call_modes: dict[cst.CSTNode, frozenset[bool]] = {}
         self.modes: dict[Instance, frozenset[bool]] = {}
@@ -66,6 +67,9 @@ class Interpreter(Expressions):
         self.runs: dict[Any, int] = {}
         self.results: dict[Any, Value] = {}
         self.early: set[cst.CSTNode] = set()
+        self.unsure = 0  # inside of a loop whose rounds are not known
+        self.rounds: dict[tuple[int, int], object] | None = None
+        # Where it is a dict, each round of a known loop makes objects of its own.
         self.saved: dict[Any, Value] = {}
         self.functions: list[tuple[Function, Class | None]] = []
         self.activations: dict[Any, list[Frame]] = {}
@@ -328,7 +332,9 @@ class Interpreter(Expressions):
                 self.narrow(test, index == 0, frame)
             dead = taken is not None and taken != (index == 0)
             self.dead += dead
+            self.forks += taken is None and index > 0
             self.exec_body(branch, frame)
+            self.forks -= taken is None and index > 0
             self.dead -= dead
             outcomes.append((frame.values, self.modes, frame.stopped or dead))
         live = [o for o in outcomes if not o[2]]
@@ -408,9 +414,9 @@ class Interpreter(Expressions):
         iterable = self.eval(node.iter, frame)
         known = items_of(iterable)
         if known is not None and 0 < len(known) <= MAX_UNROLL:
-            for item in known:
+            for index, item in enumerate(known):
                 self.assign(node.target, item, frame)
-                self.exec_body(node.body, frame)
+                self.exec_round(node, index, frame)
                 frame.stopped = False
         else:
             element = self.iterate(iterable, node.iter)
@@ -418,11 +424,23 @@ class Interpreter(Expressions):
         if node.orelse is not None:
             self.exec_body(node.orelse.body, frame)
 
+    def exec_round(self, node: cst.For, index: int, frame: Frame) -> None:
+        if self.rounds is None:
+            self.exec_body(node.body, frame)
+            return
+        self.sites.append(self.rounds.setdefault((id(node), index), object()))
+        try:
+            self.exec_body(node.body, frame)
+        finally:
+            self.sites.pop()
+
     def exec_loop(self, node: Any, frame: Frame, start: Callable[[], None]) -> None:
         for _ in range(2):
             before, modes = dict(frame.values), dict(self.modes)
             start()
+            self.unsure += 1
             self.exec_body(node.body, frame)
+            self.unsure -= 1
             frame.stopped = False
             frame.values = self.join_values([before, frame.values])
             self.modes = self.join_modes([modes, self.modes])
@@ -486,7 +504,9 @@ class Interpreter(Expressions):
         for option in options(receiver):
             if isinstance(option, Instance):
                 have = option.attributes.get(name)
-                fresh = self.stack and self.stack[-1] == ("__init__", option)
+                if self.dead and have is not None:
+                    continue
+                fresh = self.stack and self.stack[-1] == ("__init__", option) and not self.forks
                 option.attributes[name] = value if have is None or fresh else join(have, value)
             elif isinstance(option, Class):
                 option.members[name] = join(option.members.get(name), value)
@@ -603,6 +623,7 @@ class Interpreter(Expressions):
             for name in ("__call__", self.knowledge.entry(instance)):
                 method = instance.cls.lookup(name) if name else None
                 if isinstance(method, Function):
+                    self.prepare(instance, positional)
                     return self.call_function(method, [instance, *positional], keywords)
         for base in instance.class_names:
             for line in self.knowledge.bases(base):
@@ -611,6 +632,20 @@ class Interpreter(Expressions):
                     invocation = Invocation(self, name, node, instance, positional, keywords)
                     return self.knowledge.functions[name](invocation)
         return UNKNOWN
+
+    def prepare(self, instance: Instance, positional: list[Value]) -> None:
+        """Run the method that prepares an object for its first call, on the input's shape."""
+        for base, name in self.knowledge.prepares.items():
+            method = instance.cls.lookup(name) if isinstance(instance.cls, Class) else None
+            if not isinstance(method, Function) or not self.knowledge.derives(instance, base):
+                continue
+            shapes = [self.attribute(p, "shape") for p in positional[:1]]
+            if "prepared" in instance.state:
+                shapes = [join(a, b) for a, b in zip(shapes, instance.state["prepared"])]
+                if shapes == instance.state["prepared"]:
+                    return
+            instance.state["prepared"] = shapes
+            self.call_function(method, [instance, *shapes], {})
 
     def call_function(
         self,

@@ -82,6 +82,7 @@ class Knowledge:
         self.functions: dict[str, InferFunction] = {}
         self.properties: dict[str, Callable[[Value], Value]] = {}
         self.entries: dict[str, str] = {}  # library base class -> the method that a call runs
+        self.prepares: dict[str, str] = {}  # library base class -> what runs before the first call
         self.arrays: dict[str, str] = {}  # library -> its array class
         self.entry_defaults: dict[str, Value] = {}  # "torch.nn.Module.forward" -> parameters' value
         self._members: dict[tuple[str, str], str | None] = {}

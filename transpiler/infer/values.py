@@ -92,7 +92,7 @@ class Bound(Value):
     receiver: Value
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class Function(Value):
     """A function or lambda of the program."""
 
@@ -106,8 +106,11 @@ class Function(Value):
         name = getattr(self.node, "name", None)
         return name.value if name is not None else "<lambda>"
 
+    def __repr__(self) -> str:
+        return f"Function({self.name})"
 
-@dataclass(eq=False, slots=True)
+
+@dataclass(eq=False, slots=True, repr=False)
 class Class(Value):
     """A class of the program."""
 
@@ -137,8 +140,11 @@ class Class(Value):
             elif isinstance(base, Class):
                 yield from base.library_bases()
 
+    def __repr__(self) -> str:
+        return f"Class({self.name})"
 
-@dataclass(eq=False, slots=True)
+
+@dataclass(eq=False, slots=True, repr=False)
 class Instance(Value):
     """An object; `origin` is the call that made it."""
 
@@ -154,6 +160,10 @@ class Instance(Value):
         if isinstance(self.cls, Symbol):
             return (self.cls.name,)
         return tuple(self.cls.library_bases())
+
+    def __repr__(self) -> str:
+        name = self.cls.name if isinstance(self.cls, (Class, Symbol)) else "?"
+        return f"Instance({name})"
 
 
 @dataclass(frozen=True, slots=True)
