@@ -106,9 +106,7 @@ def sizes(site: Site, given: Arguments, *names: str) -> Any:
     if len(items) == 1 and not isinstance(items[0], cst.StarredElement):
         only = items[0]
         if isinstance(only, (cst.Tuple, cst.List)):
-            items = [
-                e if isinstance(e, cst.StarredElement) else e.value for e in only.elements
-            ]
+            items = [e if isinstance(e, cst.StarredElement) else e.value for e in only.elements]
         elif not _is_number(site.context.fact(only)):
             return shape_of(site, only)
     if len(items) == 1 and isinstance(items[0], cst.StarredElement):

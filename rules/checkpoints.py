@@ -48,7 +48,9 @@ def loaded(call: Invocation) -> Value:
 
 def note_early(call: Invocation) -> None:
     """Mark a call that comes before its model's first one."""
-    early = any(isinstance(o, Instance) and not o.state.get("inputs") for o in options(call.receiver))
+    early = any(
+        isinstance(o, Instance) and not o.state.get("inputs") for o in options(call.receiver)
+    )
     if early and call.node is not None:
         call.interpreter.early.add(call.node)
 
@@ -106,7 +108,11 @@ def weights_path(node: cst.BaseExpression) -> cst.BaseExpression:
 def save(site: Site) -> Any:
     """A model's weights as a weights file; anything else pickled."""
     what, path = site.arg("obj"), site.arg("f")
-    if isinstance(what, cst.Call) and _is_state(site, what) and isinstance(what.func, cst.Attribute):
+    if (
+        isinstance(what, cst.Call)
+        and _is_state(site, what)
+        and isinstance(what.func, cst.Attribute)
+    ):
         site.context.claim(what)
         owner = what.func.value
         if isinstance(owner, cst.Attribute) and owner.attr.value == "module":
@@ -200,9 +206,7 @@ def get_weights(site: Site) -> Any:
     assert site.receiver is not None
     parent = site.context.edits.parent.get(site.context.edits.parent[site.node])
     if isinstance(parent, cst.Call) and site.context.fact(parent.func) == Symbol("copy.deepcopy"):
-        site.context.edits.replace(
-            parent, fill("model.get_weights()", model=site.receiver)
-        )
+        site.context.edits.replace(parent, fill("model.get_weights()", model=site.receiver))
         return site.keep()
     return fill("model.get_weights()", model=site.receiver)
 

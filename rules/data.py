@@ -75,7 +75,9 @@ def _pipeline(site: Site, dataset: cst.BaseExpression, shuffle: bool) -> cst.Bas
     last: Any = site.args["drop_last"] if site.has("drop_last") else OMIT
     text = "dataset.shuffle(n).batch(size, drop_remainder=last)"
     if not shuffle:
-        return fill("dataset.batch(size, drop_remainder=last)", dataset=dataset, size=size, last=last)
+        return fill(
+            "dataset.batch(size, drop_remainder=last)", dataset=dataset, size=size, last=last
+        )
     return fill(text, dataset=dataset, n=_length(site, dataset), size=size, last=last)
 
 

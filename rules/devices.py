@@ -31,9 +31,7 @@ def device_count(_: Invocation) -> Value:
     return Number("int")
 
 
-@rewrites(
-    "torch.cuda.is_available", "torch.accelerator.is_available", "torch.has_cuda", to="tf"
-)
+@rewrites("torch.cuda.is_available", "torch.accelerator.is_available", "torch.has_cuda", to="tf")
 def gpu_available(site: Site) -> Any:
     """Inside a condition the list of devices says enough."""
     parent = site.parent

@@ -61,5 +61,3 @@ def tensor_shape(value: Value) -> Value:
     if isinstance(value, Tensor) and value.shape is not None:
         return Sequence("tuple", tuple(from_dim(d) for d in value.shape))
     return Sequence("tuple", None, Number("int"))
-
-

@@ -120,7 +120,9 @@ def _optional(dataset: Instance, name: str) -> Value | None:
     return found if isinstance(found, Value) and not is_none else None
 
 
-@infers_property(*(f"{name}.data" for name in _DATASETS), *(f"{name}.train_data" for name in _DATASETS))
+@infers_property(
+    *(f"{name}.data" for name in _DATASETS), *(f"{name}.train_data" for name in _DATASETS)
+)
 def images(dataset: Value) -> Value:
     found = [o for o in options(dataset) if isinstance(o, Instance)]
     short = found[0].class_names[0].rpartition(".")[2] if found else ""

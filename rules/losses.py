@@ -142,7 +142,9 @@ def stock_form(
             return _SPARSE + "(from_logits=True)"
         case "cross_entropy" if _plain(given, "ignore_index") and _is_index(target) is True:
             return _SPARSE + "(from_logits=True, ignore_class=index)"
-        case "binary_cross_entropy_with_logits" if _plain(given) and _same_shape(prediction, target):
+        case "binary_cross_entropy_with_logits" if _plain(given) and _same_shape(
+            prediction, target
+        ):
             return "keras.losses.BinaryCrossentropy(from_logits=True)"
         case "mse_loss" if _plain(given) and _same_shape(prediction, target):
             return "keras.losses.MeanSquaredError()"

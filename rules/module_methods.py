@@ -170,9 +170,7 @@ def _freeze(site: Site) -> Any:
 def _holds_batch_norm(site: Site) -> bool:
     for value in options(site.context.fact(site.receiver)):
         for part in descendants(value):
-            if isinstance(part, Instance) and any(
-                "BatchNorm" in name for name in part.class_names
-            ):
+            if isinstance(part, Instance) and any("BatchNorm" in name for name in part.class_names):
                 return True
     return False
 
@@ -230,4 +228,3 @@ def module_init(site: Site) -> Any:
 @rewrites(M + "training", to="tf")
 def training_flag(site: Site) -> Any:
     raise Unfit("a model's mode is not kept as state", "keep it in a variable of your own")
-

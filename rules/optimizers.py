@@ -19,7 +19,9 @@ from transpiler.syntax import find
 from transpiler.template import call
 
 _IGNORED = ("params", "foreach", "fused", "capturable", "differentiable")
-_EPSILON = "Keras adds Adam's epsilon before the bias correction, torch after it: steps differ by {}"
+_EPSILON = (
+    "Keras adds Adam's epsilon before the bias correction, torch after it: steps differ by {}"
+)
 ADAM_CAUTION = _EPSILON.format("about 1e-6, relatively, more where gradients are tiny")
 
 
@@ -229,5 +231,3 @@ def _group_loop(site: Site, loop: cst.For, receiver: cst.BaseExpression) -> Any:
 @infers("torch.optim.Optimizer.state_dict")
 def optimizer_state(_: Invocation) -> Value:
     return Mapping({}, UNKNOWN)
-
-

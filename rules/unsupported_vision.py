@@ -27,7 +27,9 @@ def model(site: Site) -> Any:
     name = site.name.rpartition(".")[2]
     near = _MODELS[name]
     advice = f"keras.applications.{near} is nearest" if near else "keras.applications has no equal"
-    raise Unfit(f"torchvision's {name} and its weights are not Keras's", f"{advice}: write the model")
+    raise Unfit(
+        f"torchvision's {name} and its weights are not Keras's", f"{advice}: write the model"
+    )
 
 
 _DATA = "this dataset is not among keras.datasets"

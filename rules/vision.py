@@ -76,7 +76,9 @@ def image_folder(site: Site) -> Any:
     """A folder of folders, read and transformed image by image."""
     for name in ("loader", "is_valid_file"):
         if site.has(name):
-            raise Unfit(f"ImageFolder with its own `{name}`", "subclass the ImageFolder written here")
+            raise Unfit(
+                f"ImageFolder with its own `{name}`", "subclass the ImageFolder written here"
+            )
     given = {n: site.args[n] for n in ("transform", "target_transform") if site.has(n)}
     site.context.emit("ImageFolder")
     return call("ImageFolder", site.arg("root"), **given)
@@ -98,7 +100,9 @@ def old_data(site: Site) -> Any:
     return fill("dataset.data", dataset=_receiver(site))
 
 
-@rewrites(*(f"{_DATASETS}{c}.{n}" for c in IMAGES for n in ("train_labels", "test_labels")), to="tf")
+@rewrites(
+    *(f"{_DATASETS}{c}.{n}" for c in IMAGES for n in ("train_labels", "test_labels")), to="tf"
+)
 def old_targets(site: Site) -> Any:
     return fill("dataset.targets", dataset=_receiver(site))
 

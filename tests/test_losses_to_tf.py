@@ -58,11 +58,15 @@ def train():
 """
 
 
-def script(loss: str, setup: str = "", before: str = "pass", after: str = "", width: int = 3) -> str:
+def script(
+    loss: str, setup: str = "", before: str = "pass", after: str = "", width: int = 3
+) -> str:
     return SCRIPT.format(loss=loss, setup=setup, before=before, after=after, width=width)
 
 
-def check(loss: str, setup: str = "", before: str = "pass", after: str = "", width: int = 3) -> Conversion:
+def check(
+    loss: str, setup: str = "", before: str = "pass", after: str = "", width: int = 3
+) -> Conversion:
     """The fluent translation trains the same: how losses are written does not depend on fidelity."""
     return assert_same(script(loss, setup, before, after, width), "fluent", INPUTS)
 
@@ -110,7 +114,9 @@ OBJECTS = [
 ]
 
 
-@pytest.mark.parametrize(("made", "target", "after"), OBJECTS, ids=[f"{m}-{t}" for m, t, _ in OBJECTS])
+@pytest.mark.parametrize(
+    ("made", "target", "after"), OBJECTS, ids=[f"{m}-{t}" for m, t, _ in OBJECTS]
+)
 def test_object(made: str, target: str, after: str) -> None:
     check(f"criterion(output, {target})", f"criterion = {made}", after=after)
 
@@ -357,7 +363,12 @@ IMAGES = {
 
 
 @pytest.mark.parametrize(
-    "made", ["nn.CrossEntropyLoss()", "nn.CrossEntropyLoss(weights)", "nn.CrossEntropyLoss(ignore_index=0)"]
+    "made",
+    [
+        "nn.CrossEntropyLoss()",
+        "nn.CrossEntropyLoss(weights)",
+        "nn.CrossEntropyLoss(ignore_index=0)",
+    ],
 )
 def test_pixels(made: str) -> None:
     """Logits of (N, C, H, W) against (N, H, W): classes lie along axis 1."""

@@ -102,7 +102,9 @@ def test_fluent_spellings() -> None:
         OPTIMIZERS[3]: "keras.optimizers.SGD(learning_rate=0.1, momentum=0.9, nesterov=True)",
         OPTIMIZERS[8]: "keras.optimizers.Adam(learning_rate=0.001, epsilon=1e-08)",
         OPTIMIZERS[10]: "beta_1=0.5",
-        OPTIMIZERS[14]: "keras.optimizers.AdamW(learning_rate=0.01, weight_decay=0.01, epsilon=1e-08)",
+        OPTIMIZERS[
+            14
+        ]: "keras.optimizers.AdamW(learning_rate=0.01, weight_decay=0.01, epsilon=1e-08)",
     }
     for made, text in stock.items():
         code = train_both(script(made), "fluent")[2].code

@@ -473,7 +473,8 @@ def evaluate(model):
 """
 
 STATE_DICT = CHECKPOINTS.replace(
-    "{rest}", """
+    "{rest}",
+    """
 model = Net()
 optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
 train(model, optimizer, 5)
@@ -489,7 +490,8 @@ train(restored, optimizer, 3)
 )
 
 BUNDLE = CHECKPOINTS.replace(
-    "{rest}", """
+    "{rest}",
+    """
 PATH = "checkpoint.pt"
 
 
@@ -526,7 +528,8 @@ train(first, first_optimizer, 4)
 )
 
 WHOLE = CHECKPOINTS.replace(
-    "{rest}", """
+    "{rest}",
+    """
 model = Net()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 train(model, optimizer, 5)

@@ -1,4 +1,5 @@
 """Own attention beside MultiHeadAttention, tied weights, a buffer, norms and accumulation."""
+
 import math
 
 import keras

@@ -1,4 +1,5 @@
 """Own attention beside nn.MultiheadAttention, tied weights, a buffer, norms and accumulation."""
+
 import math
 
 import torch
@@ -15,7 +16,9 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(WIDTH)
         self.attention = nn.MultiheadAttention(WIDTH, 2, dropout=0.1, batch_first=True)
         self.norm2 = nn.LayerNorm(WIDTH)
-        self.mlp = nn.Sequential(nn.Linear(WIDTH, 16), nn.GELU(), nn.Dropout(0.1), nn.Linear(16, WIDTH))
+        self.mlp = nn.Sequential(
+            nn.Linear(WIDTH, 16), nn.GELU(), nn.Dropout(0.1), nn.Linear(16, WIDTH)
+        )
 
     def forward(self, x, mask):
         y = self.norm1(x)

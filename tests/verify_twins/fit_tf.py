@@ -1,4 +1,5 @@
 """A Keras fit loop: functional model, shuffled arrays, validation split, L2, momentum."""
+
 import keras
 import numpy as np
 from keras import layers

@@ -1,4 +1,5 @@
 """A Keras fit loop: functional model, shuffled arrays, validation split, L2, momentum."""
+
 import numpy as np
 import torch
 import torch.nn.functional as F

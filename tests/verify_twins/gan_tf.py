@@ -1,4 +1,5 @@
 """GAN with two optimizers; the generator's step uses the updated discriminator."""
+
 import keras
 import tensorflow as tf
 from keras import layers

@@ -1,4 +1,5 @@
 """Two-layer bidirectional GRU with dropout, clipping, two parameter groups and StepLR."""
+
 import argparse
 
 import keras

@@ -1,4 +1,5 @@
 """Two-layer bidirectional GRU with dropout, clipping, two parameter groups and StepLR."""
+
 import argparse
 
 import numpy as np
@@ -18,7 +19,9 @@ class Tagger(nn.Module):
     def __init__(self, hidden=6):
         super().__init__()
         self.embed = nn.Embedding(12, 5)
-        self.rnn = nn.GRU(5, hidden, num_layers=2, batch_first=True, dropout=0.25, bidirectional=True)
+        self.rnn = nn.GRU(
+            5, hidden, num_layers=2, batch_first=True, dropout=0.25, bidirectional=True
+        )
         self.scale = nn.Parameter(torch.randn(2 * hidden))
         self.fc = nn.Linear(2 * hidden, 3)
 
@@ -29,7 +32,10 @@ class Tagger(nn.Module):
 
 model = Tagger()
 optimizer = torch.optim.SGD(
-    [{"params": model.embed.parameters(), "lr": 0.2}, {"params": [*model.rnn.parameters(), model.scale, *model.fc.parameters()]}],
+    [
+        {"params": model.embed.parameters(), "lr": 0.2},
+        {"params": [*model.rnn.parameters(), model.scale, *model.fc.parameters()]},
+    ],
     lr=0.1,
 )
 scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
@@ -47,5 +53,7 @@ for epoch in range(args.epochs):
     scheduler.step()
     model.eval()
     with torch.no_grad():
-        total = nn.functional.cross_entropy(model(torch.from_numpy(tokens)), torch.from_numpy(labels))
+        total = nn.functional.cross_entropy(
+            model(torch.from_numpy(tokens)), torch.from_numpy(labels)
+        )
     print("epoch", epoch, "validation", round(total.item(), 5))

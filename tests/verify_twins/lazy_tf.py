@@ -1,4 +1,5 @@
 """A subclassed model built by its first call inside the training function; an LSTM; noise."""
+
 import keras
 import numpy as np
 import tensorflow as tf

@@ -1,4 +1,5 @@
 """A subclassed model built by its first call inside the training function; an LSTM; noise."""
+
 import numpy as np
 import torch
 import torch.nn.functional as F

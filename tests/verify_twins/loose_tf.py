@@ -1,4 +1,5 @@
 """Parameters without a module, LBFGS-free and plain: a line and a small net written by hand."""
+
 import keras
 import tensorflow as tf
 

@@ -1,4 +1,5 @@
 """Parameters without a module, LBFGS-free and plain: a line and a small net written by hand."""
+
 import torch
 
 x = torch.linspace(-1, 1, 40).unsqueeze(1)
