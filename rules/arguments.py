@@ -100,7 +100,7 @@ def drop(site: Site, *nodes: Any) -> None:
 
 
 def sizes(site: Site, given: Arguments, *names: str) -> Any:
-    """The sizes of `f(2, 3)`, `f((2, 3))`, `f(*shape)`: a list, or an expression for all of them."""
+    """The sizes of `f(2, 3)`, `f((2, 3))`, `f(*shape)`: a list, or an expression for them all."""
     named = next((given.keywords[n] for n in names if n in given.keywords), None)
     items = given.rest if named is None else [named]
     if len(items) == 1 and not isinstance(items[0], cst.StarredElement):

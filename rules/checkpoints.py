@@ -1,7 +1,7 @@
 """Saving and loading: weights files for a model's own state, pickled bundles for anything more.
 
-`model.state_dict()` alone in a file is Keras's `save_weights`; kept in memory or inside a dict it is
-`get_weights()`, a list of arrays that pickles. Keras builds a model's variables when it is first
+`model.state_dict()` alone in a file is Keras's `save_weights`; kept in memory or inside a dict it
+is `get_weights()`, a list of arrays that pickles. Keras builds a model's variables when it is first
 called, so a load that comes before is preceded by a call on zeros.
 """
 
@@ -222,7 +222,8 @@ def load_optimizer(site: Site) -> Any:
     from transpiler.planners.step.events import Event
     from transpiler.planners.step.variables import variables_of
 
-    assert site.receiver is not None and isinstance(site.node, cst.Call)
+    assert site.receiver is not None
+    assert isinstance(site.node, cst.Call)
     scope = site.context.edits.enclosing(site.node, cst.FunctionDef) or site.context.module
     event = Event(
         "step", site.name, site.statement, site.node, site.receiver,  # type: ignore[arg-type]
@@ -248,7 +249,7 @@ def build(site: Site, model: cst.BaseExpression) -> None:
     lines = building(site, model)
     if lines is None:
         raise Unfit(
-            "the model has no variables before its first call, and its input shape is not known here",
+            "the model has no variables before its first call, and its input's shape is not known",
             "call the model once on an input before",
         )
     if is_first_build(site, model):
@@ -282,7 +283,7 @@ def building(site: Site, model: cst.BaseExpression) -> list[cst.BaseStatement] |
     if isinstance(found[0].cls, Symbol) and len(shapes) == 1:
         shape = (None, *shapes[0][1:])  # type: ignore[index]
         return fill_statements("model.build(shape)", model=model, shape=shape)
-    zeros = [_zeros(value, shape) for value, shape in zip(inputs, shapes)]
+    zeros = [_zeros(value, shape) for value, shape in zip(inputs, shapes, strict=False)]
     return fill_statements("model(*zeros)", model=model, zeros=zeros)
 
 

@@ -41,9 +41,11 @@ def gpu_available(site: Site) -> Any:
 
 
 @rewrites(
-    "torch.backends.mps.is_available", "torch.backends.mps.is_built", "torch.cuda.is_bf16_supported",
+    "torch.backends.mps.is_available",
+    "torch.backends.mps.is_built",
+    "torch.cuda.is_bf16_supported",
     to="tf",
-)  # fmt: skip
+)
 def never(site: Site) -> Any:
     return cst.Name("False")
 

@@ -46,7 +46,7 @@ LOSSES: dict[str, tuple[str, tuple[str, ...]]] = {
     "PoissonNLLLoss": ("poisson_nll_loss", ("input", "target")),
     "GaussianNLLLoss": ("gaussian_nll_loss", ("input", "target", "var")),
 }
-FUNCTIONS = {function: inputs for function, inputs in LOSSES.values()}
+FUNCTIONS = dict(LOSSES.values())
 _DEPRECATED = ("size_average", "reduce")
 _SPARSE = "keras.losses.SparseCategoricalCrossentropy"
 Stock = Callable[[dict[str, Any], Value, Value], str | None]
@@ -85,7 +85,7 @@ def called_function(invocation: Invocation) -> Value:
     return _result(invocation, reduction, invocation.arg("input", at=0) or Tensor(), second)
 
 
-# ---- what stock losses can do -----------------------------------------------------------------------
+# ---- what stock losses can do ----
 
 
 def _shape(value: Value) -> Any:
@@ -115,7 +115,9 @@ def _same_shape(prediction: Value, target: Value) -> bool:
     a, b = _shape(prediction), _shape(target)
     if a is None or b is None or len(a) != len(b):
         return False
-    return broadcast(a, b) is not None and all(x == y or None in (x, y) for x, y in zip(a, b))
+    return broadcast(a, b) is not None and all(
+        x == y or None in (x, y) for x, y in zip(a, b, strict=True)
+    )
 
 
 def _plain(given: dict[str, Any], *allowed: str) -> bool:
@@ -336,7 +338,9 @@ def loss_call(site: Site) -> Any:
 # ---- functions -----------------------------------------------------------------------------------
 
 _STOCK_FUNCTIONS = {
-    "cross_entropy": "keras.losses.sparse_categorical_crossentropy(target, input, from_logits=True)",
+    "cross_entropy": (
+        "keras.losses.sparse_categorical_crossentropy(target, input, from_logits=True)"
+    ),
     "binary_cross_entropy_with_logits": (
         "keras.losses.binary_crossentropy(target, input, from_logits=True)"
     ),

@@ -151,7 +151,7 @@ def _flag(loop: cst.For) -> cst.BaseExpression | None:
 
 
 def _freeze(site: Site) -> Any:
-    """`model.trainable = False`, which also stops batch statistics: reported where there are any."""
+    """`model.trainable = False`, which also stops batch statistics: reported where it has any."""
     loop = site.parent
     assert isinstance(loop, cst.For)
     flag = _flag(loop)

@@ -126,7 +126,10 @@ def adam(site: Site) -> Any:
 
 
 _UNITS = {
-    "torch.optim.RMSprop": ("TorchRMSprop", ("alpha", "eps", "weight_decay", "momentum", "centered")),
+    "torch.optim.RMSprop": (
+        "TorchRMSprop",
+        ("alpha", "eps", "weight_decay", "momentum", "centered"),
+    ),
     "torch.optim.Adagrad": (
         "TorchAdagrad", ("lr_decay", "weight_decay", "initial_accumulator_value", "eps"),
     ),

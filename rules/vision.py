@@ -1,7 +1,8 @@
 """torchvision to Keras: datasets in memory, transforms as small written-out callables, image grids.
 
-torchvision's transforms work on PIL images and so do the written-out ones: the numbers that come out
-are the same. Images keep torch's order (channels, height, width) in a batch, as the program expects.
+torchvision's transforms work on PIL images and so do the written-out ones: the numbers that come
+out are the same. Images keep torch's order (channels, height, width) in a batch, as the program
+expects.
 """
 
 from __future__ import annotations

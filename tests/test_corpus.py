@@ -13,7 +13,7 @@ from transpiler.verify import Workshop
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
-from translate_corpus import list_programs, translate_program  # noqa: E402
+from translate_corpus import list_programs, translate_program
 
 PROGRAMS = [pytest.param(folder, to, id=folder.name) for folder, to in list_programs("torch")]
 

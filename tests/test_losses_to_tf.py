@@ -67,7 +67,7 @@ def script(
 def check(
     loss: str, setup: str = "", before: str = "pass", after: str = "", width: int = 3
 ) -> Conversion:
-    """The fluent translation trains the same: how losses are written does not depend on fidelity."""
+    """The fluent translation trains the same: losses are written alike at both fidelities."""
     return assert_same(script(loss, setup, before, after, width), "fluent", INPUTS)
 
 
@@ -178,7 +178,8 @@ FUNCTIONS = [
     "nn.BCELoss(reduction='sum')(torch.sigmoid(output), binary)",
     "F.kl_div(F.log_softmax(output, dim=1), chances, reduction='batchmean')",
     "F.kl_div(F.log_softmax(output, dim=1), chances, reduction='sum')",
-    "F.kl_div(F.log_softmax(output, 1), F.log_softmax(floats, 1), None, None, 'sum', log_target=True)",
+    "F.kl_div(F.log_softmax(output, 1), F.log_softmax(floats, 1), None, None, 'sum', "
+    "log_target=True)",
     "nn.CrossEntropyLoss()(output, kept)",
     "nn.MSELoss()(output, floats)",
     "nn.MSELoss()(input=output, target=floats)",
@@ -233,7 +234,9 @@ else:
     "conditional expression": "criterion = nn.MSELoss() if features.shape[0] > 3 else nn.L1Loss()",
     "list": "criteria = [nn.MSELoss(), nn.L1Loss()]\ncriterion = criteria[0]",
     "dict": 'losses = {"mse": nn.MSELoss(), "l1": nn.L1Loss()}\ncriterion = losses["mse"]',
-    "classes in a dict": 'losses = {"mse": nn.MSELoss, "l1": nn.L1Loss}\ncriterion = losses["mse"]()',
+    "classes in a dict": (
+        'losses = {"mse": nn.MSELoss, "l1": nn.L1Loss}\ncriterion = losses["mse"]()'
+    ),
     "made by a function": "def make():\n    return nn.MSELoss()\n\ncriterion = make()",
     "function kept": "criterion = F.mse_loss",
     "moved": "criterion = nn.MSELoss().to('cpu')",

@@ -69,7 +69,8 @@ OPTIMIZERS = [
     "torch.optim.AdamW(model.parameters(), lr=0.01, amsgrad=True, foreach=False)",
     "torch.optim.RMSprop(model.parameters())",
     "torch.optim.RMSprop(model.parameters(), lr=0.001, alpha=0.9, eps=1e-5)",
-    "torch.optim.RMSprop(model.parameters(), lr=0.01, momentum=0.9, centered=True, weight_decay=1e-3)",
+    "torch.optim.RMSprop(model.parameters(), lr=0.01, momentum=0.9, centered=True, "
+    "weight_decay=1e-3)",
     "torch.optim.Adagrad(model.parameters(), lr=0.1)",
     "torch.optim.Adagrad(model.parameters(), lr=0.1, lr_decay=0.01, weight_decay=1e-3)",
     "torch.optim.Adadelta(model.parameters())",
@@ -112,7 +113,9 @@ def test_fluent_spellings() -> None:
 
 
 LATER = {
-    "rate by hand": "for group in optimizer.param_groups:\n            group['lr'] = 0.1 / (epoch + 1)",
+    "rate by hand": (
+        "for group in optimizer.param_groups:\n            group['lr'] = 0.1 / (epoch + 1)"
+    ),
     "rate of the first group": "optimizer.param_groups[0]['lr'] = 0.1 * 0.9 ** epoch",
     "rate multiplied": "optimizer.param_groups[0]['lr'] *= 0.95",
     "every group multiplied": "for g in optimizer.param_groups:\n            g['lr'] *= 0.95",
@@ -129,7 +132,9 @@ def test_rate_by_hand(made: str, after: str) -> None:
 CLIPS = {
     "norm": "torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)",
     "norm by name": "nn.utils.clip_grad_norm_(model.parameters(), max_norm=0.5, norm_type=2)",
-    "norm kept": "norm = nn.utils.clip_grad_norm_(model.parameters(), 0.3)\n        values.append(norm)",
+    "norm kept": (
+        "norm = nn.utils.clip_grad_norm_(model.parameters(), 0.3)\n        values.append(norm)"
+    ),
     "inf norm": "nn.utils.clip_grad_norm_(model.parameters(), 0.1, norm_type=float('inf'))",
     "value": "nn.utils.clip_grad_value_(model.parameters(), 0.05)",
     "value by name": "nn.utils.clip_grad_value_(model.parameters(), clip_value=0.05)",
@@ -170,7 +175,8 @@ GROUPS = {
         "{'params': rest, 'weight_decay': 0.0}], lr=0.01)"
     ),
     "chosen by name": (
-        "name = 'sgd'\nif name == 'adam':\n    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)\n"
+        "name = 'sgd'\nif name == 'adam':\n"
+        "    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)\n"
         "else:\n    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)"
     ),
     "class in a variable": "kind = torch.optim.SGD\noptimizer = kind(model.parameters(), lr=0.1)",

@@ -376,7 +376,9 @@ import torch.nn as nn
 torch.manual_seed(0)
 x = torch.randn(40, 5)
 y = torch.randint(0, 2, (40,))
-model = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2))
+model = nn.Sequential(
+    nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2)
+)
 criterion = nn.CrossEntropyLoss()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 for epoch in range(10):
@@ -415,7 +417,8 @@ kept = torch.clamp(y, min=0)
 for step in range(10):
     logits = model(x)
     log_probs = F.log_softmax(logits, dim=1)
-    loss = ce(logits, kept) + weighted(logits, y) + nll(log_probs, kept) + nll_weighted(log_probs, y)
+    loss = ce(logits, kept) + weighted(logits, y)
+    loss = loss + nll(log_probs, kept) + nll_weighted(log_probs, y)
     loss = loss + F.cross_entropy(logits, y, weight=class_weights, ignore_index=-1, reduction="sum")
     optimizer.zero_grad()
     loss.backward()

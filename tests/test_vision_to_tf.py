@@ -125,7 +125,7 @@ transform = transforms.Compose([
     transforms.ToTensor(),
     transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 ])
-trainset = torchvision.datasets.CIFAR10(root="./data", train=True, download=True, transform=transform)
+trainset = torchvision.datasets.CIFAR10("./data", train=True, download=True, transform=transform)
 trainloader = torch.utils.data.DataLoader(trainset, batch_size=4, shuffle=True, num_workers=2)
 print(trainset.classes[0], len(trainset), len(trainloader))
 net = nn.Sequential(nn.Conv2d(3, 6, 5), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 28 * 28, 10))

@@ -221,7 +221,7 @@ def build(spelling: str, holes: dict[str, Any], site: Site) -> cst.BaseExpressio
         positional.pop()
     if any(value is OMIT for value in positional):
         raise Unfit(f"what {name.rpartition('.')[2]} needs is not known here")
-    func = parse_expression(name if "." in name else name).deep_clone()
+    func = parse_expression(name).deep_clone()
     if receiver is not None:
         func = cst.Attribute(as_node(receiver), cst.Name(name.rpartition(".")[2]))
     elif "." not in name:

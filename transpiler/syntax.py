@@ -1,4 +1,4 @@
-"""Walking LibCST trees without its visitors: a pure-Python visit costs more than the native parse."""
+"""Walking LibCST trees without its visitors: visiting in Python costs more than native parsing."""
 
 from __future__ import annotations
 

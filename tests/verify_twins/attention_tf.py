@@ -61,7 +61,7 @@ def gradients_of(batch):
 
 for step in range(12):
     total = None
-    for part in range(2):
+    for _ in range(2):
         batch = tf.gather(text, tf.random.shuffle(tf.range(64))[:8])
         loss, found = gradients_of(batch)
         total = found if total is None else [a + b for a, b in zip(total, found)]

@@ -48,7 +48,7 @@ model = Model()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 for step in range(12):
     optimizer.zero_grad()
-    for part in range(2):
+    for _ in range(2):
         batch = text[torch.randperm(64)[:8]]
         logits = model(batch[:, :-1])
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())

@@ -35,7 +35,7 @@ def penalty():
 
 
 val_losses = []
-for epoch in range(3):
+for _ in range(3):
     model.train()
     for x, y in loader:
         optimizer.zero_grad()

@@ -9,7 +9,7 @@ w1 = tf.Variable(tf.random.uniform((1, 6), -1, 1))
 b1 = tf.Variable(tf.zeros(6))
 w2 = tf.Variable(tf.random.normal((6, 1)) * 0.3)
 optimizer = keras.optimizers.SGD(learning_rate=0.1, momentum=0.5)
-for step in range(30):
+for _ in range(30):
     with tf.GradientTape() as tape:
         prediction = tf.tanh(x @ w1 + b1) @ w2
         loss = tf.reduce_mean((prediction - y) ** 2)

@@ -1,4 +1,4 @@
-"""Classes and functions of the framework that are passed around: `act=nn.ReLU`, `norm_layer(planes)`.
+"""The framework's classes and functions that are passed around: `act=nn.ReLU`, `norm_layer(n)`.
 
 The variable that holds one keeps its callers as they are, so the reference becomes a callable with
 the source's own parameters: those that the program's calls through variables give.

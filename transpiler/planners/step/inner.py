@@ -67,7 +67,7 @@ def _is_variable(context: Context, node: cst.BaseExpression) -> bool:
 def _span(
     context: Context, body: list[Any], place: int, outputs: cst.BaseExpression, inputs: Any
 ) -> tuple[int, int, cst.BaseExpression | None]:
-    """First and last statement to record, and an expression to name inside where outputs is none."""
+    """First and last statement to record; an expression to name inside where outputs is none."""
     sources = names_read(inputs)
     bound = [i for i in range(place) if writes(body[i]) & sources]
     start = (max(bound) + 1) if bound else 0

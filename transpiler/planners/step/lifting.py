@@ -74,7 +74,7 @@ def lift(
 
 
 class Settings:
-    """Objects of settings (argparse namespaces, data classes), which a traced function can not take.
+    """Objects of settings (argparse namespaces, data classes): a traced function can not take them.
 
     What the step reads of them is passed instead: `args.clip` becomes the parameter `clip`.
     """
@@ -369,7 +369,7 @@ def _is_method(context: Context, scope: cst.FunctionDef) -> bool:
 
 
 def _local_names(context: Context, region: Region) -> set[str]:
-    """Names that have to be passed: locals of functions; at module level what is rebound in loops."""
+    """Names to be passed: locals of functions; at module level what is rebound in loops."""
     found: set[str] = set()
     scope: Any = region.scope
     if not isinstance(scope, cst.FunctionDef):

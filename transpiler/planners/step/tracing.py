@@ -26,8 +26,9 @@ _HOST_METHODS = frozenset(
     {"torch.Tensor.item", "torch.Tensor.numpy", "torch.Tensor.tolist", "torch.Tensor.cpu"}
 )
 _HOST_BUILTINS = frozenset({"print", "input", "open", "next", "iter", "exec", "eval"})
-_HOST_MODULES = ("numpy", "random", "time", "pandas", "scipy", "sklearn", "matplotlib", "os",
-                 "sys", "copy", "pickle", "json", "datetime", "logging", "wandb", "PIL", "cv2")  # fmt: skip
+_HOST_MODULES = ("numpy", "random", "time", "pandas", "scipy", "sklearn", "matplotlib", "os", "sys",
+                 "copy", "pickle", "json", "datetime", "logging", "wandb", "PIL",
+                 "cv2")  # fmt: skip
 
 
 def reason_not_traceable(context: Context, statements: Iterable[cst.CSTNode]) -> str | None:
@@ -50,7 +51,7 @@ def reason_not_traceable(context: Context, statements: Iterable[cst.CSTNode]) ->
 
 
 def called_functions(context: Context, call: cst.Call) -> list[cst.FunctionDef | cst.Lambda]:
-    """The program's functions that a call may run, `forward` of modules and their parts included."""
+    """The program's functions that a call may run, `forward` of modules and parts included."""
     found: list[cst.FunctionDef | cst.Lambda] = []
     stack = list(options(context.fact(call.func)))
     seen: set[int] = set()
