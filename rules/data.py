@@ -28,18 +28,27 @@ def _datasets(site: Site, node: Any) -> list[Instance]:
 
 
 def _is_pipeline(instances: list[Instance]) -> bool:
-    """Whether all are TensorDatasets that are only batched."""
+    """Whether all are TensorDatasets of plain tensors that are only batched."""
     return bool(instances) and all(
-        i.class_names[:1] == (DATA + "TensorDataset",) and not i.state.get("indexed")
+        i.class_names[:1] == (DATA + "TensorDataset",)
+        and not i.state.get("indexed")
+        and all(_shuffles_plainly(loader) for loader in i.state.get("loaders", ()))
         for i in instances
     )
+
+
+def _shuffles_plainly(loader: Instance) -> bool:
+    """Whether it is known before the program runs if a loader shuffles."""
+    return isinstance(loader.arguments.get("shuffle", Const(False)), Const)
 
 
 @rewrites(DATA + "TensorDataset", to="tf")
 def tensor_dataset(site: Site) -> Any:
     """Slices of tensors; an indexable dataset where it is used as one."""
     if site.starred:
-        raise Unfit("TensorDataset of unpacked tensors")
+        site.context.emit("TensorDataset")
+        assert isinstance(site.node, cst.Call)
+        return cst.Call(func=cst.Name("TensorDataset"), args=site.node.args)
     if _is_pipeline(_datasets(site, site.node)):
         slices = cst.Tuple([cst.Element(t) for t in site.positional])
         if len(site.positional) == 1:

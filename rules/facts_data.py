@@ -77,6 +77,8 @@ def collate(value: Value) -> Value:
 def tensor_dataset(invocation: Invocation) -> Value:
     made = invocation.interpreter.knowledge.construct(invocation)
     made.arguments["tensors"] = list(invocation.positional)
+    if invocation.node is not None and any(a.star for a in invocation.node.args):
+        made.state["indexed"] = True
     return made
 
 
@@ -135,6 +137,9 @@ def loader(invocation: Invocation) -> Value:
     special = ("sampler", "batch_sampler", "collate_fn", "worker_init_fn")
     if any(invocation.arg(name) is not None for name in special):
         mark_indexed(invocation.arg("dataset", at=0))
+    for dataset in options(invocation.arg("dataset", at=0)):
+        if isinstance(dataset, Instance):
+            dataset.state.setdefault("loaders", []).append(made)
     return made
 
 

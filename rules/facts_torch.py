@@ -24,6 +24,7 @@ from transpiler.rule import infers, infers_property
 
 ENTRIES = {"torch.nn.Module": "forward"}
 ARRAYS = {"torch": "torch.Tensor"}
+MODES = ("torch.nn.Module.training",)
 ENTRY_DEFAULTS = {"torch.nn.Module.forward": Tensor(library="torch")}
 
 

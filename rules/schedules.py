@@ -5,6 +5,7 @@ Formulas: the closed forms in the documentation of torch.optim.lr_scheduler.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import libcst as cst
@@ -41,8 +42,9 @@ def _schedule(site: Site, factor: cst.BaseExpression, **more: Any) -> cst.BaseEx
 def closed_form(site: Site) -> Any:
     """Schedules that multiply the first learning rate by a function of the epoch."""
     template = _FACTORS[site.name.rpartition(".")[2]]
-    names = [p for p in ("gamma", "step_size", "milestones", "factor", "total_iters", "power",
-                         "start_factor", "end_factor") if p in template]  # fmt: skip
+    known = ("gamma", "step_size", "milestones", "factor", "total_iters", "power",
+             "start_factor", "end_factor")  # fmt: skip
+    names = [p for p in known if re.search(rf"\b{p}\b", template)]
     return _schedule(site, fill(template, **{n: site.arg(n) for n in names}))
 
 

@@ -227,7 +227,7 @@ def tolist(site: Site) -> Any:
 def item(site: Site) -> Any:
     x = Arguments(site).x
     dtype, plain = site.dtype(x), bare(site, x)
-    if dtype is None:
+    if dtype is None or site.rank(x) != 0:  # float() takes arrays without axes only
         return fill("x.numpy().item()", x=plain)
     kind = "float" if is_float(dtype) else "bool" if dtype == "bool" else "int"
     return fill(f"{kind}(x)", x=plain)

@@ -8,7 +8,7 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import Tensor
-from transpiler.syntax import find
+from transpiler.syntax import walk
 
 _VIEWS = frozenset(
     "view reshape t transpose permute squeeze unsqueeze detach data expand narrow select".split()
@@ -29,7 +29,7 @@ def warn_of_aliases(context: Context, node: cst.CSTNode, base: cst.CSTNode) -> N
         )
         return
     scope: cst.CSTNode = function if function is not None else context.module
-    other = next(_aliases(context, scope, base.value), None)
+    other = next(_aliases(context, scope, base.value, node), None)
     if other is not None:
         context.caution(
             node,
@@ -46,9 +46,17 @@ def _is_parameter(function: cst.FunctionDef, name: str) -> bool:
     )
 
 
-def _aliases(context: Context, scope: cst.CSTNode, name: str) -> Iterator[str]:
-    """Names bound to the tensor or a view of it, and those that it is a view of."""
-    for assign in find(scope, cst.Assign):
+def _aliases(
+    context: Context, scope: cst.CSTNode, name: str, change: cst.CSTNode
+) -> Iterator[str]:
+    """Names bound before the change to the tensor or a view of it, or that it is a view of."""
+    loop = context.edits.enclosing(change, cst.For, cst.While, cst.FunctionDef)
+    repeated = isinstance(loop, (cst.For, cst.While))
+    for assign in walk(scope):
+        if assign is change and not repeated:
+            return
+        if not isinstance(assign, cst.Assign):
+            continue
         target, source = assign.targets[0].target, _viewed(context, assign.value)
         if not isinstance(target, cst.Name) or source is None or source == target.value:
             continue

@@ -37,6 +37,8 @@ class Report:
     rule: str
     message: str
     hint: str
+    anchor: cst.CSTNode | None = None
+    """What the report is about in the result, where the node itself was left out of it."""
 
 
 class Context:
@@ -97,6 +99,15 @@ class Context:
     def caution(self, node: cst.CSTNode, rule: str, message: str, hint: str = "") -> None:
         self.report(node, Grade.CAUTION, rule, message, hint)
 
+    def anchor(self, node: cst.CSTNode, first: int) -> None:
+        """Tie the reports from the first on at a node to the edit around it that was made for it."""
+        place: cst.CSTNode | None = node
+        while place is not None and not self.edits.edited(place):
+            place = self.edits.parent.get(place)
+        for report in self.reports[first:]:
+            if report.node is node:
+                report.anchor = place
+
     def remark(self, node: cst.CSTNode, rule: str, message: str, hint: str = "") -> None:
         """Something worth knowing that changes no number."""
         self.report(node, Grade.EXACT, rule, message, hint)
@@ -119,7 +130,7 @@ class Context:
     def settle(self) -> None:
         """Drop reports about code that an edit around it left out; mark the manual ones."""
         live = self.edits.live()
-        self.reports = [r for r in self.reports if r.node in live]
+        self.reports = [r for r in self.reports if r.node in live or r.anchor in live]
         for report in self.reports:
             if report.grade is Grade.MANUAL:
                 self.edits.note(report.node, TODO + report.message)

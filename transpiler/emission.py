@@ -98,6 +98,8 @@ def place_units(context: Context, module: cst.Module) -> cst.Module:
         new = {n: context.fresh(_other_name(n)) for n in taken}
         module = _rename(module, new, context.edits.parent)
         units = [_rename(u, new, {}) for u in units]
+    if "layers" in own_names(context):
+        units = [_spell_out_layers(u) for u in units]
     body = list(module.body)
     place = docstring_end(body)  # type: ignore[arg-type]
     while place < len(body) and _is_import(body[place]):
@@ -124,6 +126,18 @@ def own_names(context: Context) -> set[str]:
                 if root not in SOURCE_ROOTS[context.to] or node.relative:
                     found |= {alias.evaluated_alias or alias.evaluated_name for alias in node.names}
     return found
+
+
+def _spell_out_layers(unit: Any) -> Any:
+    """`layers.Dense` as `keras.layers.Dense`, for programs that use the short name themselves."""
+
+    def change(item: cst.CSTNode) -> cst.CSTNode | None:
+        if isinstance(item, cst.Attribute) and isinstance(item.value, cst.Name):
+            if item.value.value == "layers":
+                return item.with_changes(value=cst.Attribute(cst.Name("keras"), item.value))
+        return None
+
+    return rebuild(unit, change)
 
 
 def _other_name(name: str) -> str:

@@ -42,6 +42,7 @@ class RuleBook:
         knowledge.entries.update(getattr(module, "ENTRIES", {}))
         knowledge.prepares.update(getattr(module, "PREPARES", {}))
         knowledge.arrays.update(getattr(module, "ARRAYS", {}))
+        knowledge.modes.update(getattr(module, "MODES", ()))
         knowledge.entry_defaults.update(getattr(module, "ENTRY_DEFAULTS", {}))
         self.unsupported.update(getattr(module, "UNSUPPORTED", {}))
 

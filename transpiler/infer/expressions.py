@@ -293,6 +293,9 @@ class Expressions(Builtins):
                 return member
         for base in receiver.class_names:
             qualified = self.knowledge.member(base, name)
+            if qualified in self.knowledge.modes:
+                mode = self.modes.get(receiver, frozenset({True}))
+                return Const(next(iter(mode))) if len(mode) == 1 else Number("bool")
             if qualified is not None:
                 if qualified in self.knowledge.properties:
                     return self.knowledge.properties[qualified](receiver)

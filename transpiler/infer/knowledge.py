@@ -84,6 +84,7 @@ class Knowledge:
         self.entries: dict[str, str] = {}  # library base class -> the method that a call runs
         self.prepares: dict[str, str] = {}  # library base class -> what runs before the first call
         self.arrays: dict[str, str] = {}  # library -> its array class
+        self.modes: set[str] = set()  # properties that tell train from eval mode
         self.entry_defaults: dict[str, Value] = {}  # "torch.nn.Module.forward" -> parameters' value
         self._members: dict[tuple[str, str], str | None] = {}
 

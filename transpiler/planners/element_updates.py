@@ -51,9 +51,11 @@ def _plan_update(context: Context, node: Any, target: cst.Subscript) -> None:
     except Unfit as error:
         context.unfit(node, "element-assignment", error)
         return
+    first = len(context.reports)
     if not fact.variable:
         warn_of_aliases(context, node, base)
     context.edits.replace(context.edits.statement(node), [new])
+    context.anchor(node, first)
 
 
 def _flatten(context: Context, target: cst.Subscript) -> tuple[cst.BaseExpression, list[Part]]:

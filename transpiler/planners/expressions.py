@@ -219,11 +219,13 @@ class _Planner:
     def translate(self, node: Any, name: str) -> None:
         context = self.context
         site = Site(context, node, name)
+        first = len(context.reports)
         try:
             result = context.rulebook.translate(site)
             if isinstance(result, cst.Call) and self.is_callable(node):
                 raise Unfit(f"{name} is used without being called")
         except Keep:
+            context.anchor(node, first)
             return
         except Unfit as error:
             if not isinstance(node, cst.Call) and isinstance(context.fact(node), Symbol):
@@ -240,6 +242,7 @@ class _Planner:
             statement = site.statement
             if not context.edits.edited(statement):
                 context.edits.replace(statement, result)
+                context.anchor(node, first)
         elif result is not None and result is not node:
             context.edits.replace(node, result)
 

@@ -487,12 +487,21 @@ class _Run:
         if node.attr.value in ("data",):
             return self.mark(node, order)
         if node.attr.value in ("shape",):
-            parent = self.context.edits.parent.get(node)
-            if not isinstance(parent, cst.Subscript):
+            if not self.reads_sizes_apart(node, order):
                 self.convert(node.value, order, None)
         elif node.attr.value not in ("dtype", "device", "ndim"):
             self.convert(node.value, order, None)
         return None
+
+    def reads_sizes_apart(self, node: cst.CSTNode, order: int) -> bool:
+        """Whether sizes are read by number, or one by one: those can be renumbered."""
+        parent = self.context.edits.parent.get(node)
+        if isinstance(parent, cst.Subscript):
+            return True
+        if isinstance(parent, cst.Assign) and len(parent.targets) == 1:
+            target = parent.targets[0].target
+            return isinstance(target, cst.Tuple) and len(target.elements) == order
+        return False
 
     def subscript(self, node: cst.Subscript, env: Env) -> Order:
         order = self.visit(node.value, env)
@@ -608,7 +617,8 @@ class _Run:
         rest = args if has_receiver else args[1:]
         if name in _SHAPES:
             if name == "torch.Tensor.size" and not args and receiver is not None:
-                self.convert(subject, receiver, None)
+                if not self.reads_sizes_apart(node, receiver):
+                    self.convert(subject, receiver, None)
             return None
         if subject is None:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Instance, Method, Symbol, Unknown, Value, options
+from transpiler.infer.values import Class, Const, Instance, Method, Symbol, Unknown, Value, options
 from transpiler.modules import children, in_module_method, is_module
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.model import add_keyword
@@ -28,6 +28,7 @@ MODE_LAYERS = (
 def plan(context: Context) -> None:
     """Drop the switches; tell every outermost call of a model its mode."""
     switches = _plan_switches(context)
+    _plan_saved_modes(context, switches)
     for call in find(context.module, cst.Call):
         if not in_module_method(context, call):
             _plan_call(context, call, switches)
@@ -65,6 +66,31 @@ def _plan_switches(context: Context) -> list[cst.Call]:
         else:
             context.edits.replace(call, call.func.value)
     return found
+
+
+def _plan_saved_modes(context: Context, switches: list[cst.Call]) -> None:
+    """`was_training = model.training`, to be given to `model.train()` again: not needed."""
+    for node in find(context.module, cst.Attribute):
+        if node.attr.value != "training" or in_module_method(context, node):
+            continue
+        if not any(is_module(context, o) for o in options(context.fact(node.value))):
+            continue
+        parent = context.edits.parent[node]
+        fact = context.fact(node)
+        name = parent.targets[0].target if isinstance(parent, cst.Assign) else None
+        if isinstance(name, cst.Name) and _is_only_given_back(context, name, switches):
+            context.claim(node)
+            context.edits.replace(context.edits.statement(node), [])
+        elif isinstance(fact, Const):
+            context.claim(node)
+            context.edits.replace(node, cst.Name(str(fact.value)))
+
+
+def _is_only_given_back(context: Context, name: cst.Name, switches: list[cst.Call]) -> bool:
+    scope = context.edits.enclosing(name, cst.FunctionDef) or context.module
+    uses = [n for n in find(scope, cst.Name) if n.value == name.value and n is not name]
+    given = {a.value for s in switches for a in s.args}
+    return bool(uses) and all(u in given for u in uses)
 
 
 def _is_part(context: Context, node: cst.BaseExpression) -> bool:
