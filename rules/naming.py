@@ -55,8 +55,8 @@ SHORT_NAMES: dict[str, dict[str, str]] = {
 """By direction: how long names of the target are written where the short name is free."""
 
 AMBIGUOUS_METHODS = frozenset(
-    """add all any append apply argmax argmin argsort astype build byte call clear clip close compile
-    compress conj copy cos count cumprod cumsum data diagonal dim discard div dot double dtype dump
+    """add all any append apply argmax argmin argsort astype build byte call clear clip close
+    compile compress conj copy cos count cumprod cumsum data diagonal dim discard div dot double dtype dump
     eval evaluate exp extend eval eq fill filter fit flat flatten flip float format gather get grad
     half hist imag index insert int is_cuda item items join keys log lower map max mean median min
     mode name names ndim nonzero norm numpy pop pow predict prod put ravel read real remove repeat

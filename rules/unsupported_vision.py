@@ -51,7 +51,9 @@ UNSUPPORTED = {
     "torchvision.transforms.RandomAffine": "this augmentation is not written out yet",
     "torchvision.transforms.RandomPerspective": "this augmentation is not written out yet",
     "torchvision.transforms.GaussianBlur": "this augmentation is not written out yet",
-    "torchvision.io.read_image": "read it with tf.io.decode_image(tf.io.read_file(path)): (H, W, C)",
+    "torchvision.io.read_image": (
+        "read it with tf.io.decode_image(tf.io.read_file(path)): (H, W, C)"
+    ),
     "torch.nn.utils.weight_norm": "normalized weights need a layer of your own in Keras",
     "torch.nn.utils.spectral_norm": "wrap the layer in keras.layers.SpectralNormalization by hand",
     "torch.nn.utils.rnn.PackedSequence": "packed sequences: give the layers a mask of the lengths",

@@ -35,7 +35,7 @@ class Edits:
         self._dirty: set[cst.CSTNode] = set()
 
     def replace(self, node: cst.CSTNode, new: Any) -> None:
-        """Put `new` (a node; a list of statements, elements or arguments; [] removes) in its place."""
+        """Put `new` in its place: a node, or a list of statements, elements, arguments."""
         self._replacements[node] = new
         self._touch(node)
 

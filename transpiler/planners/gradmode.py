@@ -40,9 +40,11 @@ def _plan_with(context: Context, node: cst.With) -> None:
                 context.claim(item.item.func)
             if name is not None and "autocast" in name:
                 context.caution(
-                    item.item, "autocast", "mixed precision is left out: everything runs in float32",
+                    item.item,
+                    "autocast",
+                    "mixed precision is left out: everything runs in float32",
                     "set keras.mixed_precision.set_global_policy to use 16 bits",
-                )  # fmt: skip
+                )
     tape = _tape_around(context, node)
     if tape is not None and any(n in OFF for n in names):
         item = node.items[0].with_changes(item=fill(f"{tape}.stop_recording()"))

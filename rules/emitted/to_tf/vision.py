@@ -87,7 +87,7 @@ def pil_to_tensor(image):
 
 
 def to_pil_image(image, mode=None):
-    """torchvision's ToPILImage: takes (channels, height, width) of 0..1 or (height, width, channels)."""
+    """torchvision's ToPILImage: (channels, height, width) of 0..1, or (height, width, channels)."""
     if not isinstance(image, np.ndarray):
         image = np.asarray(image)
         image = image[None] if image.ndim == 2 else image
