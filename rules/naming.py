@@ -56,13 +56,14 @@ SHORT_NAMES: dict[str, dict[str, str]] = {
 
 AMBIGUOUS_METHODS = frozenset(
     """add all any append apply argmax argmin argsort astype build byte call clear clip close
-    compile compress conj copy cos count cumprod cumsum data diagonal dim discard div dot double dtype dump
-    eval evaluate exp extend eval eq fill filter fit flat flatten flip float format gather get grad
-    half hist imag index insert int is_cuda item items join keys log lower map max mean median min
-    mode name names ndim nonzero norm numpy pop pow predict prod put ravel read real remove repeat
-    requires_grad_ replace reshape resize reverse round save select set shape sin size sort split
-    sqrt squeeze std step strip sub sum swapaxes t T take tan tile to tobytes tolist trace train
-    transpose type update upper values var view where write zfill device is_leaf layout""".split()
+    compile compress conj copy cos count cumprod cumsum data diagonal dim discard div dot
+    double dtype dump eval evaluate exp extend eval eq fill filter fit flat flatten flip
+    float format gather get grad half hist imag index insert int is_cuda item items join
+    keys log lower map max mean median min mode name names ndim nonzero norm numpy pop pow
+    predict prod put ravel read real remove repeat requires_grad_ replace reshape resize
+    reverse round save select set shape sin size sort split sqrt squeeze std step strip
+    sub sum swapaxes t T take tan tile to tobytes tolist trace train transpose type update
+    upper values var view where write zfill device is_leaf layout""".split()
 ) - {"view", "numpy", "requires_grad_", "dim", "float", "size", "item"}
 """Method names that arrays of the framework share with other objects: never guessed from."""
 
