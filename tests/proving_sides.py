@@ -284,7 +284,7 @@ def run_forth(source: str, target: str, inputs: Arrays, case: Any) -> Any:
     torch_side = TorchSide(source, inputs, training)
     keras_side = KerasSide(target, inputs, training)
     slots = find_slots(case.rule.weights, torch_side, keras_side)
-    for name in torch_side.layers:
+    for name in filter(slots.get, torch_side.layers):
         state = {f"{name}.{k}": v for k, v in torch_side.tree(name).flat().items()}
         filled = to_keras(state, {name: slots[name]})
         keras_side.fill(name, {k.partition(".")[2]: v for k, v in filled.items()})
@@ -298,7 +298,7 @@ def run_back(source: str, target: str, inputs: Arrays, case: Any) -> Any:
     keras_side.vary()
     torch_side = TorchSide(target, inputs, training)
     slots = find_slots(case.rule.weights, torch_side, keras_side)
-    for name in torch_side.layers:
+    for name in filter(slots.get, torch_side.layers):
         values = {k: to_numpy(v) for k, v in keras_side.variables(name).items()}
         for slot in slots[name]:
             torch_side.fill(name, slot.to_torch(values))
