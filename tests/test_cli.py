@@ -388,6 +388,26 @@ def test_configuration_and_its_overruling(capsys: pytest.CaptureFixture[str]) ->
     assert main(["src/train.py", "--to", "tf", "--config", "gone.toml"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x = (\n", "ours.py:1:5: error: syntax error: '(' was never closed"),
+        ("import os\nimport not_there\n", "ours.py:2:1: error: the rule file cannot be used: Mod"),
+        (
+            "def f():\n    return 1 / 0\nf()\n",
+            "ours.py:2:1: error: the rule file cannot be used: Z",
+        ),
+    ],
+)
+def test_a_wrong_rule_file(capsys: pytest.CaptureFixture[str], text: str, told: str) -> None:
+    write("train.py")
+    write("ours.py", text)
+    write("pyproject.toml", "[tool.transpile]\nrules = ['ours.py']\n")
+    assert main(["train.py", "--to", "tf", "-o", "out.py"]) == 2
+    assert told in capsys.readouterr().err
+    assert not Path("out.py").exists()
+
+
 # ---- reports -------------------------------------------------------------------------------------
 
 
