@@ -40,7 +40,10 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.indexing",
         "transpiler.planners.expressions",
     ),
-    "torch": ("transpiler.planners.expressions",),
+    "torch": (
+        "transpiler.planners.keras_sequential",
+        "transpiler.planners.expressions",
+    ),
 }
 """The planners by direction; structural ones claim nodes before the expression rules run."""
 

@@ -1,0 +1,327 @@
+"""What Keras' models are made of: inputs, layers in order, graphs, and what they are trained on."""
+
+from __future__ import annotations
+
+from transpiler.infer.knowledge import Invocation
+from transpiler.infer.values import (
+    NONE,
+    UNKNOWN,
+    Const,
+    Instance,
+    ListObject,
+    Mapping,
+    Number,
+    Sequence,
+    Shape,
+    Symbol,
+    Tensor,
+    Value,
+    as_dim,
+    from_dim,
+    items_of,
+    join,
+    options,
+)
+from transpiler.rule import infers, infers_property
+from transpiler.rules.facts_keras_layers import result_of
+from transpiler.rules.keras_graph import GraphNode, GraphTensor, graph_tensors, placed
+
+ENTRIES = {"keras.Layer": "call"}
+ARRAYS = {"tf": "tf.Tensor", "keras": "tf.Tensor"}
+ENTRY_DEFAULTS = {"keras.Layer.call": Tensor(library="tf")}
+PREPARES = {"keras.Layer": "build"}
+
+
+def shape_from(value: Value | None) -> Shape:
+    """A tuple, list or number as a shape."""
+    if value is None:
+        return None
+    items = items_of(value)
+    if items is None:
+        return None
+    return tuple(None if i == NONE else as_dim(i) for i in items)
+
+
+def without_batch(value: Value) -> Value:
+    """Data as the batches that are taken of it."""
+    match value:
+        case Tensor():
+            shape = value.shape
+            return Tensor((None, *shape[1:]) if shape else None, value.dtype, "tf")
+        case Mapping():
+            return Mapping({k: without_batch(x) for k, x in value.items.items()})
+        case ListObject() | Sequence():
+            items = items_of(value)
+            return ListObject([without_batch(i) for i in items]) if items is not None else value
+    return value
+
+
+@infers("keras.Input", "keras.layers.InputLayer")
+def graph_input(call: Invocation) -> Value:
+    """The entry of a graph."""
+    shape = shape_from(call.arg("shape", "input_shape", at=0))
+    given = call.arg("dtype")
+    dtype = given.value if isinstance(given, Const) and isinstance(given.value, str) else "float32"
+    batch = shape_from(call.arg("batch_shape", "batch_input_shape"))
+    whole: Shape = batch if batch is not None else None if shape is None else (None, *shape)
+    tensor = call.arg("tensor")
+    if isinstance(tensor, GraphTensor):
+        return tensor
+    name = call.arg("name")
+    node = GraphNode(None, call=call.node, keywords={"name": name} if name is not None else {})
+    return placed(Tensor(whole, dtype, "tf"), node)
+
+
+def remember_input(layer: Instance, inputs: list[Value]) -> None:
+    """A layer keeps what it was called on."""
+    if not inputs:
+        return
+    value = inputs[0]
+    plain: Value = value
+    if isinstance(value, Tensor):
+        plain = Tensor(value.shape, value.dtype, "tf")
+    elif isinstance(value, (ListObject, Sequence)):
+        items = items_of(value) or ()
+        plain = Sequence("tuple", tuple(without_batch(i) for i in items))
+    have = layer.state.get("input")
+    layer.state["input"] = plain if have is None else join(have, plain)
+
+
+@infers("keras.Layer.__call__")
+def call_layer(call: Invocation) -> Value:
+    """A layer of the library, or a model made of layers, on its inputs."""
+    layer = call.receiver
+    assert isinstance(layer, Instance)
+    inputs = list(call.positional)
+    if not inputs and "inputs" in call.keywords:
+        inputs = [call.keywords["inputs"]]
+    remember_input(layer, inputs)
+    if "layers" in layer.state:
+        result = run_layers(call, layer, inputs)
+    elif "outputs" in layer.state:
+        result = without_graph(layer.state["outputs"])
+    else:
+        for wrapped in ("layer", "backward_layer"):
+            inner = layer.arguments.get(wrapped)
+            if isinstance(inner, Instance):
+                remember_input(inner, inputs)
+        result = result_of(layer, inputs)
+    held = [*inputs, *call.keywords.values()]
+    if any(graph_tensors(v) for v in held) and not call.interpreter.unsure:
+        return placed(result, GraphNode(layer, inputs, dict(call.keywords), call.node))
+    return without_graph(result)
+
+
+def without_graph(value: Value) -> Value:
+    """Results as plain arrays."""
+    match value:
+        case Tensor():
+            return Tensor(value.shape, value.dtype, "tf")
+        case ListObject() | Sequence():
+            return Sequence("tuple", tuple(without_graph(i) for i in items_of(value) or ()))
+        case Mapping():
+            return Mapping({k: without_graph(x) for k, x in value.items.items()})
+    return value
+
+
+def run_layers(call: Invocation, model: Instance, inputs: list[Value]) -> Value:
+    """The layers of a Sequential one after the other."""
+    x: Value = without_graph(inputs[0]) if inputs else UNKNOWN
+    for layer in model.state["layers"]:
+        if isinstance(layer, Instance):
+            x = call.interpreter.call(layer, [x], {}, None)
+    return x
+
+
+@infers("keras.Sequential")
+def sequential(call: Invocation) -> Value:
+    """A model of layers in order."""
+    model = call.interpreter.allocate(Symbol("keras.Sequential"), call.node, call.bound)
+    model.state["layers"] = []
+    model.state.pop("start", None)
+    given = call.arg("layers", at=0)
+    if given is None:
+        return model
+    items = items_of(given)
+    if items is None:
+        model.state["layers"] = [UNKNOWN]
+        return model
+    for item in items:
+        append(call, model, item)
+    return model
+
+
+def append(call: Invocation, model: Instance, layer: Value) -> None:
+    """Take a layer in, and run it where it is known what comes in."""
+    state = model.state
+    if isinstance(layer, GraphTensor):
+        state["start"] = state["current"] = without_graph(layer)
+        return
+    for option in options(layer):
+        if not isinstance(option, Instance):
+            state["layers"].append(UNKNOWN)
+            continue
+        if option in state["layers"]:
+            continue
+        if not state["layers"] and "start" not in state:
+            shape = declared_shape(option)
+            if shape is not None:
+                ids = option.class_names[:1] == ("keras.layers.Embedding",)
+                state["start"] = state["current"] = Tensor(shape, "int32" if ids else "float32", "tf")
+        state["layers"].append(option)
+        if "start" in state:
+            state["current"] = call.interpreter.call(option, [state["current"]], {}, None)
+
+
+def declared_shape(layer: Instance) -> Shape:
+    """`input_shape=`, `input_dim=` and `input_length=` of a first layer."""
+    shape = shape_from(layer.arguments.get("input_shape"))
+    if shape is not None:
+        return (None, *shape)
+    shape = shape_from(layer.arguments.get("batch_input_shape"))
+    if shape is not None:
+        return shape
+    width = layer.arguments.get("input_dim")
+    length = layer.arguments.get("input_length")
+    if layer.class_names[:1] == ("keras.layers.Embedding",):
+        return (None, as_dim(length)) if isinstance(length, Value) else None
+    if isinstance(width, Value):
+        if isinstance(length, Value):
+            return (None, as_dim(length), as_dim(width))
+        return (None, as_dim(width))
+    if "layers" in layer.state and isinstance(layer.state.get("start"), Tensor):
+        found: Shape = layer.state["start"].shape
+        return found
+    inner = layer.arguments.get("layer")
+    return declared_shape(inner) if isinstance(inner, Instance) else None
+
+
+@infers("keras.Sequential.add")
+def add_layer(call: Invocation) -> Value:
+    model = call.receiver
+    layer = call.arg("layer", at=0)
+    if isinstance(model, Instance) and layer is not None and "layers" in model.state:
+        if call.interpreter.unsure:
+            model.state["loop"] = True
+        append(call, model, layer)
+    return NONE
+
+
+@infers("keras.Model", "keras.Model.__init__")
+def functional(call: Invocation) -> Value:
+    """A model from the inputs and outputs of a graph."""
+    inputs, outputs = call.arg("inputs", at=0), call.arg("outputs", at=1)
+    if call.receiver is not None:
+        model = call.receiver
+    else:
+        model = call.interpreter.allocate(Symbol("keras.Model"), call.node, dict(call.keywords))
+    if isinstance(model, Instance) and inputs is not None and outputs is not None:
+        model.state["inputs_of"], model.state["outputs"] = inputs, outputs
+        model.state["made"] = call.node
+    return model if call.receiver is None else NONE
+
+
+@infers("keras.Model.compile")
+def compiled(call: Invocation) -> Value:
+    """The model remembers how it is trained."""
+    model = call.receiver
+    if isinstance(model, Instance):
+        model.state.setdefault("compiled", {})[call.node] = dict(call.bound)
+    return NONE
+
+
+def data_batch(call: Invocation) -> Value | None:
+    """What `fit` and its like hand to the model."""
+    x = call.arg("x", "generator", at=0)
+    if x is None:
+        return None
+    if isinstance(x, Instance):
+        batch = call.interpreter.iterate(x, None)
+        items = items_of(batch)
+        return items[0] if items else batch
+    return without_batch(x)
+
+
+@infers(
+    "keras.Model.fit", "keras.Model.evaluate", "keras.Model.predict", "keras.Model.train_on_batch",
+    "keras.Model.predict_on_batch", "keras.Model.test_on_batch",
+)  # fmt: skip
+def trained(call: Invocation) -> Value:
+    """Training and inference call the model on batches of the data."""
+    model, batch = call.receiver, data_batch(call)
+    result: Value = UNKNOWN
+    if isinstance(model, Instance) and batch is not None and batch is not UNKNOWN:
+        result = call.interpreter.call(model, [batch], {}, None)
+    if call.name.endswith("fit"):
+        return call.interpreter.allocate(Symbol("keras.callbacks.History"), call.node, {})
+    if "predict" in call.name:
+        return as_numpy(result)
+    return UNKNOWN
+
+
+def as_numpy(value: Value) -> Value:
+    """Results as numpy arrays."""
+    match value:
+        case Tensor():
+            return Tensor(value.shape, value.dtype, "numpy")
+        case Sequence() | ListObject():
+            return ListObject([as_numpy(i) for i in items_of(value) or ()])
+        case Mapping():
+            return Mapping({k: as_numpy(x) for k, x in value.items.items()})
+    return Tensor(library="numpy")
+
+
+@infers("keras.Layer.add_weight")
+def add_weight(call: Invocation) -> Value:
+    """A layer's own variable."""
+    shape = shape_from(call.arg("shape", at=0))
+    if call.arg("shape", at=0) is None:
+        shape = ()
+    given = call.arg("dtype")
+    dtype = given.value if isinstance(given, Const) and isinstance(given.value, str) else "float32"
+    return Tensor(shape, dtype, "tf", True)
+
+
+@infers("keras.Layer.build")
+def build(call: Invocation) -> Value:
+    return NONE
+
+
+@infers_property("keras.Layer.weights")
+def weights(value: Value) -> Value:
+    return ListObject(None, Tensor(library="tf", variable=True))
+
+
+@infers_property("keras.Layer.trainable_variables")
+def trainable_variables(value: Value) -> Value:
+    return ListObject(None, Tensor(library="tf", variable=True))
+
+
+@infers_property("keras.Layer.trainable_weights")
+def trainable_weights(value: Value) -> Value:
+    return ListObject(None, Tensor(library="tf", variable=True))
+
+
+@infers_property("keras.Layer.variables")
+def variables(value: Value) -> Value:
+    return ListObject(None, Tensor(library="tf", variable=True))
+
+
+@infers_property("keras.callbacks.History.history")
+def history(value: Value) -> Value:
+    return Mapping({}, ListObject(None, Number("float")))
+
+
+@infers_property("keras.Layer.input_shape")
+def input_shape(value: Value) -> Value:
+    seen = value.state.get("input") if isinstance(value, Instance) else None
+    return shape_value(seen) if isinstance(seen, Tensor) else UNKNOWN
+
+
+def shape_value(x: Tensor) -> Value:
+    """A shape as a tuple of numbers."""
+    if x.shape is None:
+        return Sequence("tuple", None, Number("int"))
+    return Sequence("tuple", tuple(NONE if d is None else from_dim(d) for d in x.shape))
+
+

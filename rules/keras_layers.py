@@ -1,0 +1,627 @@
+"""Keras' layers as PyTorch modules: the sizes come from what is known of their inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import libcst as cst
+
+from transpiler.infer.values import (
+    Const,
+    Dim,
+    Instance,
+    Number,
+    Sequence,
+    Tensor,
+    Value,
+    is_none,
+    items_of,
+)
+from transpiler.rule import Unfit
+from transpiler.rules.facts_keras_layers import axes_in, borders, numbers
+from transpiler.rules.keras_activations import activation_module, activation_name
+from transpiler.site import Site, constant_value, missing
+from transpiler.template import OMIT, call, fill
+
+FIRST, LAST, ANY = "channels first", "source order", "any order"
+
+
+@dataclass
+class Part:
+    """One module that a layer becomes, and the order of axes that it works on."""
+
+    node: cst.BaseExpression
+    order: str = ANY
+    gives: str | None = None
+    """The order of its result, where it is another."""
+
+
+class Layer:
+    """A Keras layer that is being written as PyTorch modules."""
+
+    def __init__(self, site: Site, instance: Instance, literal: bool = False) -> None:
+        self.site = site
+        self.instance = instance
+        self.literal = literal  # arguments are written by value: their names mean nothing there
+        self.name = (instance.class_names or ("",))[0].rpartition(".")[2]
+
+    def value(self, name: str) -> Value | None:
+        """What is known of an argument; its default where it was not given."""
+        value = self.instance.arguments.get(name)
+        if isinstance(value, Value):
+            return value
+        found = self.site.default(name)
+        return self.site.fact(found) if found is not None else None
+
+    def const(self, name: str, fallback: Any = missing) -> Any:
+        """An argument's constant."""
+        value = self.value(name)
+        found = constant_value(value) if value is not None else missing
+        if found is missing:
+            if fallback is not missing:
+                return fallback
+            raise Unfit(f"`{name}` of {self.site.short} is not known before the program runs")
+        return found
+
+    def arg(self, name: str) -> Any:
+        """An argument as it is to be written."""
+        value = self.instance.arguments.get(name)
+        found = constant_value(value) if isinstance(value, Value) else missing
+        node = self.site.args.get(name)
+        if node is not None and not self.literal:
+            return node
+        if found is not missing:
+            return found
+        if isinstance(value, Number) and value.symbol and node is not None:
+            raise Unfit(f"`{name}` of {self.site.short} differs from call to call")
+        if node is not None:
+            raise Unfit(f"`{name}` of {self.site.short} is not known before the program runs")
+        default = self.site.default(name)
+        if default is None:
+            raise Unfit(f"{self.site.short} is called without `{name}`")
+        return default
+
+    def unless(self, name: str, usual: Any) -> Any:
+        """An argument, left out where it is what the module has anyway."""
+        return OMIT if self.const(name, None) == usual else self.arg(name)
+
+    @property
+    def input(self) -> Tensor | None:
+        value = self.instance.state.get("input")
+        if isinstance(value, Sequence):
+            items = items_of(value)
+            value = items[0] if items else None
+        return value if isinstance(value, Tensor) else None
+
+    def size(self, axis: int = -1) -> cst.BaseExpression | int:
+        """The size of an axis of the input."""
+        shape = self.input.shape if self.input is not None else None
+        size: Dim = shape[axis] if shape else None
+        if isinstance(size, int):
+            return size
+        if isinstance(size, str) and not self.literal:
+            return cst.parse_expression(size)
+        raise Unfit(
+            f"the input size of {self.site.short} is not known before the program runs",
+            "give the first layer its shape with keras.Input, or write the size by hand",
+        )
+
+    def refuse(self, *names: str) -> None:
+        """Arguments that change what is computed and have no equal here."""
+        for name in names:
+            value = self.value(name)
+            if value is None or is_none(value) or value in (Const(False), Const(0.0), Const(0)):
+                continue
+            raise Unfit(
+                f"`{name}` of {self.site.short} has no equal here",
+                "write it by hand in forward or in the loss",
+            )
+
+    def emit(self, unit: str, *args: Any, **kwargs: Any) -> cst.Call:
+        """A call of an emitted unit."""
+        return call(unit, *args, **kwargs).with_changes(func=self.site.emit(unit))
+
+
+def weighted(layer: Layer, module: cst.BaseExpression, kernel: str = "kernel") -> cst.BaseExpression:
+    """A module with the penalty on its weight and its initial values, as far as they differ."""
+    layer.refuse(f"{kernel}_constraint", "bias_constraint", "bias_regularizer", "activity_regularizer")
+    l1, l2 = penalty(layer, layer.value(f"{kernel}_regularizer"))
+    initial(layer, kernel)
+    if l1 or l2:
+        return layer.emit("regularize", module, l1=l1 or OMIT, l2=l2 or OMIT)
+    return module
+
+
+def penalty(layer: Layer, value: Value | None) -> tuple[float, float]:
+    """The factors of a regularizer: L1 and L2."""
+    if value is None or is_none(value):
+        return 0.0, 0.0
+    if isinstance(value, Const) and value.value in ("l1", "L1"):
+        return 0.01, 0.0
+    if isinstance(value, Const) and value.value in ("l2", "L2"):
+        return 0.0, 0.01
+    if isinstance(value, Instance):
+        name = (value.class_names or ("",))[0].rpartition(".")[2].lower()
+        known = {k: constant_value(v) for k, v in value.arguments.items() if isinstance(v, Value)}
+        if missing not in known.values():
+            one = known.get("l1", known.get("l", 0.01) if name == "l1" else 0.0)
+            two = known.get("l2", known.get("l", 0.01) if name == "l2" else 0.0)
+            if name in ("l1", "l2", "l1l2", "l1_l2"):
+                return (one or 0.0, two or 0.0)
+    raise Unfit(
+        f"a regularizer of {layer.site.short} is not known before the program runs",
+        "add its penalty to the loss by hand",
+    )
+
+
+_USUAL = {"kernel": "glorot_uniform", "depthwise": "glorot_uniform", "embeddings": "uniform"}
+
+
+def initial(layer: Layer, kernel: str) -> None:
+    """Say where initial values differ; training starts from other weights then."""
+    given = layer.instance.arguments.get(f"{kernel}_initializer")
+    bias = layer.instance.arguments.get("bias_initializer")
+    if given not in (None, Const(_USUAL.get(kernel))) or bias not in (None, Const("zeros")):
+        layer.site.caution(
+            f"the initializers of {layer.site.short} are not carried over: PyTorch's own are used",
+            "set the weights with torch.nn.init",
+        )
+    else:
+        notes = layer.site.context.notes
+        if not notes.get("initial values"):
+            notes["initial values"] = True
+            layer.site.caution(
+                "layers start from PyTorch's own initial values, not from Keras' (Glorot uniform,"
+                " zero biases)",
+                "equal weights train equally; use torch.nn.init for the same distribution",
+            )
+
+
+def activated(layer: Layer, parts: list[Part], name: str = "activation") -> list[Part]:
+    """The parts with the activation that a layer takes by argument."""
+    value = layer.value(name)
+    module = activation_module(layer.site, value, layer.site.args.get(name))
+    if module is not None:
+        order = LAST if activation_name(value) in ("softmax", "log_softmax") else ANY
+        parts.append(Part(module, order))
+    return parts
+
+
+def dense(layer: Layer) -> list[Part]:
+    module = call(
+        "torch.nn.Linear", layer.size(), layer.arg("units"), bias=layer.unless("use_bias", True)
+    )
+    return activated(layer, [Part(weighted(layer, module), LAST)])
+
+
+def per_axis(layer: Layer, name: str, count: int) -> tuple[int, ...] | None:
+    found = numbers(layer.instance, name, count, 1)
+    whole = [f for f in found if isinstance(f, int)]
+    return tuple(whole) if len(whole) == count else None
+
+
+def short(numbers_: tuple[int, ...] | None, given: Any) -> Any:
+    """(3, 3) as 3."""
+    if numbers_ is not None:
+        return numbers_[0] if len(set(numbers_)) == 1 else numbers_
+    return given
+
+
+def convolution(layer: Layer) -> list[Part]:
+    count = axes_in(layer.name)
+    if layer.const("data_format", None) == "channels_first":
+        raise Unfit(f"{layer.site.short} with data_format='channels_first' is not translated")
+    kernel, stride = per_axis(layer, "kernel_size", count), per_axis(layer, "strides", count)
+    dilation = per_axis(layer, "dilation_rate", count)
+    if stride is None or dilation is None or (kernel is None and max(stride) > 1):
+        raise Unfit(f"the window of {layer.site.short} is not known before the program runs")
+    window = short(kernel, layer.arg("kernel_size"))
+    before, padding = pads(layer, window, stride, dilation, count)
+    depthwise = layer.name.startswith("Depthwise")
+    channels = layer.size()
+    options = {
+        "stride": OMIT if set(stride) == {1} else short(stride, None),
+        "padding": padding,
+        "dilation": OMIT if set(dilation) == {1} else short(dilation, None),
+        "bias": layer.unless("use_bias", True),
+    }
+    if depthwise:
+        factor = layer.const("depth_multiplier", 1)
+        outputs: Any = channels * factor if isinstance(channels, int) else channels
+        if factor != 1 and not isinstance(channels, int):
+            raise Unfit(f"the channels of {layer.site.short} are not known")
+        options["groups"] = channels
+    else:
+        outputs = layer.arg("filters")
+        options["groups"] = layer.unless("groups", 1)
+    module = call(f"torch.nn.Conv{count}d", channels, outputs, window, **options)
+    parts = [*before, Part(weighted(layer, module, "depthwise" if depthwise else "kernel"), FIRST)]
+    return activated(layer, parts)
+
+
+def pads(
+    layer: Layer, window: Any, stride: tuple[int, ...], dilation: tuple[int, ...], count: int,
+    value: str | None = None,
+) -> tuple[list[Part], Any]:
+    """What pads before a window, or the module's own padding argument."""
+    padding = layer.const("padding", "valid")
+    if padding == "valid":
+        return [], OMIT
+    if padding == "causal" and isinstance(window, int):
+        amount = (dilation[0] * (window - 1), 0)
+        return [Part(call("torch.nn.ConstantPad1d", amount, 0.0), FIRST)], OMIT
+    if padding != "same":
+        raise Unfit(f"padding={padding!r} of {layer.site.short} is not translated")
+    if set(stride) == {1} and value is None:
+        return [], "same"
+    module = layer.emit(
+        "SamePad", window, OMIT if set(stride) == {1} else short(stride, None),
+        dilation=OMIT if set(dilation) == {1} else short(dilation, None),
+        value=OMIT if value is None else fill(value),
+    )  # fmt: skip
+    return [Part(module, FIRST)], OMIT
+
+
+def separable(layer: Layer) -> list[Part]:
+    count = axes_in(layer.name)
+    kernel, stride = per_axis(layer, "kernel_size", count), per_axis(layer, "strides", count)
+    dilation = per_axis(layer, "dilation_rate", count)
+    if kernel is None or stride is None or dilation is None:
+        raise Unfit(f"the window of {layer.site.short} is not known before the program runs")
+    layer.refuse("pointwise_regularizer", "depthwise_regularizer", "pointwise_constraint")
+    channels = layer.size()
+    if not isinstance(channels, int):
+        raise Unfit(f"the channels of {layer.site.short} are not known")
+    middle = channels * layer.const("depth_multiplier", 1)
+    before, padding = pads(layer, short(kernel, None), stride, dilation, count)
+    first = call(
+        f"torch.nn.Conv{count}d", channels, middle, short(kernel, None),
+        stride=OMIT if set(stride) == {1} else short(stride, None), padding=padding,
+        dilation=OMIT if set(dilation) == {1} else short(dilation, None),
+        groups=channels, bias=False,
+    )  # fmt: skip
+    second = call(
+        f"torch.nn.Conv{count}d", middle, layer.arg("filters"), 1,
+        bias=layer.unless("use_bias", True),
+    )  # fmt: skip
+    return activated(layer, [*before, Part(first, FIRST), Part(second, FIRST)])
+
+
+def transposed(layer: Layer) -> list[Part]:
+    count = axes_in(layer.name)
+    kernel, stride = per_axis(layer, "kernel_size", count), per_axis(layer, "strides", count)
+    dilation = per_axis(layer, "dilation_rate", count)
+    if kernel is None or stride is None or dilation is None or set(dilation) != {1}:
+        raise Unfit(f"the window of {layer.site.short} has no equal here")
+    layer.refuse("output_padding")
+    options: dict[str, Any] = {"stride": OMIT if set(stride) == {1} else short(stride, None)}
+    after: list[Part] = []
+    if layer.const("padding", "valid") == "same":
+        gaps = [k - s for k, s in zip(kernel, stride)]
+        if any(g < 0 for g in gaps):
+            options["output_padding"] = tuple(max(-g, 0) for g in gaps)
+        lows = tuple(max(g, 0) // 2 for g in gaps)
+        if all(g <= 0 or g % 2 == 0 for g in gaps):
+            options["padding"] = OMIT if not any(lows) else short(lows, None)
+        else:
+            highs = [max(g, 0) - low for g, low in zip(gaps, lows)]
+            edges = tuple(-x for low, high in zip(reversed(lows), reversed(highs))
+                          for x in (low, high))  # fmt: skip
+            after = [Part(call(f"torch.nn.ZeroPad{count}d", edges), FIRST)]
+    elif any(k < s for k, s in zip(kernel, stride)):
+        options["output_padding"] = tuple(max(s - k, 0) for k, s in zip(kernel, stride))
+    module = call(
+        f"torch.nn.ConvTranspose{count}d", layer.size(), layer.arg("filters"),
+        short(kernel, None), **options, bias=layer.unless("use_bias", True),
+    )  # fmt: skip
+    return activated(layer, [Part(weighted(layer, module), FIRST), *after])
+
+
+def pooling(layer: Layer) -> list[Part]:
+    count = axes_in(layer.name)
+    kind = "Max" if layer.name.startswith("Max") else "Avg"
+    window = tuple(w for w in numbers(layer.instance, "pool_size", count, 2) if isinstance(w, int))
+    if len(window) != count:
+        raise Unfit(f"the window of {layer.site.short} is not known before the program runs")
+    strides = numbers(layer.instance, "strides", count, None)
+    stride = tuple(s if isinstance(s, int) else w for s, w in zip(strides, window))
+    step = OMIT if stride == window else short(stride, None)
+    if layer.const("padding", "valid") == "same":
+        if kind == "Avg":
+            return [Part(layer.emit("SameAvgPool", short(window, None), step), FIRST)]
+        before, _ = pads(layer, short(window, None), stride, (1,) * count, count, "-math.inf")
+        return [*before, Part(call(f"torch.nn.MaxPool{count}d", short(window, None), step), FIRST)]
+    return [Part(call(f"torch.nn.{kind}Pool{count}d", short(window, None), step), FIRST)]
+
+
+def global_pooling(layer: Layer) -> list[Part]:
+    count, kept = axes_in(layer.name), layer.const("keepdims", False)
+    if "Max" in layer.name:
+        return [Part(layer.emit("GlobalMaxPool", keepdim=kept or OMIT), FIRST)]
+    if count == 1 or kept:
+        return [Part(layer.emit("GlobalAvgPool", keepdim=kept or OMIT), FIRST)]
+    pool = call(f"torch.nn.AdaptiveAvgPool{count}d", 1)
+    return [Part(pool, FIRST), Part(fill("torch.nn.Flatten()"), ANY, LAST)]
+
+
+def batch_norm(layer: Layer) -> list[Part]:
+    x = layer.input
+    if x is None or x.rank is None:
+        raise Unfit(f"the rank of the input of {layer.site.short} is not known")
+    axis = layer.const("axis", -1)
+    if axis not in (-1, x.rank - 1):
+        raise Unfit(f"axis={axis} of {layer.site.short} is not translated")
+    layer.refuse("beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint",
+                 "renorm", "synchronized")  # fmt: skip
+    momentum = layer.const("momentum", missing)
+    options: dict[str, Any] = {
+        "eps": layer.arg("epsilon"),
+        "momentum": round(1 - momentum, 12),
+    }
+    plain = layer.const("center", True) and layer.const("scale", True)
+    order = FIRST if x.rank > 2 else ANY
+    if layer.site.exact or not plain:
+        if options["eps"] == 1e-3:
+            options["eps"] = OMIT
+        kept = {n: OMIT if layer.const(n, True) else False for n in ("center", "scale")}
+        eps = OMIT if layer.const("epsilon", None) == 1e-3 else options["eps"]
+        decay = OMIT if momentum == 0.99 else options["momentum"]
+        return [Part(layer.emit("KerasBatchNorm", layer.size(), eps=eps, momentum=decay, **kept),
+                     order)]  # fmt: skip
+    layer.site.caution(
+        "PyTorch's running variance takes the unbiased batch variance, Keras' the biased one:"
+        " the output of evaluation differs by a factor of about 1 + 1/(2n), n values per batch"
+    )
+    eps = OMIT if layer.const("epsilon", None) == 1e-5 else options["eps"]
+    kind = {2: 1, 3: 1, 4: 2, 5: 3}.get(x.rank, 1)
+    return [Part(call(f"torch.nn.BatchNorm{kind}d", layer.size(), eps=eps,
+                      momentum=options["momentum"]), order)]  # fmt: skip
+
+
+def layer_norm(layer: Layer) -> list[Part]:
+    if layer.const("axis", -1) not in (-1, [-1], (-1,)):
+        raise Unfit(f"`axis` of {layer.site.short} is not translated")
+    center, scale = layer.const("center", True), layer.const("scale", True)
+    if center and not scale:
+        raise Unfit(f"{layer.site.short} with a center and no scale has no equal here")
+    module = call("torch.nn.LayerNorm", layer.size(), eps=layer.arg("epsilon"),
+                  elementwise_affine=OMIT if scale else False,
+                  bias=OMIT if center or not scale else False)  # fmt: skip
+    return [Part(module, LAST)]
+
+
+def embedding(layer: Layer) -> list[Part]:
+    layer.refuse("mask_zero", "embeddings_constraint", "weights")
+    unit = "KerasEmbedding" if layer.site.exact else None
+    args = layer.arg("input_dim"), layer.arg("output_dim")
+    module = layer.emit(unit, *args) if unit else call("torch.nn.Embedding", *args)
+    return [Part(weighted(layer, module, "embeddings"), LAST)]
+
+
+def simple(template: str, order: str = ANY) -> Callable[[Layer], list[Part]]:
+    """A layer without arguments."""
+    return lambda layer: [Part(fill(template), order)]
+
+
+def dropout(layer: Layer) -> list[Part]:
+    layer.refuse("noise_shape")
+    kind = layer.name[-2] if layer.name.startswith("Spatial") else ""
+    if kind:
+        return [Part(call(f"torch.nn.Dropout{kind}d", layer.arg("rate")), FIRST)]
+    name = "AlphaDropout" if layer.name == "AlphaDropout" else "Dropout"
+    return [Part(call(f"torch.nn.{name}", layer.arg("rate")))]
+
+
+def activation(layer: Layer) -> list[Part]:
+    return activated(layer, []) or [Part(fill("torch.nn.Identity()"))]
+
+
+def leaky_relu(layer: Layer) -> list[Part]:
+    name = "negative_slope" if "negative_slope" in layer.instance.arguments else "alpha"
+    slope = layer.arg(name) if name in layer.instance.arguments else 0.3
+    return [Part(call("torch.nn.LeakyReLU", slope))]
+
+
+def softmax(layer: Layer) -> list[Part]:
+    return [Part(call("torch.nn.Softmax", dim=layer.arg("axis")), LAST)]
+
+
+def relu(layer: Layer) -> list[Part]:
+    layer.refuse("negative_slope", "threshold")
+    top = layer.const("max_value", None)
+    if top not in (None, 6, 6.0):
+        return [Part(call("torch.nn.Hardtanh", 0.0, top))]
+    return [Part(fill("torch.nn.ReLU()" if top is None else "torch.nn.ReLU6()"))]
+
+
+def zero_padding(layer: Layer) -> list[Part]:
+    count = axes_in(layer.name)
+    name = "cropping" if layer.name.startswith("Cropping") else "padding"
+    amounts = borders(layer.instance, name, count)
+    if None in amounts:
+        raise Unfit(f"`{name}` of {layer.site.short} is not known before the program runs")
+    sign = -1 if name == "cropping" else 1
+    edges = tuple(sign * x for pair in reversed(amounts) if pair for x in pair)
+    return [Part(call(f"torch.nn.ZeroPad{count}d", edges[0] if len(set(edges)) == 1 else edges),
+                 FIRST)]  # fmt: skip
+
+
+def upsampling(layer: Layer) -> list[Part]:
+    count = axes_in(layer.name)
+    mode = layer.const("interpolation", "nearest")
+    if mode not in ("nearest", "bilinear"):
+        raise Unfit(f"interpolation={mode!r} of {layer.site.short} is not translated")
+    factors = tuple(f for f in numbers(layer.instance, "size", count, 2) if isinstance(f, int))
+    if len(factors) != count:
+        raise Unfit(f"`size` of {layer.site.short} is not known before the program runs")
+    return [Part(call("torch.nn.Upsample", scale_factor=short(factors, None),
+                      mode=OMIT if mode == "nearest" else mode), FIRST)]  # fmt: skip
+
+
+def reshape(layer: Layer) -> list[Part]:
+    shape = layer.const("target_shape")
+    return [Part(layer.emit("Reshape", *shape), LAST)]
+
+
+def permute(layer: Layer) -> list[Part]:
+    return [Part(layer.emit("Permute", 0, *layer.const("dims")), LAST)]
+
+
+def repeat_vector(layer: Layer) -> list[Part]:
+    count = layer.arg("n")
+    return [Part(layer.emit("Lambda", fill("lambda x: x[:, None].repeat(1, n, 1)", n=count)), LAST)]
+
+
+def noise(layer: Layer) -> list[Part]:
+    return [Part(layer.emit("GaussianNoise", layer.arg("stddev")))]
+
+
+def rescaling(layer: Layer) -> list[Part]:
+    scale, offset = layer.arg("scale"), layer.arg("offset")
+    body = "lambda x: x * scale" if layer.const("offset", 0) in (0, 0.0) else \
+        "lambda x: x * scale + offset"  # fmt: skip
+    return [Part(layer.emit("Lambda", fill(body, scale=scale, offset=offset)))]
+
+
+def function_layer(layer: Layer) -> list[Part]:
+    layer.refuse("mask", "arguments")
+    return [Part(layer.emit("Lambda", layer.site.arg("function")), LAST)]
+
+
+def recurrent(layer: Layer) -> list[Part]:
+    """LSTM, GRU and SimpleRNN: PyTorch's layer with Keras' single bias, in the kind of output."""
+    layer.refuse("stateful", "unroll", "recurrent_dropout", "kernel_regularizer",
+                 "recurrent_regularizer", "bias_regularizer", "kernel_constraint",
+                 "recurrent_constraint", "zero_output_for_mask", "time_major")  # fmt: skip
+    kind = {"LSTM": "LSTM", "GRU": "GRU", "SimpleRNN": "RNN"}[layer.name]
+    activation = activation_name(layer.value("activation"))
+    gates = activation_name(layer.value("recurrent_activation")) if kind != "RNN" else "sigmoid"
+    bias = layer.unless("use_bias", True)
+    initial(layer, "kernel")
+    usual = activation == "tanh" and gates == "sigmoid"
+    if kind == "GRU" and layer.const("reset_after", True) is not True:
+        usual = False
+    if kind == "RNN" and activation == "relu":
+        usual = True
+    if usual:
+        extra = {"nonlinearity": "relu"} if kind == "RNN" and activation == "relu" else {}
+        module: cst.BaseExpression = call(
+            f"torch.nn.{kind}", layer.size(), layer.arg("units"), bias=bias, batch_first=True,
+            **extra,
+        )  # fmt: skip
+        if kind != "GRU" and bias is OMIT:
+            module = layer.emit("single_bias", module)
+    else:
+        from transpiler.rules.keras_activations import FUNCTIONS
+
+        if activation not in FUNCTIONS or gates not in FUNCTIONS or (
+            kind == "GRU" and layer.const("reset_after", True) is True
+        ):
+            raise Unfit(f"the activations of {layer.site.short} have no equal here")
+        functions = {"activation": fill("lambda x: " + FUNCTIONS[activation])}
+        if kind != "RNN":
+            functions["recurrent_activation"] = fill("lambda x: " + FUNCTIONS[gates])
+        module = layer.emit(f"Keras{kind}Loop", layer.size(), layer.arg("units"), **functions,
+                            bias=bias)  # fmt: skip
+    options = {
+        name: OMIT if layer.const(name, None) in (False, 0, 0.0) else layer.arg(name)
+        for name in ("return_sequences", "return_state", "go_backwards", "dropout")
+    }
+    return [Part(layer.emit("KerasRecurrent", module, **options), LAST)]
+
+
+def bidirectional(layer: Layer) -> list[Part]:
+    inner = layer.instance.arguments.get("layer")
+    node = layer.site.args.get("layer")
+    if not isinstance(inner, Instance) or not isinstance(node, cst.Call):
+        raise Unfit("the layer in Bidirectional is not known before the program runs")
+    layer.refuse("backward_layer")
+    site = Site(layer.site.context, node, inner.class_names[0])
+    inner.state.setdefault("input", layer.instance.state.get("input"))
+    first = layer_parts(site, inner, layer.literal)
+    second = layer_parts(site, inner, layer.literal)
+    back = second[0].node
+    assert isinstance(back, cst.Call)
+    from transpiler.template import arguments
+
+    backward = back.with_changes(
+        args=[*back.args, *arguments([], {"go_backwards": True})]
+    )
+    layer.site.context.claim(node)
+    mode = layer.const("merge_mode", "concat")
+    return [Part(layer.emit("Bidirectional", first[0].node, backward.deep_clone(),
+                            merge_mode=OMIT if mode == "concat" else mode), LAST)]  # fmt: skip
+
+
+def distributed(layer: Layer) -> list[Part]:
+    inner, node = layer.instance.arguments.get("layer"), layer.site.args.get("layer")
+    name = inner.class_names[0] if isinstance(inner, Instance) and inner.class_names else ""
+    if name != "keras.layers.Dense" or not isinstance(node, cst.Call):
+        raise Unfit("TimeDistributed is translated around Dense only")
+    assert isinstance(inner, Instance)
+    inner.state["input"] = layer.instance.state.get("input")
+    layer.site.context.claim(node)
+    return layer_parts(Site(layer.site.context, node, name), inner, layer.literal)
+
+
+def attention(layer: Layer) -> list[Part]:
+    layer.refuse("attention_axes", "kernel_regularizer", "bias_regularizer")
+    module = layer.emit(
+        "KerasMultiHeadAttention", layer.size(), layer.arg("num_heads"), layer.arg("key_dim"),
+        value_dim=layer.unless("value_dim", None), dropout=layer.unless("dropout", 0.0),
+        use_bias=layer.unless("use_bias", True), output_dim=layer.unless("output_shape", None),
+    )  # fmt: skip
+    return [Part(module, LAST)]
+
+
+def augmenting(layer: Layer) -> list[Part]:
+    """Random flips, turns, zooms and shifts of images."""
+    if layer.name == "RandomFlip":
+        return [Part(layer.emit("RandomFlip", layer.unless("mode", "horizontal_and_vertical")), FIRST)]
+    raise Unfit(
+        f"{layer.site.short} draws other numbers than its PyTorch equal and is not translated",
+        "torchvision.transforms.v2 has similar augmentations",
+    )
+
+
+def normalization(layer: Layer) -> list[Part]:
+    mean, variance = layer.instance.arguments.get("mean"), layer.instance.arguments.get("variance")
+    options = {n: layer.arg(n) for n, v in (("mean", mean), ("variance", variance)) if v is not None}
+    layer.refuse("invert")
+    return [Part(layer.emit("Normalization", **options), LAST)]
+
+
+LAYERS: dict[str, Callable[[Layer], list[Part]]] = {
+    "Dense": dense,
+    **{f"{p}{n}D": convolution for n in (1, 2, 3) for p in ("Conv", "DepthwiseConv")},
+    "SeparableConv1D": separable, "SeparableConv2D": separable,
+    **{f"Conv{n}DTranspose": transposed for n in (1, 2, 3)},
+    **{f"{p}Pooling{n}D": pooling for n in (1, 2, 3) for p in ("Max", "Average")},
+    **{f"Global{p}Pooling{n}D": global_pooling for n in (1, 2, 3) for p in ("Max", "Average")},
+    **{f"{p}{n}D": zero_padding for n in (1, 2, 3) for p in ("ZeroPadding", "Cropping")},
+    **{f"UpSampling{n}D": upsampling for n in (1, 2, 3)},
+    "BatchNormalization": batch_norm, "LayerNormalization": layer_norm, "Embedding": embedding,
+    "Flatten": simple("torch.nn.Flatten()", LAST), "Identity": simple("torch.nn.Identity()"),
+    **{name: dropout for name in
+       ("Dropout", "AlphaDropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")},
+    "Activation": activation, "LeakyReLU": leaky_relu, "Softmax": softmax, "ReLU": relu,
+    "Reshape": reshape, "Permute": permute, "RepeatVector": repeat_vector, "GaussianNoise": noise,
+    "Rescaling": rescaling, "Lambda": function_layer, "LSTM": recurrent, "GRU": recurrent,
+    "SimpleRNN": recurrent, "Bidirectional": bidirectional, "TimeDistributed": distributed,
+    "MultiHeadAttention": attention, "RandomFlip": augmenting, "RandomRotation": augmenting,
+    "RandomZoom": augmenting, "RandomTranslation": augmenting, "Normalization": normalization,
+}  # fmt: skip
+
+
+def layer_parts(site: Site, instance: Instance, literal: bool = False) -> list[Part]:
+    """The modules that a layer of the library becomes. Raises Unfit."""
+    layer = Layer(site, instance, literal)
+    write = LAYERS.get(layer.name)
+    if write is None:
+        raise Unfit(f"no rule for {site.name}")
+    return write(layer)
+
+
+__all__ = ["ANY", "FIRST", "LAST", "Part", "layer_parts"]
