@@ -363,7 +363,9 @@ def loss_function(site: Site) -> Any:
     name = site.name.rpartition(".")[2]
     inputs = {n: site.arg(n) for n in FUNCTIONS[name]}
     more = _arguments(site, inputs)
-    constants = {n: getattr(site.fact(v), "value", object()) for n, v in more.items()}
+    constants: dict[str, Any] = {
+        n: getattr(site.fact(v), "value", object()) for n, v in more.items()
+    }
     reduction = constants.get("reduction", "mean")
     if set(more) <= {"reduction"} and (name, reduction) in _FORMULAS:
         return site.fill(_FORMULAS[name, reduction], **inputs)

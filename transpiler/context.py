@@ -100,7 +100,7 @@ class Context:
         self.report(node, Grade.CAUTION, rule, message, hint)
 
     def anchor(self, node: cst.CSTNode, first: int) -> None:
-        """Tie the reports from the first on at a node to the edit around it that was made for it."""
+        """Tie the reports from the first on at a node to the edit around it made for it."""
         place: cst.CSTNode | None = node
         while place is not None and not self.edits.edited(place):
             place = self.edits.parent.get(place)

@@ -178,7 +178,7 @@ class _Walk:
         if node in edits._replacements and node not in self.active:
             new = edits._replacements[node]
             self.active.add(node)
-            result = [self.node(n) for n in new] if isinstance(new, list) else self.node(new)
+            result: Any = [self.node(n) for n in new] if isinstance(new, list) else self.node(new)
             self.active.discard(node)
         else:
             result = self.rebuild(node)
@@ -196,7 +196,8 @@ class _Walk:
 
     def rebuild(self, node: Any) -> Any:
         changes: dict[str, Any] = {}
-        for name in child_fields(type(node)):
+        kind: Any = type(node)
+        for name in child_fields(kind):
             old = getattr(node, name)
             if isinstance(old, cst.CSTNode):
                 new = self.node(old)

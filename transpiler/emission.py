@@ -100,8 +100,8 @@ def place_units(context: Context, module: cst.Module) -> cst.Module:
         units = [_rename(u, new, {}) for u in units]
     if "layers" in own_names(context):
         units = [_spell_out_layers(u) for u in units]
-    body = list(module.body)
-    place = docstring_end(body)  # type: ignore[arg-type]
+    body: list[Any] = list(module.body)
+    place = docstring_end(body)
     while place < len(body) and _is_import(body[place]):
         place += 1
     body[place:place] = units

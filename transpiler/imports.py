@@ -29,7 +29,7 @@ def finish_imports(context: Context, module: cst.Module) -> cst.Module:
     # Imports further down may come after the first use of what is needed now.
     anchor = first if anchor is None else min(anchor, max(leading, first))
     if new and anchor < len(body):
-        lines = body[anchor].leading_lines if hasattr(body[anchor], "leading_lines") else []
+        lines = getattr(body[anchor], "leading_lines", [])
         if _was_import(body[anchor]) or not lines:
             new[0] = new[0].with_changes(leading_lines=lines)
             body[anchor] = body[anchor].with_changes(leading_lines=[])
@@ -129,7 +129,7 @@ def _drop_orphans(
             pending.extend(line for line in getattr(statement, "leading_lines", ()))
             continue
         if pending:
-            lines = [*pending, *result.leading_lines]
+            lines = [*pending, *getattr(result, "leading_lines", ())]
             result = result.with_changes(leading_lines=_trim(lines))
             pending = []
         kept.append(result)

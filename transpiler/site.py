@@ -120,16 +120,14 @@ class Site:
 
     def fact(self, node: cst.CSTNode | str | None) -> Value:
         """What is known of an expression, or of an argument by name."""
-        if isinstance(node, str):
-            found = self.args.get(node)
-            if found is None:
-                default = self.default(node)
-                return _literal_value(default) if default is not None else UNKNOWN
-            node = found
-        if node is None:
+        found = self.args.get(node) if isinstance(node, str) else node
+        if isinstance(node, str) and found is None:
+            default = self.default(node)
+            return _literal_value(default) if default is not None else UNKNOWN
+        if found is None:
             return UNKNOWN
-        fact = self.context.fact(node)
-        return _literal_value(node) if fact is UNKNOWN else fact
+        fact = self.context.fact(found)
+        return _literal_value(found) if fact is UNKNOWN else fact
 
     def const(self, name: str, fallback: Any = _MISSING) -> Any:
         """An argument's constant value (default included). Unfit, or fallback, where unknown."""

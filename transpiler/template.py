@@ -92,7 +92,8 @@ class _Filler(cst.CSTTransformer):
         return updated_node
 
     def leave_Param(self, original_node: cst.Param, updated_node: cst.Param) -> Any:
-        if isinstance(updated_node.name, cst.Name):
+        name: cst.CSTNode = updated_node.name  # a hole may have put an expression here
+        if isinstance(name, cst.Name):
             return updated_node
         return updated_node.with_changes(name=original_node.name)
 

@@ -129,7 +129,7 @@ def index_shape(array: Tensor, node: cst.Subscript, facts: Mapping[cst.CSTNode, 
                 return None
             parts.extend(fact.items)
         else:
-            parts.append(part if isinstance(part, cst.Slice) else facts.get(part.value))
+            parts.append(facts.get(part.value) if isinstance(part, cst.Index) else part)
     consumed = sum(_consumes(p) for p in parts)
     if consumed > len(rest):
         return None

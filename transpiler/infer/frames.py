@@ -17,8 +17,8 @@ class Frame:
         self.returned: list[Value] = []
         self.yielded: list[Value] = []
         self.stopped = False
-        self.module_name = parent.module_name if parent else ""
-        self.package = parent.package if parent else ""
+        self.module_name: str = parent.module_name if parent else ""
+        self.package: str = parent.package if parent else ""
 
     @property
     def module(self) -> Frame:

@@ -641,7 +641,7 @@ class Interpreter(Expressions):
                 continue
             shapes = [self.attribute(p, "shape") for p in positional[:1]]
             if "prepared" in instance.state:
-                shapes = [join(a, b) for a, b in zip(shapes, instance.state["prepared"])]
+                shapes = [join(a, b) for a, b in zip(shapes, instance.state["prepared"], strict=False)]
                 if shapes == instance.state["prepared"]:
                     return
             instance.state["prepared"] = shapes

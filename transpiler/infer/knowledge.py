@@ -1,7 +1,8 @@
 """What the interpreter knows of libraries: looked up by canonical qualified name.
 
 The engine names no framework API. Rule files register functions here (`@infers`) that say what a
-library's call gives back, and the signature catalogue says what is a class and what it derives from.
+library's call gives back, and the signature catalogue says what is a class and what it derives
+from.
 """
 
 from __future__ import annotations

@@ -249,7 +249,7 @@ def _join_two(a: Value, b: Value) -> Value | None:
                 join_shapes(a.shape, b.shape), dtype, a.library, a.variable and b.variable
             )
         case ((Const() | Number()), (Const() | Number())):
-            kinds = {scalar_type(a), scalar_type(b)}
+            kinds = {str(scalar_type(a)), str(scalar_type(b))}
             if len(kinds) == 1 and "None" not in kinds:
                 return Number(kinds.pop())
             if kinds == {"int", "float"}:

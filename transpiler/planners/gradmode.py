@@ -81,7 +81,8 @@ def _runs_in_tape(context: Context, node: cst.CSTNode) -> bool:
 
 def _cut_gradients(context: Context, node: cst.With) -> None:
     """In a function that a tape runs, what the block computes is cut off from gradients."""
-    for statement in find(node.body, cst.Assign, cst.Return):  # type: ignore[type-var]
+    statements: Iterator[Any] = find(node.body, cst.Assign, cst.Return)
+    for statement in statements:
         value = statement.value
         if value is not None:
             context.edits.wrap(value, _stop_gradient)

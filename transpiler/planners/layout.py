@@ -151,9 +151,8 @@ class _Conventions:
                        ModuleLayout(False, True)):  # fmt: skip
             run = _Run(self.context, entry, gives=layout.gives)
             run.function(self.start(entry, layout.takes))
-            cost = run.cost + (0 if layout.takes == layout.gives else 0)
-            if best is None or cost < best[0]:
-                best = (cost, layout)
+            if best is None or run.cost < best[0]:
+                best = (run.cost, layout)
         assert best is not None
         return best[1]
 

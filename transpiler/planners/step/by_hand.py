@@ -149,7 +149,7 @@ def _plan_use(context: Context, node: cst.Attribute, name: str) -> None:
     if isinstance(parent, cst.Comparison):
         test = edits.parent[parent]
         if isinstance(test, cst.If) and "zero_" in code(test.body):
-            for inner in find(test, cst.Call, cst.Attribute):  # type: ignore[type-var]
+            for inner in find(test, cst.Call, cst.Attribute):
                 context.claim(inner)
             edits.replace(test, [])
             return
@@ -161,7 +161,7 @@ def _plan_use(context: Context, node: cst.Attribute, name: str) -> None:
 
 def _drop(context: Context, node: cst.CSTNode) -> None:
     statement = context.edits.statement(node)
-    for inner in find(statement, cst.Call, cst.Attribute):  # type: ignore[type-var]
+    for inner in find(statement, cst.Call, cst.Attribute):
         context.claim(inner)
     context.edits.replace(statement, [])
 

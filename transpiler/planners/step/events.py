@@ -135,9 +135,11 @@ def scopes(
     context: Context,
 ) -> Iterator[tuple[list[cst.BaseStatement], cst.CSTNode]]:
     """The bodies of the module and of every function, with the node that owns each."""
-    yield list(context.module.body), context.module  # type: ignore[arg-type]
+    module: list[Any] = list(context.module.body)
+    yield module, context.module
     for function in find(context.module, cst.FunctionDef):
-        yield list(function.body.body), function  # type: ignore[arg-type]
+        body: list[Any] = list(function.body.body)
+        yield body, function
 
 
 def instances(value: Value) -> list[Instance]:

@@ -96,7 +96,7 @@ def _inner(
 ) -> Iterator[Region]:
     """Regions inside the blocks of a compound statement."""
     for part in _blocks(statement):
-        yield from _search(context, list(part.body), part, scope, around)  # type: ignore[arg-type]
+        yield from _search(context, list(part.body), part, scope, around)
 
 
 def _blocks(statement: cst.CSTNode) -> Iterator[cst.IndentedBlock]:

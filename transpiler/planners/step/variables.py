@@ -140,7 +140,7 @@ def _from_call(context: Context, node: cst.Call, scope: cst.CSTNode) -> cst.Base
         assert isinstance(node.func, cst.Attribute)
         model = in_scope(context, node.func.value, scope)
         return fill("model.trainable_variables", model=model)
-    func = node.func.attr if isinstance(node.func, cst.Attribute) else node.func
+    func: Any = node.func.attr if isinstance(node.func, cst.Attribute) else node.func
     if isinstance(node.func, cst.Attribute) and func.value == "parameters" and not node.args:
         # Only modules have such a method, whatever they are.
         model = in_scope(context, node.func.value, scope)
