@@ -47,7 +47,10 @@ def _write(context: Context, instance: Instance) -> cst.BaseExpression:
         raise Unfit("the optimizer is made in another file", "make it where it is used")
     scope = context.edits.enclosing(origin, cst.FunctionDef) or context.module
     event = Event("step", "", None, origin, None, instance)  # type: ignore[arg-type]
-    groups = _groups(_resolve(context, parameters_of(context, event)))
+    node = _resolve(context, parameters_of(context, event))
+    if _element_is(context, node, Mapping):
+        return _dynamic(context, instance, origin, node)
+    groups = _groups(node)
     shared = {a.keyword.value: a.value for a in origin.args if a.keyword is not None}
     shared.pop("params", None)
     positional = [a.value for a in origin.args if a.keyword is None][1:]
