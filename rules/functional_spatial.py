@@ -8,6 +8,7 @@ from transpiler.infer.values import Tensor
 from transpiler.rule import Proof, Unfit, rewrites
 from transpiler.rules.operands import in_module
 from transpiler.rules.tensor_arguments import OMIT, Arguments, fill
+from transpiler.rules.tensors_gradient import may_have_gradient
 from transpiler.rules.tensors_reduce import TIES
 from transpiler.site import Site, constant_value, missing
 from transpiler.template import call
@@ -197,7 +198,7 @@ def adaptive_pooling(site: Site) -> Any:
     node = given.get("output_size", at=0)
     average = "avg" in site.name
     if numbers(site, node, count, 0) == (1,) * count:
-        if not average and not site.exact:
+        if not average and not site.exact and may_have_gradient(site):
             site.caution(TIES)
         if average or not site.exact:
             return fill(f"tf.reduce_{'mean' if average else 'max'}(x, axis=a, keepdims=True)",

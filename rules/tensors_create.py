@@ -82,7 +82,14 @@ def full(site: Site) -> Any:
     written = dtype_argument(site, asked)
     if dtype is None and written is OMIT:
         raise Unfit("the dtype of torch.full depends on a value that is not known")
-    same = dtype == dtype_of_data(site.fact(value)) and dtype in ("float32", "bool")
+    number = constant_value(site.fact(value))
+    if dtype == "float32" and type(number) is int:
+        value = cst.Float(f"{number}.0") if number >= 0 else value
+        if number in (0, 1):
+            new = fill(f"tf.{'ones' if number else 'zeros'}(dims)", dims=dims)
+            return finish(site, given, new)
+    written_so = isinstance(value, cst.Float) or dtype == dtype_of_data(site.fact(value))
+    same = written_so and dtype in ("float32", "bool")
     if not same:
         to = written if written is not OMIT else tf_dtype(str(dtype))
         value = fill("tf.cast(v, d)", v=value, d=to)

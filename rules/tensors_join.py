@@ -23,7 +23,7 @@ from transpiler.site import Site
 
 def _parts(site: Site, node: Any) -> Any:
     """The tensors to join, cast to their common dtype where they differ."""
-    if not isinstance(node, (cst.List, cst.Tuple)):
+    if not isinstance(node, (cst.List, cst.Tuple)) or site.context.edits.wrapped(node):
         return node
     nodes = [e.value for e in node.elements]
     if any(isinstance(e, cst.StarredElement) for e in node.elements):

@@ -16,6 +16,7 @@ from transpiler.rules.tensor_arguments import (
     dtype_argument,
     fill,
 )
+from transpiler.rules.tensors_gradient import may_have_gradient
 from transpiler.site import Site, constant_value
 
 TIES = "equal maxima share the gradient here; in torch the first one gets all of it"
@@ -132,7 +133,7 @@ def norm(site: Site) -> Any:
     if site.exact:
         return fill("unit(x, p=p, axis=dim, keepdims=keep)", unit=site.emit("vector_norm"),
                     x=given.x, p=ord_, dim=dim, keep=keep)  # fmt: skip
-    if value not in (1, float("inf")):
+    if value not in (1, float("inf")) and may_have_gradient(site):
         site.caution("the gradient is NaN where the norm is 0; torch's is 0 there")
     return fill("tf.norm(x, ord=p, axis=dim, keepdims=keep)",
                 x=given.x, p=ord_, dim=dim, keep=keep)  # fmt: skip

@@ -18,6 +18,7 @@ from transpiler.rules.tensor_arguments import (
     fill,
     is_tensor,
 )
+from transpiler.rules.tensors_gradient import may_have_gradient
 from transpiler.rules.tensors_math import operate
 from transpiler.rules.tensors_reduce import TIES, find_position, keeps, reduce
 from transpiler.site import Site, constant_value
@@ -98,11 +99,20 @@ def extreme(site: Site) -> Any:
                     x=given.x, dim=place, keep=keep)  # fmt: skip
         return pair if part == "both" else place_part(site, part, fill("pair[0]", pair=pair))
     values = reduce(site, given, f"tf.reduce_{kind}", given.x)
-    site.caution(TIES)
+    if not _is_cut(site):
+        site.caution(TIES)
     if part == "values":
         return place_part(site, part, values)
     positions = find_position(site, given, f"arg{kind}", keep)
     return fill("values, positions", values=values, positions=positions)
+
+
+def _is_cut(site: Site) -> bool:
+    """Whether no gradient can pass here."""
+    if not may_have_gradient(site):
+        return True
+    outer = site.context.edits.parent.get(site.parent)
+    return isinstance(outer, cst.Attribute) and outer.attr.value in ("detach", "item", "data")
 
 
 @rewrites(

@@ -63,7 +63,7 @@ UNSQUEEZE = Rule(
 
 
 @rewrites(
-    *methods("expand"), "torch.broadcast_to", "torch.Tensor.broadcast_to", to="tf",
+    *methods("expand"), "torch.broadcast_to", "torch.Tensor.broadcast_to", to="tf", layout="axis",
     proof=Proof(inputs=[(2, 1, 3)],
                 cases=["x.expand(2, 4, 3)", "x.expand(-1, 4, -1)", "x.expand(5, 2, 1, 3)",
                        "x.expand((2, 4, 3))", "torch.broadcast_to(x, (2, 2, 3))",
@@ -76,7 +76,7 @@ def expand(site: Site) -> Any:
         return fill("tf.broadcast_to(x, dims)", x=given.x, dims=dims)
     rank = site.rank(given.x)
     found: list[Any] = []
-    for index, dim in enumerate(dims):
+    for index, dim in enumerate(moved(site, given.x, dims)):
         if not isinstance(dim, cst.StarredElement) and constant_value(site.fact(dim)) == -1:
             if rank is None:
                 place = index - len(dims) if in_module_method(site.context, site.node) else index
@@ -86,6 +86,15 @@ def expand(site: Site) -> Any:
         else:
             found.append(dim)
     return fill("tf.broadcast_to(x, dims)", x=given.x, dims=as_list(found))
+
+
+def moved(site: Site, x: Any, numbers: list[Any]) -> list[Any]:
+    """One number per axis, in the order that the translated tensor has its axes in."""
+    if site.layout(x) != "nhwc":
+        return numbers
+    if len(numbers) != site.rank(x) or any(isinstance(n, cst.StarredElement) for n in numbers):
+        raise Unfit(f"{site.short} adds axes to a tensor whose channels have moved last")
+    return [numbers[0], *numbers[2:], numbers[1]]
 
 
 @rewrites(
@@ -98,7 +107,7 @@ def expand_as(site: Site) -> Any:
 
 
 @rewrites(
-    *methods("repeat"), *both("tile"), to="tf",
+    *methods("repeat"), *both("tile"), to="tf", layout="axis",
     proof=Proof(inputs=[(2, 3)],
                 cases=["x.repeat(2, 1)", "x.repeat(4, 1, 2)", "x.repeat((1, 3))",
                        "torch.tile(x, (2, 2))"]),
@@ -109,6 +118,7 @@ def repeat(site: Site) -> Any:
     x = given.x
     if isinstance(counts, list):
         rank = site.rank(x)
+        counts = moved(site, x, counts)
         extra = len(counts) - rank if rank is not None else 0
         if extra > 0:
             dims = [1] * extra + [size_at(site, x, i) for i in range(rank or 0)]
@@ -143,22 +153,50 @@ def size(site: Site) -> Any:
     given = Arguments(site)
     dim = given.get("dim", at=0)
     if dim is None:
-        return fill("x.shape", x=given.x)
+        return renumbered(site, given.x) or fill("x.shape", x=given.x)
     return fill("x.shape[i]", x=given.x, i=axis(site, given.x, dim))
 
 
 @rewrites("torch.Tensor.shape", to="tf", layout="axis")
 def shape(site: Site) -> Any:
-    """`x.shape[k]`, with k renumbered where the channels have moved last."""
-    owner, parent = site.receiver, site.parent
-    if isinstance(parent, cst.Subscript) and site.layout(owner) == "nhwc" and owner is not None:
-        index = parent.slice[0].slice
-        if len(parent.slice) == 1 and isinstance(index, cst.Index):
-            new = fill("x.shape[i]", x=owner, i=axis(site, owner, index.value))
-            site.context.edits.replace(parent, new)
-        elif isinstance(index, cst.Slice):
-            raise Unfit("a slice of the sizes of a tensor whose channels have moved last")
+    """The same name; the axes are renumbered where the channels have moved last."""
+    assert site.receiver is not None
+    renumbered(site, site.receiver)
     return site.keep()
+
+
+def renumbered(site: Site, x: Any) -> Any:
+    """`x.shape[k]`, `x.shape[2:]` and `n, c, h, w = x.shape` of a channels-last tensor."""
+    if site.layout(x) != "nhwc":
+        return None
+    parent, rank = site.parent, site.rank(x)
+    sizes = fill("x.shape", x=x)
+    if isinstance(parent, cst.Assign) and rank is not None:
+        target = parent.targets[0].target
+        assert isinstance(target, cst.Tuple)
+        names = [e.value for e in target.elements]
+        names = [names[0], *names[2:], names[1]]
+        new = cst.Tuple([cst.Element(n) for n in names], lpar=[], rpar=[])
+        line = parent.with_changes(targets=[cst.AssignTarget(new)], value=sizes)
+        site.context.edits.replace(parent, line)
+        return site.keep()
+    if isinstance(parent, cst.Subscript) and len(parent.slice) == 1:
+        index = parent.slice[0].slice
+        if isinstance(index, cst.Index):
+            new = fill("s[i]", s=sizes, i=axis(site, x, index.value))
+        else:
+            new = fill(f"s[{_inner(site, index, rank)}]", s=sizes)
+        site.context.edits.replace(parent, new)
+        return site.keep()
+    return None
+
+
+def _inner(site: Site, part: Any, rank: int | None) -> str:
+    """`1:-1` for `2:`, the spatial axes."""
+    start = constant_value(site.fact(part.lower)) if part.lower is not None else 0
+    if part.upper is None and part.step is None and (start == 2 or start == 2 - (rank or 0)):
+        return "1:-1"
+    raise Unfit("a slice of the sizes of a tensor whose channels have moved last")
 
 
 @rewrites("torch.Tensor.dim", "torch.Tensor.ndimension", "torch.Tensor.ndim", to="tf")

@@ -19,6 +19,7 @@ from transpiler.rules.tensor_arguments import (
     text,
 )
 from transpiler.site import Site, constant_value
+from transpiler.syntax import find
 
 
 def static_shape(site: Site, x: Any) -> Any:
@@ -33,6 +34,8 @@ def size_at(site: Site, x: Any, index: int) -> Any:
     That of the first axis is always read: batches may differ.
     """
     shape = static_shape(site, x)
+    if shape is not None and site.layout(x) == "nhwc":
+        shape = (shape[0], *shape[2:], shape[1])
     if index and shape is not None and isinstance(shape[index], int):
         return shape[index]
     dynamic = in_module_method(site.context, site.node)
@@ -66,9 +69,13 @@ def reshape(site: Site) -> Any:
 
 def _batch_first(site: Site, x: Any, dims: list[Any], asked: Any) -> list[Any]:
     """`view(x.size(0), -1)` with the -1 on the batch, where the other sizes are known."""
-    if not _is_own_batch(site, x, asked) or any(isinstance(d, cst.StarredElement) for d in dims):
+    if any(isinstance(d, cst.StarredElement) for d in dims):
         return dims
     values = [constant_value(site.fact(d)) if isinstance(d, cst.CSTNode) else d for d in dims[1:]]
+    if -1 not in values and _is_batch_name(site, asked):
+        return [-1, *dims[1:]]
+    if not _is_own_batch(site, x, asked):
+        return dims
     if -1 not in values:
         return [-1, *dims[1:]]
     shape = static_shape(site, x)
@@ -78,6 +85,24 @@ def _batch_first(site: Site, x: Any, dims: list[Any], asked: Any) -> list[Any]:
         return dims
     known = product(tuple(rest)) or 1
     return [-1, *(whole // known if v == -1 else d for v, d in zip(values, dims[1:], strict=False))]
+
+
+def _is_batch_name(site: Site, asked: Any) -> bool:
+    """Whether a size is a variable of a module's method that holds the size of a first axis."""
+    function = site.context.edits.enclosing(site.node, cst.FunctionDef)
+    if not isinstance(asked, cst.Name) or not in_module_method(site.context, site.node):
+        return False
+    for assign in find(function, cst.Assign):
+        target, found = assign.targets[0].target, owner_of_size(assign.value)
+        if found is None:
+            continue
+        if isinstance(target, cst.Tuple) and found[1] is None:
+            target = target.elements[0].value
+        elif found[1] is None or constant_value(site.fact(found[1])) != 0:
+            continue
+        if isinstance(target, cst.Name) and target.value == asked.value:
+            return True
+    return False
 
 
 def _is_own_batch(site: Site, x: Any, asked: Any) -> bool:

@@ -46,9 +46,7 @@ def _is_parameter(function: cst.FunctionDef, name: str) -> bool:
     )
 
 
-def _aliases(
-    context: Context, scope: cst.CSTNode, name: str, change: cst.CSTNode
-) -> Iterator[str]:
+def _aliases(context: Context, scope: cst.CSTNode, name: str, change: cst.CSTNode) -> Iterator[str]:
     """Names bound before the change to the tensor or a view of it, or that it is a view of."""
     loop = context.edits.enclosing(change, cst.For, cst.While, cst.FunctionDef)
     repeated = isinstance(loop, (cst.For, cst.While))

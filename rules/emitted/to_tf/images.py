@@ -39,7 +39,8 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=F
     """torch's interpolate for channels-last x of any rank; sizes must be known."""
     axes = range(1, len(x.shape) - 1)
     old = [x.shape[axis] for axis in axes]
-    many = lambda value: list(value) if isinstance(value, (list, tuple)) else [value] * len(old)
+    single = (int, float, type(None))
+    many = lambda value: [value] * len(old) if isinstance(value, single) else list(value)
     scales = many(scale_factor)
     if size is None:
         size = [math.floor(n * scale) for n, scale in zip(old, scales)]
