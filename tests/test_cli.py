@@ -532,3 +532,22 @@ def test_a_full_disk_behind_standard_output() -> None:
     assert result.returncode == 2
     assert "<stdout>: error: cannot be written: no space left on device" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+# ---- the progress bar ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_shown_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    from transpiler.progress import show_progress
+
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    with show_progress(3, wanted=True) as advance:
+        for _ in range(3):
+            advance()
+    assert ("3/3" in stream.getvalue()) is terminal
