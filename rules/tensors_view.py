@@ -93,7 +93,8 @@ def _is_batch_name(site: Site, asked: Any) -> bool:
     if not isinstance(asked, cst.Name) or not in_module_method(site.context, site.node):
         return False
     for assign in find(function, cst.Assign):
-        target, found = assign.targets[0].target, owner_of_size(assign.value)
+        target: cst.BaseExpression = assign.targets[0].target
+        found = owner_of_size(assign.value)
         if found is None:
             continue
         if isinstance(target, cst.Tuple) and found[1] is None:

@@ -583,7 +583,7 @@ class _Run:
                     "layout",
                     "this calls layers that work channels-last and layers that need torch's order",
                     "call them by name instead of in one loop",
-                )  # fmt: skip
+                )
             )
         layout = next(iter(sensitive), KEEPS)
         if layout.keeps:
