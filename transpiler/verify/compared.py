@@ -282,6 +282,13 @@ class _Comparison:
         )
 
 
+def modes_agree(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Whether two sequences of modes may be the same; `any` goes with everything."""
+    if len(ours) != len(theirs):
+        return "any" in ours or "any" in theirs
+    return all(x == y or "any" in (x, y) for x, y in zip(ours, theirs, strict=True))
+
+
 def _only(raw: list[float]) -> list[float]:
     return raw if len(raw) == 1 else []
 
