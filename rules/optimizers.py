@@ -16,7 +16,7 @@ from transpiler.infer.values import NONE, UNKNOWN, Const, Instance, Mapping, Val
 from transpiler.rule import Unfit, infers, rewrites
 from transpiler.site import Site
 from transpiler.syntax import find
-from transpiler.template import call
+from transpiler.template import call, fill
 
 _IGNORED = ("params", "foreach", "fused", "capturable", "differentiable")
 _EPSILON = (
@@ -177,37 +177,47 @@ def zero_grad(site: Site) -> Any:
     return []
 
 
-def _group_rate(site: Site) -> tuple[cst.BaseExpression, str] | None:
-    """`optimizer` and key of `optimizer.param_groups[0]["lr"]` around a site at param_groups."""
-    parent = site.context.edits.parent
-    first = parent[site.node]
-    if not isinstance(first, cst.Subscript):
-        return None
-    second = parent[first]
-    if not isinstance(second, cst.Subscript) or site.receiver is None:
-        return None
-    key = site.context.fact(second.slice[0].slice.value)  # type: ignore[union-attr]
-    return (site.receiver, key.value) if isinstance(key, Const) else None
+def _is_grouped(site: Site, receiver: cst.BaseExpression) -> bool:
+    """Whether the optimizer has become one per parameter group."""
+    carried = site.context.notes.get("carried optimizers", {})
+    found = [o for o in options(site.context.fact(receiver)) if isinstance(o, Instance)]
+    return any(o.origin in carried for o in found)
 
 
 @rewrites("torch.optim.Optimizer.param_groups", to="tf")
 def param_groups(site: Site) -> Any:
     """`optimizer.param_groups[0]["lr"]` is `optimizer.learning_rate`."""
     edits = site.context.edits
-    receiver = site.node.value if isinstance(site.node, cst.Attribute) else None
-    loop = edits.parent[site.node]
-    if isinstance(loop, cst.For) and loop.iter is site.node and receiver is not None:
-        return _group_loop(site, loop, receiver)
-    found = _group_rate(site) if site.receiver is not None else None
-    if found is None or found[1] != "lr" or receiver is None:
+    assert isinstance(site.node, cst.Attribute)
+    receiver, parent = site.node.value, edits.parent[site.node]
+    if isinstance(parent, cst.For) and parent.iter is site.node:
+        return _group_loop(site, parent, receiver)
+    whole = edits.parent[parent]
+    if not isinstance(parent, cst.Subscript) or not isinstance(whole, cst.Subscript):
         raise Unfit("parameter groups are used for more than the learning rate")
-    whole = edits.parent[edits.parent[site.node]]
-    if isinstance(edits.parent[whole], (cst.AssignTarget, cst.AugAssign)):
-        new = site.fill("optimizer.learning_rate", optimizer=receiver)
-    else:
-        new = site.fill("float(optimizer.learning_rate)", optimizer=receiver)
-    edits.replace(whole, new)
+    if _key(site, whole) != "lr":
+        raise Unfit("parameter groups are used for more than the learning rate")
+    if _is_grouped(site, receiver):
+        number = parent.slice[0].slice.value  # type: ignore[union-attr]
+        receiver = fill("optimizer.groups[n][0]", optimizer=receiver, n=number)
+    elif _key(site, parent) not in (0, -1):
+        raise Unfit("a parameter group other than the first")
+    edits.replace(whole, _rate_at(site, whole, receiver))
     return site.keep()
+
+
+def _key(site: Site, node: cst.Subscript) -> Any:
+    """The constant between the brackets."""
+    index = node.slice[0].slice
+    value = site.fact(index.value) if isinstance(index, cst.Index) else None
+    return value.value if isinstance(value, Const) else None
+
+
+def _rate_at(site: Site, node: cst.CSTNode, optimizer: cst.BaseExpression) -> cst.BaseExpression:
+    """The learning rate, as a number where it is read."""
+    if isinstance(site.context.edits.parent[node], (cst.AssignTarget, cst.AugAssign)):
+        return fill("optimizer.learning_rate", optimizer=optimizer)
+    return fill("float(optimizer.learning_rate)", optimizer=optimizer)
 
 
 def _group_loop(site: Site, loop: cst.For, receiver: cst.BaseExpression) -> Any:
@@ -219,16 +229,18 @@ def _group_loop(site: Site, loop: cst.For, receiver: cst.BaseExpression) -> Any:
         if isinstance(s.value, cst.Name) and s.value.value == name
     ]  # fmt: skip
     names = [n for n in find(loop.body, cst.Name) if n.value == name]
-    keys = {getattr(site.context.fact(u.slice[0].slice.value), "value", None) for u in uses}  # type: ignore[union-attr]
-    if keys != {"lr"} or len(names) != len(uses):
+    if {_key(site, use) for use in uses} != {"lr"} or len(names) != len(uses):
         raise Unfit("parameter groups are used for more than the learning rate")
+    grouped = _is_grouped(site, receiver)
     for use in uses:
-        target = isinstance(edits.parent[use], (cst.AssignTarget, cst.AugAssign))
-        text = "optimizer.learning_rate" if target else "float(optimizer.learning_rate)"
-        edits.replace(use, site.fill(text, optimizer=receiver))
+        edits.replace(use, _rate_at(site, use, cst.Name(name) if grouped else receiver))
         site.context.claim(use)
-    edits.unwrap(loop)
-    return site.keep()
+    if not grouped:
+        edits.unwrap(loop)
+        return site.keep()
+    target = fill("(group, _)", group=cst.Name(name))
+    edits.replace(loop.target, target.with_changes(lpar=[], rpar=[]))
+    return fill("optimizer.groups", optimizer=receiver)
 
 
 @infers("torch.optim.Optimizer.state_dict")

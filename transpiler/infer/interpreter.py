@@ -6,12 +6,14 @@ program's own functions, classes and files. Facts are kept per node, joined over
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import libcst as cst
 
 from transpiler.infer import values as v
+from transpiler.syntax import find
 from transpiler.infer.expressions import Expressions
 from transpiler.infer.frames import Frame
 from transpiler.infer.knowledge import Invocation, Knowledge
@@ -104,7 +106,7 @@ class Interpreter(Expressions):
         for caller in callers:
             self.run_caller(caller, frame)
         del self.functions[own:]
-        self.run_uncalled(first)
+        self.run_uncalled(first, module)
         for node, value in self.weak_facts.items():
             self.facts.setdefault(node, value)
         return frame
@@ -122,15 +124,20 @@ class Interpreter(Expressions):
         self.exec_body(tree.body, outer)
         self.modules, self.load = modules, load
 
-    def run_uncalled(self, first: int) -> None:
-        """Interpret functions that the program itself never called, on unknown arguments."""
-        index = first
-        while index < len(self.functions):
-            function, owner = self.functions[index]
-            index += 1
-            if function.node in self.runs:
-                continue
-            self.call_uncalled(function, owner)
+    def run_uncalled(self, first: int, module: cst.Module) -> None:
+        """Interpret functions that the program itself never called, on unknown arguments.
+
+        Those that nothing in the file names come first: they may well call the others.
+        """
+        named = Counter(n.value for n in find(module, cst.Name))
+        named.subtract(f.name.value for f in find(module, cst.FunctionDef))
+        for last in (False, True):
+            index = first
+            while index < len(self.functions):
+                function, owner = self.functions[index]
+                index += 1
+                if function.node not in self.runs and (last or not named[function.name]):
+                    self.call_uncalled(function, owner)
 
     def call_uncalled(self, function: Function, owner: Class | None) -> None:
         receiver: Value | None = None
