@@ -125,6 +125,9 @@ def index_shape(array: Tensor, node: cst.Subscript, facts: Mapping[cst.CSTNode, 
     for element in node.slice:
         part = element.slice
         if isinstance(part, cst.Index) and isinstance(fact := facts.get(part.value), Sequence):
+            if fact.kind == "slice":
+                parts.append(fact)
+                continue
             if fact.items is None:
                 return None
             parts.extend(fact.items)
@@ -141,6 +144,9 @@ def index_shape(array: Tensor, node: cst.Subscript, facts: Mapping[cst.CSTNode, 
             keep = len(rest) - (consumed - len(array.shape) + len(rest))
             result.extend(rest[:keep])
             del rest[:keep]
+        elif isinstance(part, Sequence):  # a slice object
+            rest.pop(0)
+            result.append(None)
         elif isinstance(part, cst.Slice):
             result.append(_slice_dim(rest.pop(0), part, facts))
         elif isinstance(part, (Const, Number)):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import builtins
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transpiler.infer import values as v
+from transpiler.infer.evaluation import Evaluation
 from transpiler.infer.values import (
     NONE,
     UNKNOWN,
@@ -29,18 +30,15 @@ from transpiler.infer.values import (
     scalar_type,
 )
 
-if TYPE_CHECKING:
-    from transpiler.infer.interpreter import Interpreter
-
 BUILTINS = frozenset(dir(builtins))
 _CONVERSIONS = {"int": int, "float": float, "str": str, "bool": bool}
 
 
-class Builtins:
+class Builtins(Evaluation):
     """The part of the interpreter that knows Python's built-in functions."""
 
     def call_builtin(
-        self: Interpreter,  # type: ignore[misc]
+        self,
         name: str,
         positional: list[Value],
         keywords: dict[str, Value],
@@ -100,6 +98,8 @@ class Builtins:
             case "filter":
                 self.call(first, [self.iterate(p, None) for p in positional[1:2]], {}, None)
                 return positional[1] if len(positional) > 1 else UNKNOWN
+            case "slice":
+                return Sequence("slice")
             case "print":
                 return NONE
             case "type":
@@ -111,7 +111,7 @@ class Builtins:
                 return Sequence("tuple", (Number("int"), Number("int")))
         return UNKNOWN
 
-    def length(self: Interpreter, value: Value) -> Value:  # type: ignore[misc]
+    def length(self, value: Value) -> Value:
         known = items_of(value)
         if isinstance(value, Tensor) and value.shape:
             return from_dim(value.shape[0])
@@ -124,7 +124,7 @@ class Builtins:
                     return self.call_function(method, [option], {})
         return Number("int")
 
-    def zip_values(self: Interpreter, positional: list[Value]) -> Value:  # type: ignore[misc]
+    def zip_values(self, positional: list[Value]) -> Value:
         known = [items_of(p) for p in positional]
         lists = [k for k in known if k is not None]
         if lists and len(lists) == len(known):
@@ -134,7 +134,7 @@ class Builtins:
             "zip", None, Sequence("tuple", tuple(self.iterate(p, None) for p in positional))
         )
 
-    def convert_container(self: Interpreter, name: str, positional: list[Value]) -> Value:  # type: ignore[misc]
+    def convert_container(self, name: str, positional: list[Value]) -> Value:
         if not positional:
             return ListObject([]) if name != "tuple" else Sequence("tuple", ())
         value = positional[0]
@@ -152,14 +152,14 @@ class Builtins:
             known = known[::-1]
         return Sequence("tuple", known) if name == "tuple" else ListObject(list(known))
 
-    def sum_values(self: Interpreter, value: Value) -> Value:  # type: ignore[misc]
+    def sum_values(self, value: Value) -> Value:
         element = self.iterate(value, None)
         if isinstance(element, Tensor):
             return element.but(variable=False)
         kind = scalar_type(element)
         return Number(kind if kind in ("int", "float") else "int") if kind else UNKNOWN
 
-    def is_instance(self: Interpreter, positional: list[Value]) -> Value:  # type: ignore[misc]
+    def is_instance(self, positional: list[Value]) -> Value:
         if len(positional) < 2:
             return Number("bool")
         value, classes = positional
@@ -179,7 +179,7 @@ class Builtins:
         return Const(any(answers))
 
     def call_container_method(
-        self: Interpreter,  # type: ignore[misc]
+        self,
         function: Bound,
         positional: list[Value],
         keywords: dict[str, Value],
@@ -194,9 +194,7 @@ class Builtins:
             return _mapping_method(receiver, name, positional)
         return UNKNOWN
 
-    def list_method(
-        self: Interpreter, receiver: ListObject, name: str, positional: list[Value]
-    ) -> Value:  # type: ignore[misc]
+    def list_method(self, receiver: ListObject, name: str, positional: list[Value]) -> Value:
         first = positional[0] if positional else UNKNOWN
         if self.dead and name in ("append", "insert", "add", "appendleft", "extend"):
             return NONE  # in a branch that is never taken

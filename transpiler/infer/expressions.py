@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import libcst as cst
 
@@ -36,9 +36,6 @@ from transpiler.infer.values import (
     scalar_type,
 )
 
-if TYPE_CHECKING:
-    from transpiler.infer.interpreter import Interpreter
-
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "Add": operator.add,
     "Subtract": operator.sub,
@@ -67,17 +64,13 @@ _CONTAINERS = (ListObject, Mapping, Sequence)
 class Expressions(Builtins):
     """The half of the interpreter that evaluates expressions."""
 
-    facts: dict[cst.CSTNode, Value]
-    weak_facts: dict[cst.CSTNode, Value]
-    dead: int
-
     def record(self, node: cst.CSTNode, value: Value) -> None:
         """Keep a fact, joined with what earlier visits found."""
         facts = self.weak_facts if self.dead else self.facts
         have = facts.get(node)
         facts[node] = value if have is None or have is value else join(have, value)
 
-    def eval(self: Interpreter, node: Any, frame: Frame) -> Value:  # type: ignore[misc]
+    def eval(self, node: Any, frame: Frame) -> Value:
         """The value of an expression, which is recorded as a fact."""
         method = _EVALUATORS.get(type(node))
         value = method(self, node, frame) if method is not None else UNKNOWN
@@ -107,15 +100,15 @@ class Expressions(Builtins):
     def eval_formatted(self, node: cst.FormattedString, frame: Frame) -> Value:
         for part in node.parts:
             if isinstance(part, cst.FormattedStringExpression):
-                self.eval(part.expression, frame)  # type: ignore[misc]
+                self.eval(part.expression, frame)
                 for inner in part.format_spec or ():
                     if isinstance(inner, cst.FormattedStringExpression):
-                        self.eval(inner.expression, frame)  # type: ignore[misc]
+                        self.eval(inner.expression, frame)
         return Number("str")
 
     def eval_concatenated(self, node: cst.ConcatenatedString, frame: Frame) -> Value:
-        self.eval(node.left, frame)  # type: ignore[misc]
-        self.eval(node.right, frame)  # type: ignore[misc]
+        self.eval(node.left, frame)
+        self.eval(node.right, frame)
         return self.eval_literal(node, frame)
 
     def eval_tuple(self, node: cst.Tuple, frame: Frame) -> Value:
@@ -131,7 +124,7 @@ class Expressions(Builtins):
         found: list[Value] | None = []
         seen: list[Value] = []
         for element in elements:
-            value = self.eval(element.value, frame)  # type: ignore[misc]
+            value = self.eval(element.value, frame)
             if isinstance(element, cst.StarredElement):
                 known = items_of(value)
                 seen.append(element_of(value))
@@ -150,9 +143,9 @@ class Expressions(Builtins):
     def eval_dict(self, node: cst.Dict, frame: Frame) -> Value:
         mapping = Mapping()
         for element in node.elements:
-            value = self.eval(element.value, frame)  # type: ignore[misc]
+            value = self.eval(element.value, frame)
             if isinstance(element, cst.DictElement):
-                key = self.eval(element.key, frame)  # type: ignore[misc]
+                key = self.eval(element.key, frame)
                 if isinstance(key, Const) and isinstance(key.value, (str, int, float, bool)):
                     mapping.items[key.value] = value
                 else:
@@ -162,8 +155,8 @@ class Expressions(Builtins):
         return mapping
 
     def eval_binary(self, node: cst.BinaryOperation, frame: Frame) -> Value:
-        left = self.eval(node.left, frame)  # type: ignore[misc]
-        right = self.eval(node.right, frame)  # type: ignore[misc]
+        left = self.eval(node.left, frame)
+        right = self.eval(node.right, frame)
         return self.binary_values(type(node.operator).__name__, left, right)
 
     def binary_values(self, operation: str, left: Value, right: Value) -> Value:
@@ -186,7 +179,7 @@ class Expressions(Builtins):
         return UNKNOWN
 
     def eval_unary(self, node: cst.UnaryOperation, frame: Frame) -> Value:
-        value = self.eval(node.expression, frame)  # type: ignore[misc]
+        value = self.eval(node.expression, frame)
         kind = type(node.operator).__name__
         if kind == "Not":
             truth = self.truth(value)
@@ -202,8 +195,8 @@ class Expressions(Builtins):
         return Number(value.type) if isinstance(value, Number) else UNKNOWN
 
     def eval_boolean(self, node: cst.BooleanOperation, frame: Frame) -> Value:
-        left = self.eval(node.left, frame)  # type: ignore[misc]
-        right = self.eval(node.right, frame)  # type: ignore[misc]
+        left = self.eval(node.left, frame)
+        right = self.eval(node.right, frame)
         truth = self.truth(left)
         if isinstance(node.operator, cst.And):
             if truth is not None:
@@ -213,10 +206,10 @@ class Expressions(Builtins):
         return join(left, right)
 
     def eval_comparison(self, node: cst.Comparison, frame: Frame) -> Value:
-        left = self.eval(node.left, frame)  # type: ignore[misc]
+        left = self.eval(node.left, frame)
         result: Value = Number("bool")
         for target in node.comparisons:
-            right = self.eval(target.comparator, frame)  # type: ignore[misc]
+            right = self.eval(target.comparator, frame)
             kind = type(target.operator).__name__
             if isinstance(left, Tensor) or isinstance(right, Tensor):
                 if kind in _COMPARISONS:
@@ -232,9 +225,9 @@ class Expressions(Builtins):
         return result if len(node.comparisons) == 1 else _chained(result)
 
     def eval_attribute(self, node: cst.Attribute, frame: Frame) -> Value:
-        return self.attribute(self.eval(node.value, frame), node.attr.value)  # type: ignore[misc]
+        return self.attribute(self.eval(node.value, frame), node.attr.value)
 
-    def attribute(self: Interpreter, receiver: Value, name: str) -> Value:  # type: ignore[misc]
+    def attribute(self, receiver: Value, name: str) -> Value:
         """`receiver.name` on values."""
         match receiver:
             case Symbol():
@@ -274,14 +267,14 @@ class Expressions(Builtins):
                     return self.knowledge.properties[qualified](receiver.receiver)
         return UNKNOWN
 
-    def symbol_attribute(self: Interpreter, receiver: Symbol, name: str) -> Value:  # type: ignore[misc]
+    def symbol_attribute(self, receiver: Symbol, name: str) -> Value:
         qualified = self.knowledge.canonical(f"{receiver.name}.{name}")
         known = self.knowledge.properties.get(qualified)
         if known is not None:
             return known(receiver)
         return Symbol(qualified)
 
-    def instance_attribute(self: Interpreter, receiver: Instance, name: str) -> Value:  # type: ignore[misc]
+    def instance_attribute(self, receiver: Instance, name: str) -> Value:
         found = receiver.attributes.get(name)
         if found is not None:
             return found
@@ -302,7 +295,7 @@ class Expressions(Builtins):
                 return Bound(qualified, receiver)
         return UNKNOWN
 
-    def bind_method(self: Interpreter, member: Function, receiver: Instance) -> Value:  # type: ignore[misc]
+    def bind_method(self, member: Function, receiver: Instance) -> Value:
         names = self.decorator_names(member)
         if "staticmethod" in names:
             return member
@@ -313,7 +306,7 @@ class Expressions(Builtins):
         return Method(member, receiver)
 
     def eval_subscript(self, node: cst.Subscript, frame: Frame) -> Value:
-        container = self.eval(node.value, frame)  # type: ignore[misc]
+        container = self.eval(node.value, frame)
         index = self.eval_index(node, frame)
         return join(*(self.item(o, node, index) for o in options(container) if not v.is_none(o)))
 
@@ -323,17 +316,17 @@ class Expressions(Builtins):
         for element in node.slice:
             part = element.slice
             if isinstance(part, cst.Index):
-                found.append(self.eval(part.value, frame))  # type: ignore[misc]
+                found.append(self.eval(part.value, frame))
             elif isinstance(part, cst.Slice):
                 for bound in (part.lower, part.upper, part.step):
                     if bound is not None:
-                        self.eval(bound, frame)  # type: ignore[misc]
+                        self.eval(bound, frame)
                 found.append(UNKNOWN)
         if len(found) == 1:
             return found[0]
         return Sequence("tuple", tuple(found))
 
-    def item(self: Interpreter, container: Value, node: cst.Subscript, index: Value) -> Value:  # type: ignore[misc]
+    def item(self, container: Value, node: cst.Subscript, index: Value) -> Value:
         """`container[index]` on values."""
         whole = isinstance(node.slice[0].slice, cst.Index)
         match container:
@@ -360,9 +353,7 @@ class Expressions(Builtins):
                 return self.instance_item(container, node, index)
         return UNKNOWN
 
-    def instance_item(
-        self: Interpreter, container: Instance, node: cst.Subscript, index: Value
-    ) -> Value:  # type: ignore[misc]
+    def instance_item(self, container: Instance, node: cst.Subscript, index: Value) -> Value:
         if isinstance(container.cls, Class):
             method = container.cls.lookup("__getitem__")
             if isinstance(method, Function):
@@ -373,11 +364,12 @@ class Expressions(Builtins):
                 if name in self.knowledge.functions:
                     from transpiler.infer.knowledge import Invocation
 
-                    invocation = Invocation(self, name, node, container, [index], {})
+                    whole: Any = self
+                    invocation = Invocation(whole, name, node, container, [index], {})
                     return self.knowledge.functions[name](invocation)
         return UNKNOWN
 
-    def eval_call(self: Interpreter, node: cst.Call, frame: Frame) -> Value:  # type: ignore[misc]
+    def eval_call(self, node: cst.Call, frame: Frame) -> Value:
         function = self.eval(node.func, frame)
         positional: list[Value] = []
         keywords: dict[str, Value] = {}
@@ -406,8 +398,8 @@ class Expressions(Builtins):
         finally:
             self.sites.pop()
 
-    def super_object(self: Interpreter, frame: Frame) -> Value:  # type: ignore[misc]
-        """`super()`: the bases of the class whose method is running, bound to its first argument."""
+    def super_object(self, frame: Frame) -> Value:
+        """`super()`: the bases of the class whose method runs, bound to its first argument."""
         scope: Frame | None = frame
         owner = None
         while scope is not None and owner is None:
@@ -424,24 +416,24 @@ class Expressions(Builtins):
         return instance
 
     def eval_ifexp(self, node: cst.IfExp, frame: Frame) -> Value:
-        truth = self.truth(self.eval(node.test, frame))  # type: ignore[misc]
-        body = self.eval(node.body, frame)  # type: ignore[misc]
-        orelse = self.eval(node.orelse, frame)  # type: ignore[misc]
+        truth = self.truth(self.eval(node.test, frame))
+        body = self.eval(node.body, frame)
+        orelse = self.eval(node.orelse, frame)
         if truth is None:
             return join(body, orelse)
         return body if truth else orelse
 
     def eval_lambda(self, node: cst.Lambda, frame: Frame) -> Value:
         function = Function(node, frame)
-        self.functions.append((function, None))  # type: ignore[attr-defined]
+        self.functions.append((function, None))
         return function
 
-    def eval_named(self: Interpreter, node: cst.NamedExpr, frame: Frame) -> Value:  # type: ignore[misc]
+    def eval_named(self, node: cst.NamedExpr, frame: Frame) -> Value:
         value = self.eval(node.value, frame)
         self.assign(node.target, value, frame)
         return value
 
-    def eval_comprehension(self: Interpreter, node: Any, frame: Frame) -> Value:  # type: ignore[misc]
+    def eval_comprehension(self, node: Any, frame: Frame) -> Value:
         inner = Frame(frame)
         inner.module_name, inner.package = frame.module_name, frame.package
         known = self.eval_for_in(node.for_in, inner)
@@ -462,7 +454,7 @@ class Expressions(Builtins):
             return Sequence("generator", None, element)
         return ListObject(None, element)
 
-    def eval_for_in(self: Interpreter, node: cst.CompFor, frame: Frame) -> tuple[Value, ...] | None:  # type: ignore[misc]
+    def eval_for_in(self, node: cst.CompFor, frame: Frame) -> tuple[Value, ...] | None:
         iterable = self.eval(node.iter, frame)
         self.assign(node.target, self.iterate(iterable, node.iter), frame)
         for test in node.ifs:
@@ -474,13 +466,13 @@ class Expressions(Builtins):
 
     def eval_yield(self, node: cst.Yield, frame: Frame) -> Value:
         if isinstance(node.value, cst.From):
-            frame.yielded.append(element_of(self.eval(node.value.item, frame)))  # type: ignore[misc]
+            frame.yielded.append(element_of(self.eval(node.value.item, frame)))
         elif node.value is not None:
-            frame.yielded.append(self.eval(node.value, frame))  # type: ignore[misc]
+            frame.yielded.append(self.eval(node.value, frame))
         return UNKNOWN
 
     def eval_await(self, node: cst.Await, frame: Frame) -> Value:
-        return self.eval(node.expression, frame)  # type: ignore[misc,no-any-return]
+        return self.eval(node.expression, frame)
 
     def truth(self, value: Value) -> bool | None:
         """Whether a value is true, where that is known."""

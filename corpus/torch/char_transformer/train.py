@@ -103,9 +103,8 @@ class RhymeModel(nn.Module):
         self.layers = nn.ModuleList([DecoderLayer(d_model, n_heads, context) for _ in range(n_layers)])
         self.norm = nn.LayerNorm(d_model)
         self.to_logits = nn.Linear(d_model, vocab, bias=False)
-        for name, p in self.named_parameters():
-            if name.endswith("weight") and p.dim() == 2:
-                nn.init.normal_(p, mean=0.0, std=0.04)
+        for layer in (self.token, self.position, self.to_logits):
+            nn.init.normal_(layer.weight, mean=0.0, std=0.04)
 
     def forward(self, ids):
         n = ids.shape[1]
@@ -153,7 +152,6 @@ cut = int(0.9 * len(corpus))
 train_ids, valid_ids = corpus[:cut], corpus[cut:]
 
 model = RhymeModel(len(tok)).to(device)
-print(f"{sum(p.numel() for p in model.parameters())} parameters, {len(tok)} characters")
 optimizer = torch.optim.AdamW(model.parameters(), lr=max_lr, betas=(0.9, 0.95), weight_decay=0.1)
 
 for step in range(steps):
@@ -174,3 +172,4 @@ for step in range(steps):
               f"| grad norm {norm.item():.3f} | lr {optimizer.param_groups[0]['lr']:.5f}")
 
 print(sample(model, tok, "the", 80))
+print(f"{sum(p.numel() for p in model.parameters())} parameters, {len(tok)} characters")

@@ -84,8 +84,8 @@ def run(name, model, groups, train, test, epochs=5):
             opt.step()
             sched.step()
             tot += loss.item()
-        lrs = ' '.join('%.3f' % g['lr'] for g in opt.param_groups)
-        print('%-3s %d  loss %.4f  rmse %.4f  lr %s' % (name, ep, tot / len(train), rmse(model, test), lrs))
+        lr = opt.param_groups[0]['lr']
+        print('%-3s %d  loss %.4f  rmse %.4f  lr %.3f' % (name, ep, tot / len(train), rmse(model, test), lr))
 
 
 if __name__ == '__main__':

@@ -21,13 +21,13 @@ class Backbone(nn.Module):
         super().__init__()
         self.block1 = nn.Sequential(OrderedDict([
             ("conv", nn.Conv2d(1, 16, 3, padding=1)),
-            ("bn", nn.BatchNorm2d(16)),
+            ("norm", nn.GroupNorm(4, 16)),
             ("act", nn.ReLU()),
             ("pool", nn.AvgPool2d(2)),
         ]))
         self.block2 = nn.Sequential(OrderedDict([
             ("conv", nn.Conv2d(16, 32, 3, padding="same")),
-            ("bn", nn.BatchNorm2d(32)),
+            ("norm", nn.GroupNorm(8, 32)),
             ("act", nn.ReLU()),
             ("pool", nn.AvgPool2d(2)),
         ]))
@@ -53,11 +53,9 @@ def set_parameter_requires_grad(module, flag):
         param.requires_grad = flag
 
 
-def train_model(model, loaders, criterion, optimizer, num_epochs, freeze_bn=False):
+def train_model(model, loaders, criterion, optimizer, num_epochs):
     for epoch in range(num_epochs):
         model.train()
-        if freeze_bn:
-            model.backbone.eval()       # running statistics stay what they were
         running_loss, running_corrects = 0.0, 0
         for inputs, labels in loaders["train"]:
             inputs = inputs.to(DEVICE)
@@ -115,7 +113,7 @@ def main():
     params_to_update = [p for p in model.parameters() if p.requires_grad]
     print("  params to learn:", [n for n, p in model.named_parameters() if p.requires_grad])
     optimizer = optim.SGD(params_to_update, lr=0.05, momentum=0.9)
-    train_model(model, loaders, criterion, optimizer, 3, freeze_bn=True)
+    train_model(model, loaders, criterion, optimizer, 3)
 
     print("fine-tuning the last block")
     set_parameter_requires_grad(model.backbone.block2, True)

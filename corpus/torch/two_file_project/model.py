@@ -28,7 +28,3 @@ class TextCNN(nn.Module):
         x = torch.cat([branch(x) for branch in self.branches], 1)
         x = self.dropout(x)
         return self.fc(x).squeeze(1)
-
-
-def count_parameters(model):
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -2,7 +2,7 @@ import torch
 from torch import nn, optim
 
 from data import build_loaders
-from model import TextCNN, count_parameters
+from model import TextCNN
 
 SEED = 1
 BATCH_SIZE = 32
@@ -53,7 +53,6 @@ def main():
 
     train_iterator, valid_iterator, vocab = build_loaders(BATCH_SIZE)
     model = TextCNN(len(vocab)).to(device)
-    print(f'The model has {count_parameters(model):,} trainable parameters')
 
     optimizer = optim.Adam(model.parameters(), lr=LEARNING_RATE)
     criterion = nn.BCEWithLogitsLoss().to(device)
