@@ -106,6 +106,8 @@ def call_layer(call: Invocation) -> Value:
             if isinstance(inner, Instance):
                 remember_input(inner, inputs)
         result = result_of(layer, inputs)
+    have = layer.state.get("output")
+    layer.state["output"] = without_graph(result) if have is None else join(have, without_graph(result))
     held = [*inputs, *call.keywords.values()]
     if any(graph_tensors(v) for v in held) and not call.interpreter.unsure:
         return placed(result, GraphNode(layer, inputs, dict(call.keywords), call.node))

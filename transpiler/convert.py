@@ -30,6 +30,8 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.step.groups",
         "transpiler.planners.step.inner",
         "transpiler.planners.type_tests",
+        "transpiler.planners.initial_loops",
+        "transpiler.planners.first_parameter",
         "transpiler.planners.containers",
         "transpiler.planners.recurrent",
         "transpiler.planners.layout",
@@ -41,6 +43,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.expressions",
     ),
     "torch": (
+        "transpiler.planners.keras_fit",
         "transpiler.planners.keras_sequential",
         "transpiler.planners.expressions",
     ),

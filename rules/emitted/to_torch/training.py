@@ -42,8 +42,9 @@ def evaluate(model, loader, criterion, metrics, activation=None, penalty=None):
     return {"loss": loss} | {name: float(metric.result()) for name, metric in metrics.items()}
 
 
-def predict(model, inputs, batch_size=32):
+def predict(model, inputs, batch_size=32, activation=None):
     """The model's outputs for all examples, in evaluation mode, as a numpy array."""
     model.eval()
     with torch.no_grad():
-        return torch.cat([model(batch) for batch in inputs.split(batch_size)]).numpy()
+        outputs = torch.cat([model(batch) for batch in inputs.split(batch_size)])
+    return (outputs if activation is None else activation(outputs)).numpy()

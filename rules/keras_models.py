@@ -1,0 +1,91 @@
+"""Methods and attributes of Keras models that a PyTorch model has too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+from transpiler.rule import Unfit, rewrites
+from transpiler.site import Site
+from transpiler.template import fill
+
+
+@rewrites("keras.Model.summary", to="torch")
+def summary(site: Site) -> Any:
+    """PyTorch's models print their layers."""
+    return fill("print(model)", model=site.receiver)
+
+
+@rewrites("keras.callbacks.History.history", to="torch")
+def history(site: Site) -> Any:
+    """The history is a plain dict already."""
+    return site.receiver
+
+
+@rewrites("keras.callbacks.History.epoch", to="torch")
+def epochs(site: Site) -> Any:
+    return fill('list(range(len(history["loss"])))', history=site.receiver)
+
+
+@rewrites("keras.Model.save", "keras.Model.save_weights", to="torch")
+def save(site: Site) -> Any:
+    """The weights go into a file of PyTorch's."""
+    site.caution(
+        "the file holds the state_dict of the PyTorch model, whatever its name ends in"
+    )
+    return fill("torch.save(model.state_dict(), path)", model=site.receiver,
+                path=site.arg("filepath"))  # fmt: skip
+
+
+@rewrites("keras.Model.load_weights", to="torch")
+def load_weights(site: Site) -> Any:
+    site.caution("the file has to hold a state_dict of this PyTorch model")
+    return fill("model.load_state_dict(torch.load(path))", model=site.receiver,
+                path=site.arg("filepath"))  # fmt: skip
+
+
+@rewrites("keras.Layer.count_params", to="torch")
+def count_params(site: Site) -> Any:
+    return fill("sum(p.numel() for p in model.parameters())", model=site.receiver)
+
+
+@rewrites("keras.Layer.trainable_variables", "keras.Layer.trainable_weights", to="torch")
+def trainable_variables(site: Site) -> Any:
+    return fill("[p for p in model.parameters() if p.requires_grad]", model=site.receiver)
+
+
+@rewrites("keras.Layer.variables", "keras.Layer.weights", to="torch")
+def variables(site: Site) -> Any:
+    return fill("list(model.parameters())", model=site.receiver)
+
+
+@rewrites("keras.utils.set_random_seed", "tf.random.set_seed", to="torch")
+def seed(site: Site) -> Any:
+    """Other numbers come from an equal seed."""
+    if not site.alone:
+        raise Unfit("the seed is set inside of an expression")
+    from transpiler.template import fill_statements
+
+    name = "seed"
+    new: Any = site.arg(name)
+    lines = fill_statements("torch.manual_seed(seed)", seed=new)
+    if site.name.startswith("keras."):
+        import_line = "import random"
+        site.request_import(import_line)
+        lines = fill_statements(
+            "random.seed(seed)\nnp.random.seed(seed)\ntorch.manual_seed(seed)\n", seed=new
+        )
+    site.context.remark(site.node, site.short, "equal seeds give other numbers in PyTorch")
+    return lines
+
+
+@rewrites("keras.utils.to_categorical", to="torch")
+def to_categorical(site: Site) -> Any:
+    """One-hot rows as a numpy array."""
+    if not site.has("num_classes"):
+        return fill("np.eye(int(np.max(x)) + 1, dtype='float32')[np.asarray(x, dtype=int)]",
+                    x=site.arg("x"))  # fmt: skip
+    return fill("np.eye(n, dtype='float32')[np.asarray(x, dtype=int)]", n=site.arg("num_classes"),
+                x=site.arg("x"))  # fmt: skip
+
+
