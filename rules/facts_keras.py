@@ -107,7 +107,9 @@ def call_layer(call: Invocation) -> Value:
                 remember_input(inner, inputs)
         result = result_of(layer, inputs)
     have = layer.state.get("output")
-    layer.state["output"] = without_graph(result) if have is None else join(have, without_graph(result))
+    layer.state["output"] = (
+        without_graph(result) if have is None else join(have, without_graph(result))
+    )
     held = [*inputs, *call.keywords.values()]
     if any(graph_tensors(v) for v in held) and not call.interpreter.unsure:
         return placed(result, GraphNode(layer, inputs, dict(call.keywords), call.node))
@@ -169,7 +171,9 @@ def append(call: Invocation, model: Instance, layer: Value) -> None:
             shape = declared_shape(option)
             if shape is not None:
                 ids = option.class_names[:1] == ("keras.layers.Embedding",)
-                state["start"] = state["current"] = Tensor(shape, "int32" if ids else "float32", "tf")
+                state["start"] = state["current"] = Tensor(
+                    shape, "int32" if ids else "float32", "tf"
+                )
         state["layers"].append(option)
         if "start" in state:
             state["current"] = call.interpreter.call(option, [state["current"]], {}, None)
@@ -325,5 +329,3 @@ def shape_value(x: Tensor) -> Value:
     if x.shape is None:
         return Sequence("tuple", None, Number("int"))
     return Sequence("tuple", tuple(NONE if d is None else from_dim(d) for d in x.shape))
-
-

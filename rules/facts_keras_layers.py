@@ -121,7 +121,10 @@ def convolution(layer: Instance, inputs: list[Value]) -> Value:
     stride = numbers(layer, "strides", count, 1)
     dilation = numbers(layer, "dilation_rate", count, 1)
     padding = argument(layer, "padding", "valid")
-    found = [span(n, k, s, padding, d) for n, k, s, d in zip(sizes, kernel, stride, dilation)]
+    found = [
+        span(n, k, s, padding, d)
+        for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=False)
+    ]
     if name.startswith("Depthwise"):
         factor = argument(layer, "depth_multiplier", 1)
         known = isinstance(channels, int) and isinstance(factor, int)
@@ -138,7 +141,7 @@ def transposed(layer: Instance, inputs: list[Value]) -> Value:
     stride = numbers(layer, "strides", count, 1)
     same = argument(layer, "padding", "valid") == "same"
     found: list[Dim] = []
-    for n, k, s in zip(sizes, kernel, stride):
+    for n, k, s in zip(sizes, kernel, stride, strict=False):
         if not (isinstance(n, int) and isinstance(s, int) and isinstance(k, int)):
             found.append(None)
         else:
@@ -153,7 +156,8 @@ def pooling(layer: Instance, inputs: list[Value]) -> Value:
     stride = numbers(layer, "strides", count, None)
     padding = argument(layer, "padding", "valid")
     found = [
-        span(n, k, k if s is None else s, padding) for n, k, s in zip(sizes, window, stride)
+        span(n, k, k if s is None else s, padding)
+        for n, k, s in zip(sizes, window, stride, strict=False)
     ]
     return x.but(shape=(batch, *found, channels))
 
@@ -243,7 +247,9 @@ def merged(layer: Instance, inputs: list[Value]) -> Value:
         if shape is None or len(part.shape) > len(shape):
             shape = part.shape
         elif len(part.shape) == len(shape):
-            shape = tuple(b if a in (None, 1) else a for a, b in zip(shape, part.shape))
+            shape = tuple(
+                b if a in (None, 1) else a for a, b in zip(shape, part.shape, strict=False)
+            )
     return Tensor(shape, "float32", "tf")
 
 
@@ -315,7 +321,7 @@ def zero_padding(layer: Instance, inputs: list[Value]) -> Value:
     amounts = borders(layer, parameter, count)
     sign = -1 if parameter == "cropping" else 1
     found: list[Dim] = []
-    for n, pair in zip(sizes, amounts):
+    for n, pair in zip(sizes, amounts, strict=False):
         known = isinstance(n, int) and pair is not None
         found.append(n + sign * sum(pair) if known else None)  # type: ignore[operator,arg-type]
     return x.but(shape=(batch, *found, channels))
@@ -349,7 +355,7 @@ def upsampled(layer: Instance, inputs: list[Value]) -> Value:
     batch, sizes, channels = spatial(x, count)
     factors = numbers(layer, "size", count, 2)
     found: list[Dim] = []
-    for n, f in zip(sizes, factors):
+    for n, f in zip(sizes, factors, strict=False):
         found.append(n * f if isinstance(n, int) and isinstance(f, int) else None)
     return x.but(shape=(batch, *found, channels))
 
@@ -376,7 +382,7 @@ SHAPES: dict[str, Result] = {
     **{f"UpSampling{n}D": upsampled for n in (1, 2, 3)},
     "Flatten": flatten, "Reshape": reshape, "Permute": permute, "RepeatVector": repeat_vector,
     "Embedding": embedding, "Concatenate": concatenate, "Dot": dot,
-    **{name: merged for name in ("Add", "Multiply", "Subtract", "Average", "Maximum", "Minimum")},
+    **dict.fromkeys(("Add", "Multiply", "Subtract", "Average", "Maximum", "Minimum"), merged),
     "LSTM": recurrent, "GRU": recurrent, "SimpleRNN": recurrent, "Bidirectional": bidirectional,
     "TimeDistributed": distributed, "MultiHeadAttention": attention, "Attention": attention,
     "AdditiveAttention": attention, "Resizing": resized, "CenterCrop": cropped,

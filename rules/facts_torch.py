@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
-    NONE,
     UNKNOWN,
     Const,
     Instance,
-    ListObject,
-    Mapping,
     Number,
     Sequence,
-    Symbol,
     Tensor,
     Value,
-    items_of,
     join,
     options,
 )

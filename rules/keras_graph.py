@@ -38,7 +38,9 @@ def placed(result: Value, node: GraphNode) -> Value:
     if items is not None:
         parts = []
         for index, item in enumerate(items):
-            part = GraphNode(node.layer, node.inputs, node.keywords, node.call, node.function, index)
+            part = GraphNode(
+                node.layer, node.inputs, node.keywords, node.call, node.function, index
+            )
             parts.append(placed(item, part))
         return Sequence("tuple", tuple(parts))
     return result

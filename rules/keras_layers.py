@@ -124,9 +124,13 @@ class Layer:
         return call(unit, *args, **kwargs).with_changes(func=self.site.emit(unit))
 
 
-def weighted(layer: Layer, module: cst.BaseExpression, kernel: str = "kernel") -> cst.BaseExpression:
+def weighted(
+    layer: Layer, module: cst.BaseExpression, kernel: str = "kernel"
+) -> cst.BaseExpression:
     """A module with the penalty on its weight and its initial values, as far as they differ."""
-    layer.refuse(f"{kernel}_constraint", "bias_constraint", "bias_regularizer", "activity_regularizer")
+    layer.refuse(
+        f"{kernel}_constraint", "bias_constraint", "bias_regularizer", "activity_regularizer"
+    )
     l1, l2 = penalty(layer, layer.value(f"{kernel}_regularizer"))
     initial(layer, kernel)
     if l1 or l2:
@@ -242,7 +246,11 @@ def convolution(layer: Layer) -> list[Part]:
 
 
 def pads(
-    layer: Layer, window: Any, stride: tuple[int, ...], dilation: tuple[int, ...], count: int,
+    layer: Layer,
+    window: Any,
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    count: int,
     value: str | None = None,
 ) -> tuple[list[Part], Any]:
     """What pads before a window, or the module's own padding argument."""
@@ -299,19 +307,21 @@ def transposed(layer: Layer) -> list[Part]:
     options: dict[str, Any] = {"stride": OMIT if set(stride) == {1} else short(stride, None)}
     after: list[Part] = []
     if layer.const("padding", "valid") == "same":
-        gaps = [k - s for k, s in zip(kernel, stride)]
+        gaps = [k - s for k, s in zip(kernel, stride, strict=False)]
         if any(g < 0 for g in gaps):
             options["output_padding"] = tuple(max(-g, 0) for g in gaps)
         lows = tuple(max(g, 0) // 2 for g in gaps)
         if all(g <= 0 or g % 2 == 0 for g in gaps):
             options["padding"] = OMIT if not any(lows) else short(lows, None)
         else:
-            highs = [max(g, 0) - low for g, low in zip(gaps, lows)]
-            edges = tuple(-x for low, high in zip(reversed(lows), reversed(highs))
+            highs = [max(g, 0) - low for g, low in zip(gaps, lows, strict=False)]
+            edges = tuple(-x for low, high in zip(reversed(lows), reversed(highs), strict=False)
                           for x in (low, high))  # fmt: skip
             after = [Part(call(f"torch.nn.ZeroPad{count}d", edges), FIRST)]
-    elif any(k < s for k, s in zip(kernel, stride)):
-        options["output_padding"] = tuple(max(s - k, 0) for k, s in zip(kernel, stride))
+    elif any(k < s for k, s in zip(kernel, stride, strict=False)):
+        options["output_padding"] = tuple(
+            max(s - k, 0) for k, s in zip(kernel, stride, strict=False)
+        )
     module = call(
         f"torch.nn.ConvTranspose{count}d", layer.size(), layer.arg("filters"),
         short(kernel, None), **options, bias=layer.unless("use_bias", True),
@@ -326,7 +336,7 @@ def pooling(layer: Layer) -> list[Part]:
     if len(window) != count:
         raise Unfit(f"the window of {layer.site.short} is not known before the program runs")
     strides = numbers(layer.instance, "strides", count, None)
-    stride = tuple(s if isinstance(s, int) else w for s, w in zip(strides, window))
+    stride = tuple(s if isinstance(s, int) else w for s, w in zip(strides, window, strict=False))
     step = OMIT if stride == window else short(stride, None)
     if layer.const("padding", "valid") == "same":
         if kind == "Avg":
@@ -516,8 +526,10 @@ def recurrent(layer: Layer) -> list[Part]:
     else:
         from transpiler.rules.keras_activations import FUNCTIONS
 
-        if activation not in FUNCTIONS or gates not in FUNCTIONS or (
-            kind == "GRU" and layer.const("reset_after", True) is True
+        if (
+            activation not in FUNCTIONS
+            or gates not in FUNCTIONS
+            or (kind == "GRU" and layer.const("reset_after", True) is True)
         ):
             raise Unfit(f"the activations of {layer.site.short} have no equal here")
         functions = {"activation": fill("lambda x: " + FUNCTIONS[activation])}
@@ -546,9 +558,7 @@ def bidirectional(layer: Layer) -> list[Part]:
     assert isinstance(back, cst.Call)
     from transpiler.template import arguments
 
-    backward = back.with_changes(
-        args=[*back.args, *arguments([], {"go_backwards": True})]
-    )
+    backward = back.with_changes(args=[*back.args, *arguments([], {"go_backwards": True})])
     layer.site.context.claim(node)
     mode = layer.const("merge_mode", "concat")
     return [Part(layer.emit("Bidirectional", first[0].node, backward.deep_clone(),
@@ -579,7 +589,9 @@ def attention(layer: Layer) -> list[Part]:
 def augmenting(layer: Layer) -> list[Part]:
     """Random flips, turns, zooms and shifts of images."""
     if layer.name == "RandomFlip":
-        return [Part(layer.emit("RandomFlip", layer.unless("mode", "horizontal_and_vertical")), FIRST)]
+        return [
+            Part(layer.emit("RandomFlip", layer.unless("mode", "horizontal_and_vertical")), FIRST)
+        ]
     raise Unfit(
         f"{layer.site.short} draws other numbers than its PyTorch equal and is not translated",
         "torchvision.transforms.v2 has similar augmentations",
@@ -588,7 +600,9 @@ def augmenting(layer: Layer) -> list[Part]:
 
 def normalization(layer: Layer) -> list[Part]:
     mean, variance = layer.instance.arguments.get("mean"), layer.instance.arguments.get("variance")
-    options = {n: layer.arg(n) for n, v in (("mean", mean), ("variance", variance)) if v is not None}
+    options = {
+        n: layer.arg(n) for n, v in (("mean", mean), ("variance", variance)) if v is not None
+    }
     layer.refuse("invert")
     return [Part(layer.emit("Normalization", **options), LAST)]
 
@@ -604,8 +618,7 @@ LAYERS: dict[str, Callable[[Layer], list[Part]]] = {
     **{f"UpSampling{n}D": upsampling for n in (1, 2, 3)},
     "BatchNormalization": batch_norm, "LayerNormalization": layer_norm, "Embedding": embedding,
     "Flatten": simple("torch.nn.Flatten()", LAST), "Identity": simple("torch.nn.Identity()"),
-    **{name: dropout for name in
-       ("Dropout", "AlphaDropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")},
+    **dict.fromkeys(("Dropout", "AlphaDropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"), dropout),
     "Activation": activation, "LeakyReLU": leaky_relu, "Softmax": softmax, "ReLU": relu,
     "Reshape": reshape, "Permute": permute, "RepeatVector": repeat_vector, "GaussianNoise": noise,
     "Rescaling": rescaling, "Lambda": function_layer, "LSTM": recurrent, "GRU": recurrent,

@@ -151,7 +151,9 @@ def _on_logits(loss: Loss, options: dict[str, Any], outputs: Any) -> Any:
         return call("torch.nn.BCEWithLogitsLoss")
     if set(options) - {"label_smoothing", "ignore_class"}:
         raise Unfit(f"options of {loss.name} that have no equal here")
-    smoothing = {"label_smoothing": options["label_smoothing"]} if "label_smoothing" in options else {}
+    smoothing = (
+        {"label_smoothing": options["label_smoothing"]} if "label_smoothing" in options else {}
+    )
     if "ignore_class" in options:
         smoothing["ignore_index"] = options["ignore_class"]
     if rank_of(outputs) not in (2, None):

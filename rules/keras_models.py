@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from transpiler.rule import Unfit, rewrites
 from transpiler.site import Site
 from transpiler.template import fill
@@ -30,9 +29,7 @@ def epochs(site: Site) -> Any:
 @rewrites("keras.Model.save", "keras.Model.save_weights", to="torch")
 def save(site: Site) -> Any:
     """The weights go into a file of PyTorch's."""
-    site.caution(
-        "the file holds the state_dict of the PyTorch model, whatever its name ends in"
-    )
+    site.caution("the file holds the state_dict of the PyTorch model, whatever its name ends in")
     return fill("torch.save(model.state_dict(), path)", model=site.receiver,
                 path=site.arg("filepath"))  # fmt: skip
 
@@ -87,5 +84,3 @@ def to_categorical(site: Site) -> Any:
                     x=site.arg("x"))  # fmt: skip
     return fill("np.eye(n, dtype='float32')[np.asarray(x, dtype=int)]", n=site.arg("num_classes"),
                 x=site.arg("x"))  # fmt: skip
-
-

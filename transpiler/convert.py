@@ -64,7 +64,7 @@ def convert(
     to: Direction,
     *,
     path: str = "<stdin>",
-    config: Config = Config(),  # noqa: B008 - frozen
+    config: Config = Config(),
     siblings: Mapping[str, str] | None = None,
     callers: Sequence[Caller] = (),
 ) -> Conversion:

@@ -13,7 +13,6 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer import values as v
-from transpiler.syntax import find
 from transpiler.infer.expressions import Expressions
 from transpiler.infer.frames import Frame
 from transpiler.infer.knowledge import Invocation, Knowledge
@@ -39,6 +38,7 @@ from transpiler.infer.values import (
     join,
     options,
 )
+from transpiler.syntax import find
 
 MAX_DEPTH = 40
 MAX_RUNS = 24
@@ -648,7 +648,9 @@ class Interpreter(Expressions):
                 continue
             shapes = [self.attribute(p, "shape") for p in positional[:1]]
             if "prepared" in instance.state:
-                shapes = [join(a, b) for a, b in zip(shapes, instance.state["prepared"], strict=False)]
+                shapes = [
+                    join(a, b) for a, b in zip(shapes, instance.state["prepared"], strict=False)
+                ]
                 if shapes == instance.state["prepared"]:
                     return
             instance.state["prepared"] = shapes
