@@ -13,14 +13,12 @@ from transpiler.infer.values import (
     Instance,
     Number,
     Sequence,
-    Symbol,
     Tensor,
     Value,
     join,
     options,
 )
 from transpiler.modules import children, descendants
-from transpiler.planners.expressions import qualified_name
 from transpiler.rule import Unfit, infers, rewrites
 from transpiler.rules.checkpoints import build, note_early
 from transpiler.site import Site
@@ -108,9 +106,9 @@ def _is_given_to_optimizer(site: Site) -> bool:
     current: Any = site.parent
     while not isinstance(current, cst.BaseStatement):
         if isinstance(current, cst.Call):
-            name = qualified_name(site.context, current.func) or ""
-            if site.context.knowledge.derives(Symbol(name), "torch.optim.Optimizer"):
-                return True
+            for value in options(site.context.fact(current.func)):
+                if site.context.knowledge.derives(value, "torch.optim.Optimizer"):
+                    return True
         current = site.context.edits.parent[current]
     return False
 

@@ -71,6 +71,9 @@ def _parameters_given(context: Context, name: str) -> set[str]:
             for value in options(context.fact(call.func)):
                 if isinstance(value, Symbol) and not any(a.star for a in call.args):
                     _note(table, value.name, call)
+        for instance in context.interpreter.instances.values():
+            if isinstance(instance.cls, Symbol):  # calls with ** show in what they made
+                table.setdefault(instance.cls.name, set()).update(instance.arguments)
         context.notes["indirect arguments"] = table
     return table.get(name, set())
 
