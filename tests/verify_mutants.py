@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Wrong translations: each a change to a right one that changes what is trained or reported."""
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def convert(
     to: Direction,
     *,
     path: str = "<stdin>",
-    config: Config = Config(),
+    config: Config = Config(),  # noqa: B008 - frozen
     siblings: Mapping[str, str] | None = None,
     callers: Sequence[Caller] = (),
 ) -> Conversion:

@@ -213,7 +213,7 @@ def watch_initializers(run: Run) -> None:
         if not (inspect.isclass(kind) and issubclass(kind, keras.initializers.Initializer)):
             continue
         if "__call__" in vars(kind):
-            setattr(kind, "__call__", _paused(vars(kind)["__call__"], run))
+            setattr(kind, "__call__", _paused(vars(kind)["__call__"], run))  # noqa: B010
     layer = keras.layers.Layer
     layer.add_weight = _paused(layer.add_weight, run)
 
