@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from twin_scripts import check
 
-from transpiler.config import Config
-from transpiler.convert import Conversion, convert
-from transpiler.findings import Grade
 from transpiler.verify.twins import Workshop
 
 
@@ -21,21 +19,6 @@ from transpiler.verify.twins import Workshop
 def shop() -> Iterator[Workshop]:
     with Workshop() as shop:
         yield shop
-
-
-def check(shop: Workshop, folder: Path, script: str, steps: int | None = None) -> Conversion:
-    """Nothing is left for a person, and both programs train the same; the fluent translation."""
-    original, translated = folder / "train.py", folder / "train_tf.py"
-    original.write_text(script, encoding="utf-8")
-    conversion = convert(script, "tf", path="train.py", config=Config(fidelity="exact"))
-    translated.write_text(conversion.code, encoding="utf-8")
-    print(conversion.code)  # shown where a test fails
-    left = [f for f in conversion.findings if f.grade is Grade.MANUAL]
-    assert not left, left
-    with shop.record(original, "tf", steps=steps) as recording:
-        verdict = recording.check(translated)
-    assert verdict.equal, (verdict.first, verdict.error, verdict.notes)
-    return convert(script, "tf", path="train.py")
 
 
 TENSOR_DATASET = """

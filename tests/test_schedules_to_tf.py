@@ -42,7 +42,9 @@ SGD = "SGD(model.parameters(), lr=0.1, momentum=0.9)"
 ADAM = "Adam(model.parameters(), lr=0.01)"
 
 
-def script(made: str, *, per_batch: str = "pass", per_epoch: str = "pass", optimizer: str = SGD) -> str:
+def script(
+    made: str, *, per_batch: str = "pass", per_epoch: str = "pass", optimizer: str = SGD
+) -> str:
     return SCRIPT.format(made=made, per_batch=per_batch, per_epoch=per_epoch, optimizer=optimizer)
 
 
@@ -99,7 +101,11 @@ def test_plateau(made: str) -> None:
 
 def test_last_rate() -> None:
     made = "scheduler = lr_scheduler.StepLR(optimizer, 2, 0.5)"
-    assert_same(script(made, per_epoch="scheduler.step()\n        values.append(scheduler.get_last_lr()[0])"))
+    assert_same(
+        script(
+            made, per_epoch="scheduler.step()\n        values.append(scheduler.get_last_lr()[0])"
+        )
+    )
 
 
 def test_warm_up_then_cosine() -> None:
