@@ -7,7 +7,15 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import UNKNOWN, Const, Sequence, Value, as_dim
+from transpiler.infer.values import (
+    UNKNOWN,
+    Const,
+    Instance,
+    Sequence,
+    Tensor,
+    Value,
+    as_dim,
+)
 from transpiler.rule import Proof, Unfit, infers, rewrites
 from transpiler.rules.facts_torch_layers import argument, called, layer_of, taken
 from transpiler.rules.initial_values import tell_once
@@ -26,7 +34,12 @@ STACKS = {"LSTM": ("StackedLSTM", "TorchLSTM"), "RNN": ("StackedRNN", "TorchRNN"
 @infers(*called("LSTM", "GRU", "RNN"))
 def recurrent_call(invocation: Invocation) -> Value:
     """Outputs of all steps, and the final states."""
-    layer, x = layer_of(invocation), taken(invocation)
+    layer = layer_of(invocation)
+    packed = invocation.positional[0] if invocation.positional else None
+    if isinstance(packed, Instance):
+        inner = packed.arguments.get("input")
+        invocation.positional[0] = inner if isinstance(inner, Tensor) else UNKNOWN
+    x = taken(invocation)
     units = as_dim(argument(layer, "hidden_size") or UNKNOWN)
     both = known_true(argument(layer, "bidirectional"))
     width = units * 2 if both and isinstance(units, int) else (units if both is False else None)
@@ -41,6 +54,8 @@ def recurrent_call(invocation: Invocation) -> Value:
     final: Value = state
     if layer.class_names[0].endswith("LSTM"):
         final = Sequence("tuple", (state, state))
+    if isinstance(packed, Instance):
+        return Sequence("tuple", (packed, final))
     return Sequence("tuple", (outputs, final))
 
 
@@ -107,7 +122,10 @@ def recurrent(site: Site) -> Any:
     if name == fluent and kind != "GRU" and biased:
         site.caution(f"keras.layers.{'SimpleRNN' if kind == 'RNN' else kind} has {ONE_BIAS}",
                      "--fidelity exact keeps both")  # fmt: skip
-    if site.node in site.context.notes.get(OUTPUTS_ONLY, ()):
+    notes = site.context.notes
+    if site.node in notes.get(LAST_ONLY, ()):
+        return stock(site, kind, last=True)
+    if site.node in notes.get(OUTPUTS_ONLY, ()):
         return stock(site, kind)
     layers = given(site, "num_layers")
     result = call(name, site.arg("hidden_size"), num_layers=layers, **options)
@@ -115,12 +133,28 @@ def recurrent(site: Site) -> Any:
 
 
 OUTPUTS_ONLY = "recurrent layers that give their outputs only"
-"""The note of transpiler.planners.recurrent."""
+LAST_ONLY = "recurrent layers that give their last output only"
+"""The notes of transpiler.planners.recurrent."""
 
 
-def stock(site: Site, kind: str) -> Any:
-    """Keras's own layer where only the outputs of all steps are read: one for each level."""
-    options: dict[str, Any] = {"return_sequences": True}
+def stock(site: Site, kind: str, last: bool = False) -> Any:
+    """Keras's own layer where no states are read, or only the last output: one for each level."""
+    count = known(site, site.arg("num_layers"))
+    layer = stock_level(site, kind, sequences=not last or count != 1)
+    if count == 1:
+        return layer
+    if isinstance(count, int) and (last or count <= 3):
+        top = stock_level(site, kind, sequences=not last)
+        below = [layer if i == 0 else layer.deep_clone() for i in range(count - 1)]
+        return call("keras.Sequential", cst.List([cst.Element(e) for e in (*below, top)]))
+    return fill(
+        "keras.Sequential([layer for _ in range(n)])", layer=layer, n=site.arg("num_layers")
+    )
+
+
+def stock_level(site: Site, kind: str, sequences: bool) -> Any:
+    """One level: a layer that gives the outputs of all steps, or the last one."""
+    options: dict[str, Any] = {"return_sequences": True} if sequences else {}
     if kind == "RNN" and known(site, site.arg("nonlinearity")) != "tanh":
         options["activation"] = site.arg("nonlinearity")
     if known(site, site.arg("bias")) is False:
@@ -129,15 +163,7 @@ def stock(site: Site, kind: str) -> Any:
     layer: Any = call(f"keras.layers.{name}", site.arg("hidden_size"), **options)
     if known(site, site.arg("bidirectional")):
         layer = call("keras.layers.Bidirectional", layer)
-    count = known(site, site.arg("num_layers"))
-    if count == 1:
-        return layer
-    if isinstance(count, int) and count <= 3:
-        elements = [cst.Element(layer if i == 0 else layer.deep_clone()) for i in range(count)]
-        return call("keras.Sequential", cst.List(elements))
-    return fill(
-        "keras.Sequential([layer for _ in range(n)])", layer=layer, n=site.arg("num_layers")
-    )
+    return layer
 
 
 def given(site: Site, name: str) -> Any:

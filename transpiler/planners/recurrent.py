@@ -1,6 +1,7 @@
 """The recurrent planner: layers of which the program only reads the outputs of all steps.
 
 `out, _ = self.lstm(x)` then needs no layer that also gives torch's states: a stock one will do.
+Where `out[:, -1]` or `h_n[-1]` is all that is read, the stock layer gives just that.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import Const, Instance, Symbol, Value, options
-from transpiler.rules.layers_recurrent import STACKS
+from transpiler.planners.last_output import find_last_reads
+from transpiler.rules.layers_recurrent import LAST_ONLY, OUTPUTS_ONLY, STACKS
 from transpiler.syntax import find, target_names
 
-NOTE = "recurrent layers that give their outputs only"
 NAMES = tuple(f"torch.nn.{name}" for name in STACKS)
 
 
@@ -29,12 +30,35 @@ def plan(context: Context) -> None:
         if any(o is not None for o in origins):
             for origin in origins:
                 uses.setdefault(origin, []).append(call)
+    last = _unshared(uses, {o for o in uses if o is not None and _gives_last(context, uses[o])})
+    context.notes[LAST_ONLY] = last
+    for call in {c for o in last for c in uses.pop(o)}:
+        read = find_last_reads(context, call)
+        assert read is not None
+        _keep_last(context, *read)
     plain = {o for o in uses if o is not None and all(_reads_outputs(context, c) for c in uses[o])}
-    shared = {c for o, calls in uses.items() if o not in plain for c in calls}
-    plain = {o for o in plain if not any(c in shared for c in uses[o])}
-    context.notes[NOTE] = plain
+    plain = _unshared(uses, plain)
+    context.notes[OUTPUTS_ONLY] = plain
     for call in {c for o in plain for c in uses[o]}:
         _drop_states(context, call)
+
+
+def _unshared(uses: dict[Any, list[cst.Call]], chosen: set[Any]) -> set[Any]:
+    """Of the layers chosen those whose calls never run another layer."""
+    shared = {c for o, calls in uses.items() if o not in chosen for c in calls}
+    return {o for o in chosen if not any(c in shared for c in uses[o])}
+
+
+def _gives_last(context: Context, calls: list[cst.Call]) -> bool:
+    return all(find_last_reads(context, call) is not None for call in calls)
+
+
+def _keep_last(context: Context, target: cst.CSTNode, new: Any, reads: list[Any]) -> None:
+    """The target becomes the name alone, and each read of the last output that name."""
+    context.edits.replace(target, new)
+    for read, base in reads:
+        context.claim(read)
+        context.edits.replace(read, base)
 
 
 def _origin(context: Context, value: Value) -> cst.CSTNode | None:
@@ -58,6 +82,8 @@ def _reads_outputs(context: Context, call: cst.Call) -> bool:
     """Whether a call takes no state and its result's states are never read."""
     if len(call.args) != 1 or call.args[0].star or call.args[0].keyword is not None:
         return False
+    if any(isinstance(v, Instance) for v in options(context.fact(call.args[0].value))):
+        return False  # a packed sequence
     parent = context.edits.parent[call]
     if isinstance(parent, cst.Subscript):
         part = parent.slice[0].slice
