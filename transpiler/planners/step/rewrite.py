@@ -49,10 +49,11 @@ def _name_updates(context: Context, updates: list[Update]) -> None:
 
 
 def _prefix(text: str) -> str:
-    """`self.optimizer_D` → `d`."""
+    """`self.optimizer_D` → `d`; empty where too little is left to start a name with."""
     name = re.sub(r"[^0-9a-zA-Z_]", "_", text.rpartition(".")[2])
     name = re.sub(r"(?i)optimi[sz]er|optim|opt", "", name)
-    return re.sub(r"_+", "_", name).strip("_").lower()
+    name = re.sub(r"_+", "_", name).strip("_").lower()
+    return name if name.isidentifier() else ""
 
 
 class _Edits:
@@ -96,7 +97,10 @@ class _Edits:
         if len(update.steps) > 1 and step is not None:
             target = step.target
             prefix = _prefix(code(target) if target is not None else "")
-            return f"{prefix or 'step' + str(update.steps.index(step) + 1)}_gradients"
+            others = [s for s in update.steps if s is not step and s.target is not None]
+            if not prefix or any(_prefix(code(s.target)) == prefix for s in others if s.target):
+                prefix = f"{prefix or 'step'}{update.steps.index(step) + 1}"
+            return f"{prefix}_gradients"
         return f"{update.prefix}gradients"
 
     def plan_losses(self, update: Update) -> None:
