@@ -240,7 +240,7 @@ def _is_fresh(site: Site, layer: Any) -> bool:
         for i in site.context.interpreter.instances.values()
         if isinstance(i.cls, Symbol)
     }
-    if any(name in made for name in _BUILT):
+    if any(name in made for name in _BUILT) or _ties(site):
         return False
     if any(name.startswith("Conv") and "groups" in i.arguments for name, i in made.items()):
         return False
@@ -253,6 +253,14 @@ def _is_fresh(site: Site, layer: Any) -> bool:
                 loop = site.context.edits.enclosing(loop, cst.For)
             return loop is not None and code(loop.iter) in ("self.modules()", "self.children()")
     return False
+
+
+def _ties(site: Site) -> bool:
+    """Whether the program shares weights between layers."""
+    return any(
+        isinstance(t.target, cst.Attribute) and t.target.attr.value == "weight"
+        for t in find(site.context.module, cst.AssignTarget)
+    )
 
 
 def _inner(site: Site, layer: Any) -> Any:

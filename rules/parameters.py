@@ -6,7 +6,18 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import UNKNOWN, Dim, Instance, Sequence, Tensor, Value, as_dim
+from transpiler.infer.values import (
+    UNKNOWN,
+    Const,
+    Dim,
+    Instance,
+    Sequence,
+    Symbol,
+    Tensor,
+    Value,
+    as_dim,
+    options,
+)
 from transpiler.rule import Proof, Unfit, infers_property, rewrites
 from transpiler.rules.facts_torch_layers import argument, library_name, numbers
 from transpiler.rules.initializers import bare
@@ -129,7 +140,7 @@ def weight_fact(value: Value) -> Value:
 @infers_property(*(f"torch.nn.{name}.bias" for name in OWNERS))
 def bias_fact(value: Value) -> Value:
     """A layer's bias; None where it has none."""
-    from transpiler.infer.values import NONE, Const
+    from transpiler.infer.values import NONE
 
     if isinstance(value, Instance) and argument(value, "bias") == Const(False):
         return NONE
@@ -181,7 +192,6 @@ def _layer(site: Site) -> Any:
 
 def inner(site: Site, layer: Any) -> Any:
     """The convolution itself where it stands in a Sequential with its padding."""
-    from transpiler.infer.values import options
     from transpiler.rules.containers import PARTS
 
     found: set[int | None] = set()
@@ -216,9 +226,42 @@ WEIGHT_NAMES = {**dict.fromkeys(NORMS, "gamma"), "Embedding": "embeddings",
 _ORDERS = {1: [2, 1, 0], 2: [3, 2, 0, 1], 3: [4, 3, 0, 1, 2]}
 
 
+def tie(site: Site) -> Any:
+    """`self.decoder.weight = self.encoder.weight`: a dense layer on the embedding's table."""
+    place: Any = site.parent
+    assign = site.context.edits.parent.get(place) if isinstance(place, cst.AssignTarget) else place
+    if not isinstance(assign, cst.Assign) or len(assign.targets) != 1:
+        return None
+    sides: list[Any] = [assign.targets[0].target, assign.value]
+    if not all(isinstance(x, cst.Attribute) and x.attr.value == "weight" for x in sides):
+        return None
+    layers: dict[str, Any] = {}
+    for side in sides:
+        for value in options(site.context.fact(side.value)):
+            if isinstance(value, Instance) and isinstance(value.cls, Symbol):
+                layers[library_name(value)] = (side.value, value)
+    if set(layers) != {"Linear", "Embedding"}:
+        return None
+    for side in sides:
+        site.context.claim(side)
+    (place, dense), (embedding, _) = layers["Linear"], layers["Embedding"]
+    arguments: dict[str, Any] = {"use_bias": OMIT}
+    if argument(dense, "bias") == Const(False):
+        arguments["use_bias"] = False
+    elif site.exact:
+        arguments["bias_initializer"] = fill(
+            "f(e.output_dim)", f=site.emit("torch_uniform"), e=embedding
+        )
+    new = call("TiedDense", embedding, **arguments).with_changes(func=site.emit("TiedDense"))
+    return [cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(place)], new)])]
+
+
 @rewrites(*(f"torch.nn.{owner}.weight" for owner in OWNERS), to="tf")
 def weight(site: Site) -> Any:
     """The variable, in torch's order of axes where it is computed with."""
+    tied = tie(site)
+    if tied is not None:
+        return tied
     name = site.name.split(".")[-2]
     layer = inner(site, _layer(site))
     _refuse_targets(site)

@@ -9,16 +9,25 @@ def torch_uniform(fan_in):
 
 
 def set_initializer(layer, role, initializer):
-    """Let a layer's "weight" or "bias" start with an initializer, whether it is built or not."""
+    """Let a layer's parameters start with an initializer, whether it is built or not.
+
+    role is "weight" or "bias" as torch names them, "matrix" or "vector" by their axes.
+    """
     if isinstance(layer, keras.Sequential):  # a convolution and its padding
         for inner in layer.layers:
             set_initializer(inner, role, initializer)
         return
-    names = {"weight": ["kernel", "depthwise", "gamma", "embeddings", "alpha"]}
-    for name in names.get(role, ["bias", "beta"]):
-        if not hasattr(layer, f"{name}_initializer"):
-            continue
-        setattr(layer, f"{name}_initializer", initializer)
-        variable = getattr(layer, name, None) if layer.built else None
-        if isinstance(variable, keras.Variable):
-            variable.assign(initializer(variable.shape, variable.dtype))
+    if role == "weight":
+        layer = getattr(layer, "embedding", layer)  # a dense layer that shares its table
+    names = {
+        "weight": ["kernel", "depthwise", "embeddings", "gamma", "alpha"],
+        "bias": ["bias", "beta"],
+        "matrix": ["kernel", "depthwise", "embeddings"],
+        "vector": ["bias", "beta", "gamma", "alpha"],
+    }[role]
+    for name in names:
+        if hasattr(layer, f"{name}_initializer"):
+            setattr(layer, f"{name}_initializer", initializer)
+            variable = getattr(layer, name, None) if layer.built else None
+            if isinstance(variable, keras.Variable):
+                variable.assign(initializer(variable.shape, variable.dtype))

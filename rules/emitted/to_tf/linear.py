@@ -35,15 +35,18 @@ class Bilinear(layers.Layer):
 class TiedDense(layers.Layer):
     """A dense layer on the weight of an embedding, so that both train the same numbers."""
 
-    def __init__(self, embedding, use_bias=True, **kwargs):
+    def __init__(self, embedding, use_bias=True, bias_initializer="zeros", **kwargs):
         super().__init__(**kwargs)
         self.embedding = embedding
         self.use_bias = use_bias
+        self.bias_initializer = bias_initializer
 
     def build(self, input_shape):
         if self.use_bias:
             self.bias = self.add_weight(
-                name="bias", shape=(self.embedding.input_dim,), initializer="zeros"
+                name="bias",
+                shape=(self.embedding.input_dim,),
+                initializer=self.bias_initializer,
             )
 
     def call(self, x):
