@@ -212,6 +212,7 @@ class _Comparison:
         if step == 1:  # a model may have been called on one side alone, to create its variables
             length = min(len(ours), len(theirs))
             ours, theirs = ours[len(ours) - length :], theirs[len(theirs) - length :]
+        ours, theirs = _without_evaluations(ours, theirs)
         known = [m for side in (ours, theirs) for m in side if m != "any"]
         if not ours or not theirs or not known:
             return
@@ -287,6 +288,17 @@ def modes_agree(ours: Sequence[str], theirs: Sequence[str]) -> bool:
     if len(ours) != len(theirs):
         return "any" in ours or "any" in theirs
     return all(x == y or "any" in (x, y) for x, y in zip(ours, theirs, strict=True))
+
+
+def _without_evaluations(
+    ours: Sequence[str], theirs: Sequence[str]
+) -> tuple[Sequence[str], Sequence[str]]:
+    """The calls of the step itself: one side may evaluate with gradients on, the other not."""
+    while len(ours) > len(theirs) and ours[0] == "eval":
+        ours = ours[1:]
+    while len(theirs) > len(ours) and theirs[0] == "eval":
+        theirs = theirs[1:]
+    return ours, theirs
 
 
 def _only(raw: list[float]) -> list[float]:

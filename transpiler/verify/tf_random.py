@@ -138,7 +138,8 @@ class _Draws:
         @wraps(function)
         def call(x: Any, rate: Any, noise_shape: Any = None, *args: Any, **kwargs: Any) -> Any:
             x = tf.convert_to_tensor(x)
-            self.run.recorder.saw_mode(True)
+            if not (isinstance(rate, int | float) and rate == 0):  # 0 is how inference is written
+                self.run.recorder.saw_mode(True)
             if isinstance(rate, int | float) and rate in (0, 1):
                 return function(x, rate, noise_shape, *args, **kwargs)
             ones = function(tf.ones_like(x), rate, noise_shape, *args, **kwargs)
