@@ -31,7 +31,9 @@ def dropped(site: Site) -> Any:
     """The scaler goes where the program only scales, steps and updates with it."""
     target = site.assigned_to
     if target is None or not site.is_call:
-        raise Unfit("a GradScaler that is not given a name", "everything runs in float32: leave it out")
+        raise Unfit(
+            "a GradScaler that is not given a name", "everything runs in float32: leave it out"
+        )
     if isinstance(target, cst.Name) and _only_attributes(site, target):
         return []
     return cst.Name("None")

@@ -51,7 +51,7 @@ def create(site: Site) -> Any:
         raise Unfit("SummaryWriter is used without being called")
     given = [v for n, v in site.keywords.items() if n in ("log_dir", "logdir")]
     folder = (site.positional or given or [None])[0]
-    if folder is None or isinstance(folder, cst.Name) and folder.value == "None":
+    if folder is None or (isinstance(folder, cst.Name) and folder.value == "None"):
         comment = site.keywords.get("comment")
         if comment is None:
             return fill('tf.summary.create_file_writer("runs")')
@@ -66,7 +66,7 @@ def add(site: Site) -> Any:
         raise Unfit(f"{site.short} inside an expression")
     name = site.name.rpartition(".")[2]
     names = _ADDS[name]
-    given = dict(zip(names, site.positional)) | site.keywords
+    given = dict(zip(names, site.positional, strict=False)) | site.keywords
     tag, value, step = (given.get(n) for n in names)
     if tag is None or value is None:
         raise Unfit(f"{site.short} without its arguments")

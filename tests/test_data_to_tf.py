@@ -44,7 +44,9 @@ def collate(batch):
 
 """
 
-OWN = HEAD + """
+OWN = (
+    HEAD
+    + """
 full = Points(50)
 train_set, val_set = random_split(full, [40, 10])
 loader = DataLoader(train_set, batch_size=16, shuffle=True, drop_last=True)
@@ -70,6 +72,7 @@ for x, y in DataLoader(Points(20, transform=lambda t: t * 2), batch_size=8, coll
     opt.step()
     print(x.shape, loss.item())
 """
+)
 
 
 def test_dataset_of_the_program(shop: Workshop, tmp_path: Path) -> None:
@@ -79,7 +82,9 @@ def test_dataset_of_the_program(shop: Workshop, tmp_path: Path) -> None:
     assert "DataLoader(train_set, batch_size=16, shuffle=True, drop_last=True)" in code
 
 
-FORMS = HEAD + """
+FORMS = (
+    HEAD
+    + """
 torch.manual_seed(0)
 x = torch.arange(20.).view(10, 2)
 y = torch.arange(10)
@@ -117,6 +122,7 @@ for epoch in range(2):
     print([b.tolist() for a, b in shuffled])
 print(len(shuffled), len(shuffled.dataset), shuffled.batch_size)
 """
+)
 
 
 def test_ways_to_write_loaders(shop: Workshop, tmp_path: Path) -> None:
