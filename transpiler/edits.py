@@ -218,9 +218,10 @@ class _Walk:
                     changes[name] = items
         if isinstance(node, cst.Arg) and node not in self.edits.parent:
             changes["value"] = _bare_argument(changes.get("value", node.value))
-        if not changes:
-            return node
-        return parenthesize_operands(node.with_changes(**changes))
+        if changes:
+            return parenthesize_operands(node.with_changes(**changes))
+        # New code may hold operands of the original that nothing else changes.
+        return node if node in self.edits.parent else parenthesize_operands(node)
 
     def items(self, old: Sequence[Any]) -> list[Any]:
         found: list[Any] = []
@@ -431,6 +432,17 @@ def parenthesize_operands(node: Any) -> Any:
                 value = changes.get("value", node.value)
                 if isinstance(value, cst.Tuple) and not value.lpar:
                     changes["value"] = _with_parens(value, 0)
-        case cst.Element() | cst.DictElement() | cst.StarredElement():
+        case cst.StarredElement() | cst.StarredDictElement():
+            need("value", 7)
+        case cst.DictElement():
+            need("key", 1)
             need("value", 1)
+        case cst.Element():
+            need("value", 1)
+        case cst.CompFor():
+            need("iter", 3)
+        case cst.CompIf():
+            need("test", 3)
+        case cst.FormattedStringExpression():
+            need("expression", 2)
     return node.with_changes(**changes) if changes else node
