@@ -127,8 +127,9 @@ def watch_samplers(draws: _Draws) -> None:
 
     RandomSampler draws once more than it needs at the end of each pass, and seeds a generator.
     """
-    from torch.utils.data import sampler
+    from torch.utils.data import dataset, sampler
 
+    dataset.randperm = torch.randperm  # random_split has a name of its own for it
     for name, kind in (("RandomSampler", "permutation"), ("WeightedRandomSampler", "choice")):
         cls = getattr(sampler, name)
         cls.__iter__ = _one_draw(cls.__iter__, kind, draws.run)
