@@ -13,7 +13,7 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.syntax import child_fields, children, comments, parents, walk
+from transpiler.syntax import child_fields, children, code, comments, parents, rebuild, walk
 
 Statements = list[cst.BaseStatement]
 Wrap = Callable[[cst.BaseExpression], cst.BaseExpression]
@@ -390,6 +390,22 @@ def _bare_argument(value: Any) -> Any:
     return value.with_changes(lpar=[], rpar=[])
 
 
+def _with_other_quotes(string: cst.FormattedString) -> cst.FormattedString:
+    """An f-string whose inner strings have other quotes: before Python 3.12 they have to."""
+    own = string.end
+    other = "'" if own[0] == '"' else '"'
+
+    def change(node: cst.CSTNode) -> cst.CSTNode | None:
+        if not isinstance(node, cst.SimpleString) or node.quote != own:
+            return None
+        text = node.raw_value
+        if other in text or "\\" in text:
+            return None
+        return node.with_changes(value=f"{node.prefix}{other}{text}{other}")
+
+    return rebuild(string, change)
+
+
 def parenthesize_operands(node: Any) -> Any:
     """Parentheses around operands that would bind differently without them."""
     changes: dict[str, Any] = {}
@@ -445,4 +461,8 @@ def parenthesize_operands(node: Any) -> Any:
             need("test", 3)
         case cst.FormattedStringExpression():
             need("expression", 2)
+            if code(changes.get("expression", node.expression)).startswith("{"):
+                changes["whitespace_before_expression"] = cst.SimpleWhitespace(" ")
+        case cst.FormattedString():
+            return _with_other_quotes(node)
     return node.with_changes(**changes) if changes else node
