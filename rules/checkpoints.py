@@ -26,11 +26,16 @@ from transpiler.infer.values import (
 from transpiler.layouts import module_layout
 from transpiler.modules import is_module
 from transpiler.rule import Unfit, infers, rewrites
+from transpiler.rules.weights_files import (
+    STATE,
+    holds_module,
+    holds_state,
+    rename,
+    uses_weights_files,
+)
 from transpiler.site import Site
-from transpiler.syntax import find, literal
+from transpiler.syntax import find
 from transpiler.template import fill, fill_statements
-
-STATE = "torch.nn.Module.state_dict"
 
 
 @infers(STATE)
@@ -84,49 +89,46 @@ def copied(call: Invocation) -> Value:
     return call.positional[0] if call.positional else UNKNOWN
 
 
-def _is_state(site: Site, node: cst.CSTNode) -> bool:
-    return any(
-        isinstance(o, Instance) and o.cls == Symbol(STATE) for o in options(site.context.fact(node))
-    )
-
-
-def weights_path(node: cst.BaseExpression) -> cst.BaseExpression:
-    """The path of a Keras weights file for the path of a torch one."""
-    if isinstance(node, cst.SimpleString):
-        text = node.evaluated_value
-        if isinstance(text, str):
-            stem = text
-            for suffix in (".pth.tar", ".pth", ".pt", ".pkl", ".ckpt", ".bin", ".model", ".tar"):
-                if text.endswith(suffix):
-                    stem = text[: -len(suffix)]
-                    break
-            return literal(stem + ".weights.h5")
-    return fill('str(path) + ".weights.h5"', path=node)
-
-
 @rewrites("torch.save", to="tf")
 def save(site: Site) -> Any:
     """A model's weights as a weights file; anything else pickled."""
+    context = site.context
     what, path = site.arg("obj"), site.arg("f")
-    if (
-        isinstance(what, cst.Call)
-        and _is_state(site, what)
-        and isinstance(what.func, cst.Attribute)
-    ):
-        site.context.claim(what)
-        owner = what.func.value
-        if isinstance(owner, cst.Attribute) and owner.attr.value == "module":
-            owner = owner.value
-        return fill("model.save_weights(path)", model=owner, path=weights_path(path))
-    fact = site.context.fact(what)
-    if any(isinstance(o, Instance) and is_module(site.context, o) for o in options(fact)):
-        site.caution(
-            "only the weights are saved: Keras needs the class to make the model again",
-            "torch.load of this file becomes load_weights on a model made first",
-        )
-        return fill("model.save_weights(path)", model=what, path=weights_path(path))
-    site.context.emit("save_pickle")
+    if uses_weights_files(context):
+        if holds_state(context, what) and isinstance(what, cst.Call):
+            assert isinstance(what.func, cst.Attribute)
+            context.claim(what)
+            path = rename(context, path)
+            return fill("model.save_weights(path)", model=_bare(what.func.value), path=path)
+        if holds_module(context, what):
+            _tell_whole(site)
+            return fill("model.save_weights(path)", model=what, path=rename(context, path))
+    if holds_module(context, what):
+        _tell_whole(site)
+        what = fill("model.get_weights()", model=what)
+    context.emit("save_pickle")
     return fill("save_pickle(what, path)", what=what, path=path)
+
+
+def _bare(model: cst.BaseExpression) -> cst.BaseExpression:
+    """The model without the `.module` of a wrapper that is gone."""
+    is_wrapped = isinstance(model, cst.Attribute) and model.attr.value == "module"
+    return model.value if is_wrapped else model  # type: ignore[attr-defined]
+
+
+def _tell_whole(site: Site) -> None:
+    site.caution(
+        "only the weights are saved: Keras needs the class to make the model again",
+        "torch.load of this file becomes load_weights on a model made first",
+    )
+
+
+def load_into(site: Site, model: cst.BaseExpression, path: cst.BaseExpression) -> Any:
+    """The statement that puts a file's weights into a model."""
+    if uses_weights_files(site.context):
+        return fill("model.load_weights(path)", model=model, path=rename(site.context, path))
+    site.context.emit("load_pickle")
+    return fill("model.set_weights(load_pickle(path))", model=model, path=path)
 
 
 @rewrites("torch.load", to="tf")
@@ -134,12 +136,42 @@ def load(site: Site) -> Any:
     """A pickled bundle; weights files are loaded where load_state_dict is called."""
     path = site.arg("f")
     if _loads_whole_model(site):
-        target = site.assigned_to
-        assert target is not None
-        build(site, target)
-        return fill_statements("model.load_weights(path)", model=target, path=weights_path(path))
+        return _load_whole(site, path)
     site.context.emit("load_pickle")
     return fill("load_pickle(path)", path=path)
+
+
+def _load_whole(site: Site, path: cst.BaseExpression) -> Any:
+    """A model of the same class, made first where the name holds none yet, and its weights."""
+    target = site.assigned_to
+    assert target is not None
+    lines: list[cst.BaseStatement] = []
+    if not _is_bound_before(site, target):
+        found = [o for o in options(site.context.fact(target)) if isinstance(o, Instance)]
+        origin = found[0].origin if len(found) == 1 else None
+        edits = site.context.edits
+        home = edits.enclosing(origin, cst.FunctionDef) if origin in edits.parent else site
+        if home not in (None, edits.enclosing(site.node, cst.FunctionDef)):
+            raise Unfit("a whole model is loaded, and how it was made is not known here")
+        lines += fill_statements("model = make", model=target, make=origin)
+        built = building(site, target)
+        if built is None:
+            raise Unfit("a whole model is loaded, and its input shape is not known here")
+        lines += built
+    else:
+        build(site, target)
+    return [*lines, cst.SimpleStatementLine([cst.Expr(load_into(site, target, path))])]
+
+
+def _is_bound_before(site: Site, target: cst.BaseExpression) -> bool:
+    scope = site.context.edits.enclosing(site.node, cst.FunctionDef) or site.context.module
+    if isinstance(scope, cst.FunctionDef) and isinstance(target, cst.Name):
+        if any(p.name.value == target.value for p in scope.params.params):
+            return True
+    return any(
+        t.target is not target and t.target.deep_equals(target)
+        for t in find(scope, cst.AssignTarget)
+    )
 
 
 def _loads_whole_model(site: Site) -> bool:
@@ -168,18 +200,17 @@ def load_state_dict(site: Site) -> Any:
     if isinstance(state, cst.Call) and site.context.fact(state.func) == Symbol("torch.load"):
         inner = Site(site.context, state, "torch.load")
         site.context.claim(state)
-        return fill(
-            "model.load_weights(path)", model=site.receiver, path=weights_path(inner.arg("f"))
-        )
-    loaded = _loaded_from(site, state)
-    if loaded is not None:
-        return loaded
-    return fill("model.set_weights(state)", model=site.receiver, state=state)
+        return load_into(site, _bare(site.receiver), inner.arg("f"))
+    if uses_weights_files(site.context):
+        loaded = _loaded_from(site, state)
+        if loaded is not None:
+            return loaded
+    return fill("model.set_weights(state)", model=_bare(site.receiver), state=state)
 
 
 def _loaded_from(site: Site, state: cst.BaseExpression) -> Any:
     """`state = torch.load(path)` just before, with the state used for nothing else."""
-    if not isinstance(state, cst.Name):
+    if not isinstance(state, cst.Name) or site.receiver is None:
         return None
     scope = site.context.edits.enclosing(site.node, cst.FunctionDef) or site.context.module
     uses = [n for n in find(scope, cst.Name) if n.value == state.value]
@@ -192,11 +223,7 @@ def _loaded_from(site: Site, state: cst.BaseExpression) -> Any:
                 inner = Site(site.context, assign.value, "torch.load")
                 site.context.claim(assign.value)
                 site.context.edits.replace(site.context.edits.statement(assign), [])
-                return fill(
-                    "model.load_weights(path)",
-                    model=site.receiver,
-                    path=weights_path(inner.arg("f")),
-                )
+                return load_into(site, _bare(site.receiver), inner.arg("f"))
     return None
 
 
