@@ -198,8 +198,10 @@ def param_groups(site: Site) -> Any:
     if _key(site, whole) != "lr":
         raise Unfit("parameter groups are used for more than the learning rate")
     if _is_grouped(site, receiver):
-        number = parent.slice[0].slice.value  # type: ignore[union-attr]
-        receiver = fill("optimizer.groups[n][0]", optimizer=receiver, n=number)
+        index = parent.slice[0].slice
+        if not isinstance(index, cst.Index):
+            raise Unfit("a slice of the parameter groups")
+        receiver = fill("optimizer.groups[n][0]", optimizer=receiver, n=index.value)
     elif _key(site, parent) not in (0, -1):
         raise Unfit("a parameter group other than the first")
     edits.replace(whole, _rate_at(site, whole, receiver))

@@ -50,7 +50,7 @@ def create(site: Site) -> Any:
     if not site.is_call:
         raise Unfit("SummaryWriter is used without being called")
     given = [v for n, v in site.keywords.items() if n in ("log_dir", "logdir")]
-    folder = (site.positional or given or [None])[0]
+    folder = next(iter([*site.positional, *given]), None)
     if folder is None or (isinstance(folder, cst.Name) and folder.value == "None"):
         comment = site.keywords.get("comment")
         if comment is None:
@@ -75,17 +75,12 @@ def add(site: Site) -> Any:
     if step is None:
         step = cst.Integer("0")
     if name == "add_scalars":
-        lines = fill_statements(
-            "with writer.as_default():\n"
-            "    for name, value in values.items():\n"
-            "        tf.summary.scalar(f'{tag}/{name}', value, step=step)"
-            if isinstance(tag, cst.Name)
-            else "with writer.as_default():\n"
-            "    for name, value in values.items():\n"
-            "        tf.summary.scalar(tag + '/' + name, value, step=step)",
+        curve, number = site.context.fresh("curve"), site.context.fresh("number")
+        return fill_statements(
+            f"with writer.as_default():\n    for {curve}, {number} in values.items():\n"
+            f"        tf.summary.scalar(tag + '/' + {curve}, {number}, step=step)",
             writer=site.receiver, tag=tag, values=value, step=step,
         )  # fmt: skip
-        return lines
     return fill_statements(
         f"with writer.as_default():\n    {_TEMPLATES[name]}",
         writer=site.receiver, tag=tag, value=value, step=step,

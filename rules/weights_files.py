@@ -1,4 +1,4 @@
-"""Where a program keeps weights: Keras's own files, or pickles where the program needs the path as it is.
+"""Where a program keeps weights: Keras's own files, or pickles where paths must stay as they are.
 
 Keras wants paths that end in `.weights.h5`. A path whose end can be read in the program is renamed,
 everywhere that the same text stands. Where one can not, all states of the program are pickled, and

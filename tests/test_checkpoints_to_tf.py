@@ -1,4 +1,4 @@
-"""Saving and resuming in whole scripts, run as twins: states, bundles, whole models, by any path."""
+"""Saving and resuming in whole scripts, run as twins: states, bundles, whole models."""
 
 from __future__ import annotations
 
@@ -52,7 +52,13 @@ for epoch in range(6):
         best_state = copy.deepcopy(model.state_dict())
         torch.save(model.state_dict(), BEST)
         torch.save(model.state_dict(), f"out/epoch_{epoch}.pt")
-    torch.save({"epoch": epoch, "state_dict": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(), "best": best}, "out/last.tar")
+    torch.save({
+        "epoch": epoch,
+        "state_dict": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "best": best,
+    }, "out/last.tar")
     print(epoch, loss.item())
 model.load_state_dict(best_state)
 print(criterion(model(x), y).item(), os.path.exists("out/best.pth"))

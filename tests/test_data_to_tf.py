@@ -19,7 +19,8 @@ def shop() -> Iterator[Workshop]:
 
 HEAD = """import numpy as np
 import torch
-from torch.utils.data import Dataset, DataLoader, TensorDataset, random_split, Subset, WeightedRandomSampler, ConcatDataset
+from torch.utils.data import Dataset, DataLoader, TensorDataset, random_split, Subset
+from torch.utils.data import WeightedRandomSampler, ConcatDataset
 from torch import nn
 
 class Points(Dataset):
@@ -139,7 +140,8 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import train_test_split
 
 iris = load_iris()
-X_train, X_test, y_train, y_test = train_test_split(iris.data, iris.target, test_size=0.2, random_state=1)
+X_train, X_test, y_train, y_test = train_test_split(
+    iris.data, iris.target, test_size=0.2, random_state=1)
 X_train = torch.FloatTensor(X_train)
 y_train = torch.LongTensor(y_train)
 train = data_utils.TensorDataset(X_train, y_train)
@@ -172,6 +174,6 @@ for epoch in range(4):
 
 
 def test_pipeline_of_tensors(shop: Workshop, tmp_path: Path) -> None:
-    """Samples are shuffled over the whole set and then batched, also for two loaders of one loop."""
+    """Samples are shuffled over the whole set, then batched, also for two loaders of one loop."""
     code = check(shop, tmp_path, PIPELINES).code
     assert ".shuffle(len(train)).batch(16)" in code
