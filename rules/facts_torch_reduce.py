@@ -10,6 +10,7 @@ from transpiler.infer.values import (
     Sequence,
     Tensor,
     Value,
+    items_of,
 )
 from transpiler.rule import infers
 from transpiler.rules.operands import (
@@ -164,3 +165,16 @@ def nonzero(call: Invocation) -> Value:
         "torch.is_tensor")  # fmt: skip
 def python_truths(call: Invocation) -> Value:
     return Number("bool")
+
+
+@infers("torch.autograd.grad")
+def gradients(call: Invocation) -> Value:
+    """One gradient for each input."""
+    inputs = call.arg("inputs", at=1)
+    if isinstance(inputs, Tensor):
+        return Sequence("tuple", (inputs.but(variable=False),))
+    items = items_of(inputs) if inputs is not None else None
+    if items is None:
+        return Sequence("tuple", None, Tensor(library="torch"))
+    plain = [i.but(variable=False) if isinstance(i, Tensor) else i for i in items]
+    return Sequence("tuple", tuple(plain))

@@ -7,6 +7,9 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.values import (
+    Const,
+    Instance,
+    options,
     scalar_type,
 )
 from transpiler.rule import Proof, Unfit, rewrites
@@ -44,7 +47,9 @@ def written_dtype(site: Site, given: Arguments, usual: str = "float32") -> Any:
 
 def warn_of_generator(site: Site, given: Arguments) -> None:
     """A generator of its own draws from a stream of its own."""
-    if given.get("generator") is not None:
+    found = given.get("generator")
+    known = options(site.fact(found)) if found is not None else ()
+    if not all(isinstance(o, (Const, Instance)) for o in known):
         site.caution("the generator is left out: numbers come from TensorFlow's global one")
 
 

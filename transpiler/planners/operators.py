@@ -30,6 +30,10 @@ def plan(context: Context) -> None:
                 _plan_augmented(context, node)
             case cst.Call(func=cst.Name(value="len"), args=[cst.Arg(value=value)]):
                 _plan_length(context, node, value)
+            case cst.Call(
+                func=cst.Name(value="int" | "float" | "bool"), args=[cst.Arg(value=value)]
+            ):
+                _plan_number(context, value)
 
 
 def _plan_binary(context: Context, node: cst.BinaryOperation) -> None:
@@ -122,6 +126,13 @@ def _plan_length(context: Context, node: cst.Call, value: cst.BaseExpression) ->
         return
     if context.edits.enclosing(node, cst.FunctionDef) is not None:
         context.edits.replace(node, fill("x.shape[0]", x=value))
+
+
+def _plan_number(context: Context, value: cst.BaseExpression) -> None:
+    """`int(x)` of a tensor with one element, which TensorFlow only takes without axes."""
+    fact = context.fact(value)
+    if isinstance(fact, Tensor) and fact.library == "torch" and fact.shape:
+        context.edits.wrap(value, lambda x: fill("x.numpy().item()", x=x))
 
 
 __all__ = ["plan", "product_of_vectors", "wrap_cast"]
