@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 FOLDER = Path(__file__).parent
 NAMES = ("mlp", "cnn", "lstm")
@@ -30,15 +31,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="translated against hand-written programs")
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME")
     options = parser.parse_args()
-    print("steps/s   translated   expert   translated/expert (median over pairs of epochs)")
+    print(
+        "steps/s   translated   expert   translated/expert: wall, processor (medians over epochs)"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for name in options.names:
             translated = Path(folder) / f"{name}.py"
             translate(FOLDER / "torch" / f"{name}.py", translated)
             ours, theirs = race(translated, FOLDER / "expert" / f"{name}.py")
-            ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-            a, b = statistics.median(ours), statistics.median(theirs)
-            print(f"{name:9} {a:10.1f} {b:8.1f}   {ratio:.2f}", flush=True)
+            pairs = list(zip(ours, theirs, strict=True))
+            wall = statistics.median(a.wall / b.wall for a, b in pairs)
+            cpu = statistics.median(a.cpu / b.cpu for a, b in pairs)
+            a, b = (statistics.median(speed.wall for speed in found) for found in (ours, theirs))
+            print(f"{name:9} {a:10.1f} {b:8.1f}   {wall:.2f}, {cpu:.2f}", flush=True)
 
 
 def translate(source: Path, target: Path) -> None:
@@ -46,6 +51,13 @@ def translate(source: Path, target: Path) -> None:
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if result.returncode:
         sys.exit(f"{source} was not translated whole:\n{result.stderr}")
+
+
+class Speed(NamedTuple):
+    """Steps per second of wall time, and of processor time, which other load disturbs less."""
+
+    wall: float
+    cpu: float
 
 
 class Runner:
@@ -64,13 +76,14 @@ class Runner:
         self.path = path
         self.run_epoch()
 
-    def run_epoch(self) -> float | None:
-        """Steps per second of the next epoch; nothing where there is none."""
+    def run_epoch(self) -> Speed | None:
+        """How fast the next epoch ran; nothing where there is none."""
         assert self.process.stdout
+        cpu, start = self.count_cpu(), time.perf_counter()
         self.process.send_signal(signal.SIGCONT)
-        start = time.perf_counter()
         line = self.process.stdout.readline()
-        seconds = time.perf_counter() - start
+        wall = time.perf_counter() - start
+        cpu = self.count_cpu() - cpu
         if not line:
             self.finish()
             return None
@@ -78,7 +91,16 @@ class Runner:
         match = re.search(r"over (\d+) steps", line)
         if not match:
             sys.exit(f"{self.path} printed {line!r}")
-        return int(match[1]) / seconds
+        steps = int(match[1])
+        return Speed(steps / wall, steps / max(cpu, 1e-9))
+
+    def count_cpu(self) -> float:
+        """Processor seconds that the process has used so far (Linux; elsewhere the wall's)."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return time.perf_counter()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def finish(self) -> None:
         if self.process.wait():
@@ -86,10 +108,10 @@ class Runner:
             sys.exit(f"{self.path} failed:\n{self.errors.read()[-3000:]}")
 
 
-def race(*paths: Path) -> tuple[list[float], ...]:
+def race(*paths: Path) -> tuple[list[Speed], ...]:
     """The speeds of programs that take turns, epoch by epoch."""
     runners = [Runner(path) for path in paths]
-    speeds: tuple[list[float], ...] = tuple([] for _ in runners)
+    speeds: tuple[list[Speed], ...] = tuple([] for _ in runners)
     turn = 1
     while True:
         for runner, found in zip(runners, speeds, strict=True):
