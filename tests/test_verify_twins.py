@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,3 +121,47 @@ def test_single_precision_agrees_within_its_own_rounding(shop: Workshop) -> None
         verdict = recording.check(TWINS / "gan_tf.py")
     assert verdict.equal, (verdict.first, verdict.error)
     assert not verdict.float64
+
+
+PLAIN = """
+import keras
+import numpy as np
+import tensorflow as tf
+
+keras.utils.set_random_seed(5)
+layers = keras.layers
+model = keras.Sequential([layers.Dense(6, "tanh"), layers.Dropout(0.3), layers.Dense(1)])
+optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+x = np.linspace(-1, 1, 40).reshape(20, 2).astype("float32")
+
+
+@tf.function
+def step(x):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(model(x, training=True) - x[:, :1]))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+    return loss
+
+
+for _ in range(6):
+    print(repr(float(step(x))))
+"""
+
+
+def test_the_recorder_leaves_a_graph_the_program_it_was(shop: Workshop, tmp_path: Path) -> None:
+    script = tmp_path / "plain.py"
+    script.write_text(PLAIN)
+    bare = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": ""},
+    )
+    with shop.record(script, "torch", float64=False) as recording:
+        recording.check(script)  # fails: there is no torch in it; the original is what counts
+        assert recording.report is not None
+        printed = [e["text"] for e in recording.report["events"] if e["kind"] == "print"]
+    assert len(printed) == 6
+    assert printed == bare.stdout.splitlines()

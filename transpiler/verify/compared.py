@@ -208,7 +208,8 @@ class _Comparison:
 
     def modes(self, step: int, a: Update, b: Update) -> None:
         """Train or eval, wherever something depends on it."""
-        ours, theirs = a.modes, b.modes
+        ours: Sequence[str] = a.modes
+        theirs: Sequence[str] = b.modes
         if step == 1:  # a model may have been called on one side alone, to create its variables
             length = min(len(ours), len(theirs))
             ours, theirs = ours[len(ours) - length :], theirs[len(theirs) - length :]

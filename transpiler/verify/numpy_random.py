@@ -6,7 +6,6 @@ tape because a translation may draw with numpy what the original drew with its f
 
 from __future__ import annotations
 
-import random
 import sys
 from typing import Any
 
@@ -34,9 +33,7 @@ def place_of(depth: int = 1) -> str:
 
 
 def watch_numpy(run: Run) -> None:
-    """Seed numpy and `random`, and patch numpy's functions for the script's own calls."""
-    random.seed(0)
-    np.random.seed(0)
+    """Patch numpy's functions for the script's own calls."""
     for name, kind in FUNCTIONS.items():
         if hasattr(np.random, name):
             setattr(np.random, name, _wrap(getattr(np.random, name), name, kind, run))

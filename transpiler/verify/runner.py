@@ -100,7 +100,10 @@ def make_run(setup: Setup) -> Run:
 def install(run: Run) -> None:
     """Patch numpy and the side's framework."""
     from transpiler.verify.numpy_random import watch_numpy
+    from transpiler.verify.seeds import Seeds
 
+    run.seeds = Seeds(run)
+    run.seeds.watch()
     watch_numpy(run)
     if run.setup.framework == "torch":
         from transpiler.verify import torch_side as side
@@ -200,6 +203,8 @@ def finish(run: Run, error: str | None) -> None:
     """Close the tape and write down how it went."""
     if run.models is not None:
         run.models.seal()
+    if run.seeds is not None:
+        run.seeds.close()
     run.draws.close()
     run.captures.close()
     missing = dict(run.draws.missing)

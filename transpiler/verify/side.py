@@ -54,6 +54,7 @@ class Run:
     names: list[Any] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     models: Any = None
+    seeds: Any = None
     failure: str = ""
     cut_link: Any = None
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import random
 from functools import wraps
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from transpiler.verify.side import Run
@@ -27,6 +30,41 @@ def install(run: Run) -> None:
     watch_models(run)
     watch_steps(run)
     tf.random.set_seed(0)
+    watch_seeds(run)
+    watch_files(run)
+
+
+def watch_files(run: Run) -> None:
+    """HDF5 opens its files itself: cut a link before it writes through it."""
+    import h5py
+
+    start = h5py.File.__init__
+
+    @wraps(start)
+    def patched(self: Any, name: Any, mode: str = "r", *args: Any, **kwargs: Any) -> None:
+        if mode != "r" and isinstance(name, str | bytes | os.PathLike):
+            run.cut_link(name)
+        start(self, name, mode, *args, **kwargs)
+
+    h5py.File.__init__ = patched
+
+
+def watch_seeds(run: Run) -> None:
+    """Keras takes its own seeds from Python's stream, and seeds it: keep both apart from it."""
+    from keras.src.random import seed_generator
+
+    seed_generator.python_random = random.Random(0)
+    if run.record:
+        return
+    set_seed = tf.random.set_seed
+
+    @wraps(set_seed)
+    def patched(value: Any) -> None:
+        run.seeds.framework(value)
+        set_seed(value)
+
+    tf.random.set_seed = patched
+    keras.utils.set_random_seed = patched
 
 
 def stop_between_calls(run: Run) -> None:

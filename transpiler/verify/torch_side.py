@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -18,10 +19,36 @@ def install(run: Run) -> None:
     if run.setup.float64:
         widen_defaults()
     plain_execution()
+    watch_files(run)
     watch_draws(run)
     watch_steps(run)
     watch_models(run)
     torch.manual_seed(0)
+    if not run.record:
+        watch_seed(run)
+
+
+def watch_files(run: Run) -> None:
+    """torch.save opens its files itself: cut a link before it writes through it."""
+    save = torch.save
+
+    def patched(obj: Any, f: Any, *args: Any, **kwargs: Any) -> None:
+        if isinstance(f, str | os.PathLike):
+            run.cut_link(f)
+        save(obj, f, *args, **kwargs)
+
+    torch.save = patched
+
+
+def watch_seed(run: Run) -> None:
+    """Where the original's one call seeded Python and numpy too, torch's does so here."""
+    seed = torch.manual_seed
+
+    def manual_seed(value: Any) -> Any:
+        run.seeds.framework(value)
+        return seed(value)
+
+    torch.manual_seed = manual_seed
 
 
 def widen_defaults() -> None:

@@ -1,0 +1,198 @@
+"""The parts of twin runs that need no framework."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from transpiler.verify.compared import judge, relative_difference
+from transpiler.verify.layouts import arrange, is_ambiguous
+from transpiler.verify.precision import widen
+from transpiler.verify.printed import compare_lines
+from transpiler.verify.scratch import LinkCutter, mirror
+from transpiler.verify.tape import Draws, marginals
+from transpiler.verify.updates import cut
+from transpiler.weights.pairing import PairingError, pair_trees, to_keras, to_torch
+from transpiler.weights.tree import Node, set_paths
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("source", "wide"),
+    [
+        ("x = torch.tensor(a, dtype=torch.float32)", "x = torch.tensor(a, dtype=torch.float64)"),
+        ("x = x.float().mean()", "x = x.double().mean()"),
+        ("t = torch.float", "t = torch.float64"),
+        ("x = a.astype('float32')", "x = a.astype('float64')"),
+        ("x = tf.cast(é, tf.float32)  # float32", "x = tf.cast(é, tf.float64)  # float32"),
+        ("from torch import float32", "from torch import float64 as float32"),
+        ("x = float(y)", "x = float(y)"),
+        ("x = (", "x = ("),
+    ],
+)
+def test_scripts_are_widened_where_they_name_float32(source: str, wide: str) -> None:
+    assert widen(source) == wide
+
+
+def test_arrays_are_served_in_the_order_of_axes_that_is_asked_for() -> None:
+    images = RNG.normal(size=(2, 3, 5, 4))
+    order = arrange(images.shape, (2, 5, 4, 3))
+    assert order is not None
+    assert np.array_equal(order.apply(images), images.transpose(0, 2, 3, 1))
+    channels = arrange((2, 3, 1, 1), (2, 1, 1, 3))
+    assert channels is not None
+    assert channels.cost == 0
+    assert arrange((2, 3), (7,)) is None
+
+
+def test_equal_shapes_are_told_apart_by_what_they_are_applied_to() -> None:
+    x = RNG.normal(size=(3, 4, 4, 4))
+    kept = RNG.random(x.shape) > 0.5
+    assert is_ambiguous(x.shape)
+    moved = x.transpose(0, 2, 3, 1)
+    order = arrange(x.shape, moved.shape, (marginals(x), marginals(moved)))
+    assert order is not None
+    assert np.array_equal(order.apply(kept), kept.transpose(0, 2, 3, 1))
+
+
+def test_draws_are_served_by_kind_and_in_order(tmp_path: Path) -> None:
+    recorded = Draws(tmp_path, record=True)
+    first, second = RNG.normal(size=(4, 3)), RNG.normal(size=(4, 3))
+    mask = RNG.random((4, 3)) > 0.5
+    for kind, value in (("normal", first), ("kept", mask), ("normal", second)):
+        recorded.through(kind, value)
+    recorded.close()
+    served = Draws(tmp_path, record=False)
+    own = np.zeros((4, 3))
+    assert np.array_equal(served.through("normal", own), first)
+    assert np.array_equal(served.through("normal", own), second)
+    assert np.array_equal(served.through("kept", own.astype(bool)), mask)
+    assert served.through("normal", own) is own
+    assert served.missing == {"normal (4, 3)": 1}
+    assert not served.leftover()
+
+
+def test_printed_numbers_are_compared_where_the_words_agree() -> None:
+    ours = ["device: cpu 1", "epoch 1 loss 0.51234 took 3.1s", "epoch 1 loss 0.5123", "acc 97%"]
+    theirs = ["epoch 1 loss 0.51234 took 9.9s", "epoch 1 loss 0.5124", "acc 97%"]
+    difference, compared, unmatched = compare_lines(ours, theirs, 1e-8)
+    assert (difference, compared, unmatched) == (None, 2, 1)
+    difference, _, _ = compare_lines(ours, ["epoch 1 loss 0.5173"], 1e-8)
+    assert difference is not None
+    assert (difference.first, difference.second) == (0.5123, 0.5173)
+
+
+def test_losses_of_one_update_are_compared_together_where_one_side_adds_them() -> None:
+    ours = [loss(0.25), loss(0.5), step(3.0), loss(1.0), step(4.0)]
+    theirs = [loss(0.75), step(3.0), loss(1.0), step(4.0)]
+    assert len(cut(ours)) == 2
+    verdict = judge(report(ours), report(theirs), "tf", True)
+    assert verdict.equal
+    theirs[2]["value"] = 1.0 + 1e-7
+    verdict = judge(report(ours), report(theirs), "tf", True)
+    assert verdict.first is not None
+    assert (verdict.first.step, verdict.first.quantity) == (2, "loss")
+    assert "the gradients of step 1 agree" in verdict.first.detail
+    assert verdict.exit_code == 1
+
+
+def loss(value: float) -> dict[str, object]:
+    return {"kind": "loss", "update": 0, "value": value}
+
+
+def step(norm: float) -> dict[str, object]:
+    return {"kind": "step", "update": 0, "rates": [0.1], "norms": {"0:w": norm}}
+
+
+def report(events: list[dict[str, object]]) -> dict[str, object]:
+    return {"events": events, "updates": 2, "error": None}
+
+
+def test_a_run_without_losses_and_numbers_is_no_proof() -> None:
+    assert judge(report([]), report([]), "tf", True).exit_code == 2
+
+
+def test_not_a_number_equals_itself_alone() -> None:
+    assert relative_difference(float("nan"), float("nan")) == 0
+    assert relative_difference(float("nan"), 1.0) == float("inf")
+
+
+def test_nothing_of_the_users_is_written_over(tmp_path: Path) -> None:
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    home.mkdir()
+    (home / "data.csv").write_text("1,2\n")
+    (home / "train.py").write_text("x = 'float32'\n")
+    mirror(home, scratch, float64=True)
+    assert (scratch / "train.py").read_text() == "x = 'float64'\n"
+    assert (scratch / "data.csv").is_symlink()
+    LinkCutter(scratch).cut(scratch / "data.csv")
+    (scratch / "data.csv").write_text("3\n")
+    assert (home / "data.csv").read_text() == "1,2\n"
+    assert (home / "train.py").read_text() == "x = 'float32'\n"
+
+
+def linear(name: str, rows: int, columns: int, rank: int = 0) -> Node:
+    arrays = {"weight": RNG.normal(size=(rows, columns)), "bias": RNG.normal(size=rows)}
+    return Node(name, ("Linear",), arrays, rank=rank)
+
+
+def dense(name: str, rows: int, columns: int, rank: int = 0) -> Node:
+    arrays = {"kernel": np.zeros((columns, rows)), "bias": np.zeros(rows)}
+    return Node(name, ("Dense",), arrays, rank=rank)
+
+
+def test_models_pair_by_name_and_else_by_order_of_call() -> None:
+    torch_tree = set_paths(
+        Node("", ("Net",), children=[linear("b", 3, 3, rank=1), linear("a", 3, 3, rank=0)])
+    )
+    named = set_paths(Node("", ("Net",), children=[dense("a", 3, 3), dense("b", 3, 3)]))
+    found = to_keras(pair_trees(torch_tree, named))
+    assert np.array_equal(found["a.kernel"], torch_tree.children[1].arrays["weight"].T)
+    ordered = set_paths(
+        Node("", ("Functional",), children=[dense("0", 3, 3, rank=0), dense("1", 3, 3, rank=1)])
+    )
+    found = to_keras(pair_trees(torch_tree, ordered))
+    assert np.array_equal(found["0.kernel"], torch_tree.children[1].arrays["weight"].T)
+
+
+def test_a_leftover_variable_is_named() -> None:
+    torch_tree = set_paths(Node("", ("Net",), children=[linear("a", 3, 2), linear("b", 3, 3)]))
+    keras_tree = set_paths(Node("", ("Net",), children=[dense("a", 3, 2)]))
+    with pytest.raises(PairingError, match=r"torch b \(Linear\): weight \(3, 3\), bias \(3,\)"):
+        pair_trees(torch_tree, keras_tree)
+
+
+@pytest.mark.parametrize(("kind", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+def test_recurrent_stacks_go_there_and_back(kind: str, gates: int) -> None:
+    arrays = {}
+    for layer, width in ((0, 5), (1, 8)):
+        for suffix in (f"l{layer}", f"l{layer}_reverse"):
+            arrays[f"weight_ih_{suffix}"] = RNG.normal(size=(gates * 4, width))
+            arrays[f"weight_hh_{suffix}"] = RNG.normal(size=(gates * 4, 4))
+            arrays[f"bias_ih_{suffix}"] = RNG.normal(size=gates * 4)
+            arrays[f"bias_hh_{suffix}"] = np.zeros(gates * 4)
+    torch_tree = set_paths(Node("", ("Net",), children=[Node("rnn", (kind,), arrays)]))
+
+    def cell(name: str, width: int) -> Node:
+        bias = (2, 12) if kind == "GRU" else (gates * 4,)
+        shapes = {"kernel": (width, gates * 4), "recurrent_kernel": (4, gates * 4), "bias": bias}
+        return Node(name, (kind,), children=[
+            Node("cell", (f"{kind}Cell",), {k: np.zeros(s) for k, s in shapes.items()})
+        ])  # fmt: skip
+
+    both = [
+        Node(f"rnn{i}", ("Bidirectional",),
+             children=[cell("forward_layer", width), cell("backward_layer", width)])
+        for i, width in enumerate((5, 8))
+    ]  # fmt: skip
+    keras_tree = set_paths(Node("", ("Net",), children=both))
+    values = to_keras(pair_trees(torch_tree, keras_tree))
+    assert len(values) == 12
+    for node, path in ((c.children[0], c.children[0].path) for b in both for c in b.children):
+        node.arrays = {name: values[f"{path}.{name}"] for name in node.arrays}
+    back = to_torch(pair_trees(torch_tree, keras_tree))
+    for name, value in arrays.items():
+        assert np.array_equal(back[f"rnn.{name}"], value), name
