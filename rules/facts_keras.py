@@ -131,10 +131,23 @@ def without_graph(value: Value) -> Value:
 def run_layers(call: Invocation, model: Instance, inputs: list[Value]) -> Value:
     """The layers of a Sequential one after the other."""
     x: Value = without_graph(inputs[0]) if inputs else UNKNOWN
+    start = model.state.get("start")
+    if isinstance(start, Tensor):
+        x = refined(start, x)
     for layer in model.state["layers"]:
         if isinstance(layer, Instance):
             x = call.interpreter.call(layer, [x], {}, None)
     return x
+
+
+def refined(declared: Tensor, x: Value) -> Value:
+    """What comes in, with the sizes that the model declares."""
+    if not isinstance(x, Tensor) or x.shape is None or declared.shape is None:
+        return declared
+    if len(x.shape) != len(declared.shape):
+        return declared
+    shape = tuple(a if b is None else b for a, b in zip(x.shape, declared.shape))
+    return x.but(shape=shape)
 
 
 @infers("keras.Sequential")

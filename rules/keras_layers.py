@@ -103,10 +103,21 @@ class Layer:
             return size
         if isinstance(size, str) and not self.literal:
             return cst.parse_expression(size)
+        given = self.declared() if axis == -1 and not self.literal else None
+        if given is not None:
+            return given
         raise Unfit(
             f"the input size of {self.site.short} is not known before the program runs",
             "give the first layer its shape with keras.Input, or write the size by hand",
         )
+
+    def declared(self) -> cst.BaseExpression | None:
+        """The last size of `input_shape=` or `input_dim=` as the program writes it."""
+        shape = self.site.args.get("input_shape", self.site.args.get("batch_input_shape"))
+        if isinstance(shape, (cst.Tuple, cst.List)) and shape.elements:
+            return shape.elements[-1].value
+        found = self.site.args.get("input_dim")
+        return found if isinstance(found, cst.BaseExpression) else None
 
     def refuse(self, *names: str) -> None:
         """Arguments that change what is computed and have no equal here."""

@@ -72,8 +72,7 @@ class Recipe:
                 for k, v in Site(self.context, fact.origin, fact.class_names[0]).args.items()
                 if k != "name"
             }
-            unit = SCHEDULES[kind]
-            self.context.emit(unit)
+            unit = self.context.emit(SCHEDULES[kind])
             self.schedule = call(unit, **args)
             self.context.claim(fact.origin)
             return 1.0
@@ -143,8 +142,7 @@ class Recipe:
 
     def exact(self, params: Any, rate: Any) -> cst.BaseExpression:
         """The emitted class that updates as Keras does."""
-        unit = "KerasAdam" if self.kind == "AdamW" else f"Keras{self.kind}"
-        self.context.emit(unit)
+        unit = self.context.emit("KerasAdam" if self.kind == "AdamW" else f"Keras{self.kind}")
         options: dict[str, Any] = {"lr": rate}
         if self.kind in ("Adam", "AdamW", "Adamax", "Nadam", "Lion"):
             options["betas"] = self.betas()

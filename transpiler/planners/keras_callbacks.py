@@ -9,6 +9,7 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import Function, Instance, Value, options
+from transpiler.planners.keras_training import free_name
 from transpiler.rule import Unfit
 from transpiler.site import Site, constant_value, missing
 from transpiler.template import OMIT, as_node, call, fill_statements
@@ -116,7 +117,7 @@ class _Reader:
         origin = self.value.origin
         self.context.claim(origin)
         if isinstance(self.node, cst.Call):
-            variable = cst.Name(self.context.fresh(name))
+            variable = cst.Name(free_name(self.context, name))
             return fill_statements("variable = new", variable=variable, new=new), variable
         self.context.edits.replace(origin, new)
         return [], self.node
@@ -132,10 +133,9 @@ class _Reader:
     def early_stopping(self) -> Callback:
         monitor = self.const("monitor")
         mode = self.mode(monitor)
-        self.context.emit("EarlyStopping")
         kept = self.options("patience", "min_delta", "baseline", "restore_best_weights",
                             "start_from_epoch")  # fmt: skip
-        new = call("EarlyStopping", **kept, mode=OMIT if mode == "min" else mode)
+        new = call(self.context.emit("EarlyStopping"), **kept, mode=OMIT if mode == "min" else mode)
         before, name = self.variable("early_stopping", new)
         holes = {**self.holes, "stopper": name, "monitor": as_node(monitor)}
         end = fill_statements(
@@ -152,8 +152,7 @@ class _Reader:
         self.refuse("initial_value_threshold")
         if self.const("save_freq") != "epoch":
             raise Unfit("`save_freq` of ModelCheckpoint is not translated")
-        self.context.emit("ModelCheckpoint")
-        new = call("ModelCheckpoint", self.site.arg("filepath"),
+        new = call(self.context.emit("ModelCheckpoint"), self.site.arg("filepath"),
                    mode=OMIT if mode == "min" else mode, **self.options("save_best_only"))  # fmt: skip
         before, name = self.variable("checkpoint", new)
         holes = {**self.holes, "keeper": name, "monitor": as_node(monitor)}
@@ -183,7 +182,7 @@ class _Reader:
             threshold_mode="abs", cooldown=OMIT if cooldown < 2 else cooldown - 1,
             min_lr=self.site.given("min_lr"), eps=0.0,
         )  # fmt: skip
-        variable = cst.Name(self.context.fresh("plateau"))
+        variable = cst.Name(free_name(self.context, "plateau"))
         before = fill_statements("variable = new", variable=variable, new=new)
         self.drop()
         end = fill_statements("plateau.step(logs[monitor])", **{
@@ -223,7 +222,7 @@ class _Reader:
             raise Unfit("a LambdaCallback without on_epoch_end is not translated")
         self.drop()
         if isinstance(given, cst.Lambda):
-            variable = cst.Name(self.context.fresh("on_epoch_end"))
+            variable = cst.Name(free_name(self.context, "on_epoch_end"))
             before = fill_statements("variable = given", variable=variable, given=given)
             return Callback(before, [], fill_statements("f(epoch, logs)", **self.holes, f=variable))
         return Callback([], [], fill_statements("f(epoch, logs)", **self.holes, f=given))

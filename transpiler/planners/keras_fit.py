@@ -13,12 +13,14 @@ from transpiler.planners.keras_callbacks import Callback, read_callbacks
 from transpiler.planners.keras_training import (
     Training,
     calls_of,
+    free_name,
     models_of,
     penalized,
     read_trainings,
     write_compile,
 )
 from transpiler.rule import Unfit
+from transpiler.syntax import code
 from transpiler.site import Site, constant_value
 from transpiler.template import OMIT, as_node, call, fill, fill_statements
 
@@ -153,9 +155,8 @@ class _Use:
         for name in ("steps", "callbacks"):
             if self.site.has(name):
                 raise Unfit(f"`{name}` of predict is not translated")
-        self.context.emit("predict")
         if isinstance(self.context.fact(x), (Tensor,)) or not isinstance(x, (cst.List, cst.Dict)):
-            new = call("predict", self.model, self.tensor_of_input(x),
+            new = call(self.context.emit("predict"), self.model, self.tensor_of_input(x),
                        batch_size=self.site.given("batch_size"), activation=self.activation())  # fmt: skip
             self.replace(new)
             return
@@ -185,13 +186,12 @@ class _Use:
         return Site(self.context, training.node, "keras.Model.compile").has("metrics")
 
     def evaluated(self, training: Training, loader: Any) -> cst.BaseExpression:
-        self.context.emit("evaluate")
         active = training.removed if self.probabilities(training) else None
         penalty: Any = OMIT
         if penalized(self.context, self.models):
             penalty = cst.Name(self.context.emit("regularization"))
         return call(
-            "evaluate", self.model, loader, training.name("criterion", self.model),
+            self.context.emit("evaluate"), self.model, loader, training.name("criterion", self.model),
             training.name("metrics", self.model),
             activation=fill(ACTIVATIONS[active]) if active else OMIT, penalty=penalty,
         )  # fmt: skip
@@ -224,7 +224,7 @@ class _Use:
         callbacks = read_callbacks(self.context, site, names)
         lines = self.data_lines(names)
         if isinstance(parent, cst.Return):
-            history = self.context.fresh("history")
+            history = free_name(self.context, "history")
         if history is not None:
             lines += fill_statements("history = {}", history=cst.Name(history))
         for callback in callbacks:
@@ -242,7 +242,7 @@ class _Use:
         if "loop names" not in notes:
             wanted = ("train_loader", "val_loader", "epoch", "inputs", "targets", "outputs", "loss",
                       "total", "count", "metric", "logs", "split", "key", "value")  # fmt: skip
-            notes["loop names"] = {n: self.context.fresh(n) for n in wanted}
+            notes["loop names"] = {n: free_name(self.context, n) for n in wanted}
         found: dict[str, str] = notes["loop names"]
         return found
 
@@ -309,8 +309,7 @@ class _Use:
         regular = penalized(self.context, self.models)
         loss = "criterion(outputs, targets)"
         if regular:
-            self.context.emit("regularization")
-            loss += " + regularization(model)"
+            loss += f" + {self.context.emit('regularization')}(model)"
         shown = "outputs"
         if self.probabilities(training) and training.removed:
             shown = "outputs.softmax(-1)" if training.removed == "softmax" else "outputs.sigmoid()"
@@ -337,7 +336,8 @@ class _Use:
             text += "    for key, value in logs.items():\n"
             text += "        history.setdefault(key, []).append(value)\n"
         if site.const("verbose", "auto") != 0:
-            text += '    print(f"Epoch {epoch + 1}/{epochs} - " + '
+            last = code(epochs) if isinstance(epochs, cst.Integer) else "{epochs}"
+            text += f'    print(f"Epoch {{epoch + 1}}/{last} - " + '
             text += '" - ".join(f"{key}: {value:.4f}" for key, value in logs.items()))\n'
         text += "    ends\n"
         validation = self.evaluated(training, holes["val_loader"]) if self.validated else cst.Name("x")

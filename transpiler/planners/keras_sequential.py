@@ -53,8 +53,7 @@ class Chain:
         self.order = LAST
 
     def permutation(self, axes: list[int]) -> cst.BaseExpression:
-        self.context.emit("Permute")
-        return call("Permute", *axes)
+        return call(self.context.emit("Permute"), *axes)
 
     def take(self, parts: list[Part], rank: int | None, result: int | None) -> list[Any]:
         """The modules of a layer, from the rank that it takes to the one that it gives."""

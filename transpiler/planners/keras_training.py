@@ -32,6 +32,27 @@ def calls_of(context: Context, *names: str) -> list[cst.Call]:
     ]
 
 
+def free_name(context: Context, name: str) -> str:
+    """A variable's name that the module does not use yet (keywords and attributes do not count)."""
+    used = context.notes.get("variables")
+    if used is None:
+        used = set()
+        for node in find(context.module, cst.Name):
+            parent = context.edits.parent.get(node)
+            keyword = isinstance(parent, cst.Arg) and parent.keyword is node
+            attribute = isinstance(parent, cst.Attribute) and parent.attr is node
+            if not keyword and not attribute:
+                used.add(node.value)
+        context.notes["variables"] = used
+    candidate, number = name, 1
+    while candidate in used:
+        number += 1
+        candidate = f"{name}_{number}"
+    used.add(candidate)
+    context.names.add(candidate)
+    return candidate
+
+
 def models_of(context: Context, node: cst.Call) -> list[Instance]:
     """The models that a method is called on."""
     assert isinstance(node.func, cst.Attribute)
@@ -189,8 +210,15 @@ def write_compile(training: Training) -> None:
     names = context.notes.setdefault("training names", {})
     key = frozenset(id(m) for m in training.models)
     if key not in names:
-        names[key] = {n: context.fresh(n) for n in ("criterion", "optimizer", "metrics", "scheduler")}
+        names[key] = {n: free_name(context, n) for n in ("criterion", "optimizer", "metrics", "scheduler")}
     training.names = names[key]
+    if training.loss.activation and not training.logits:
+        context.caution(
+            context.edits.statement(node), "Model.compile",
+            "the loss is computed from probabilities that are clipped to 1e-7; where Keras finds"
+            " the softmax or sigmoid that made them it takes the logits: certain predictions"
+            " differ", "let the model give logits, and use from_logits=True",
+        )  # fmt: skip
     lines = write_loss(
         context, training.loss, training.logits, training.outputs, training.targets,
         training.names["criterion"],

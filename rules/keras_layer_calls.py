@@ -1,0 +1,37 @@
+"""Keras layers that stand alone, as attributes of a model or in a variable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.infer.values import Instance, options
+from transpiler.rule import Unfit, rewrites
+from transpiler.rules.keras_layers import LAYERS, layer_parts
+from transpiler.site import Site
+from transpiler.template import call
+
+
+@rewrites(*(f"keras.layers.{name}" for name in LAYERS), to="torch")
+def layer(site: Site) -> Any:
+    """One module, which takes and gives the user's order of axes."""
+    from transpiler.planners.keras_sequential import Chain, rank_in, rank_out
+
+    if not site.is_call:
+        raise Unfit(f"{site.short} is used without being called")
+    found = [v for v in options(site.context.fact(site.node)) if isinstance(v, Instance)]
+    if not found:
+        raise Unfit(f"what {site.short} is called on is not known")
+    texts = set()
+    for instance in found:
+        chain = Chain(site.context)
+        modules = chain.take(layer_parts(site, instance), rank_in(instance), rank_out(instance))
+        modules += chain.finish(rank_out(instance))
+        texts.add(" ".join(cst.Module([]).code_for_node(m) for m in modules))
+    if len(texts) > 1:
+        raise Unfit(
+            f"the layers that {site.short} makes here differ in their sizes",
+            "give the constructor the input's size as an argument",
+        )
+    return modules[0] if len(modules) == 1 else call("torch.nn.Sequential", *modules)

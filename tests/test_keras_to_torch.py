@@ -1,0 +1,166 @@
+"""Keras scripts as PyTorch: whole small programs, and what published answers get wrong."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+
+import pytest
+
+from transpiler.config import Config
+from transpiler.convert import Conversion, convert
+from transpiler.findings import Grade
+
+IMPORTS = """
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+from tensorflow.keras import layers
+"""
+
+
+def translated(source: str, fidelity: str = "fluent") -> Conversion:
+    """The translation, which parses whatever it says."""
+    text = IMPORTS + textwrap.dedent(source)
+    conversion = convert(text, "torch", config=Config(fidelity=fidelity))  # type: ignore[arg-type]
+    ast.parse(conversion.code)
+    return conversion
+
+
+def manual(conversion: Conversion) -> list[str]:
+    return [f.message for f in conversion.findings if f.grade is Grade.MANUAL]
+
+
+def run(source: str, fidelity: str = "fluent") -> dict[str, object]:
+    """The names that the translated program leaves behind."""
+    conversion = translated(source, fidelity)
+    assert manual(conversion) == []
+    assert "keras" not in ast.unparse(ast.parse(conversion.code)).replace("Keras", "").split("class")[0]
+    names: dict[str, object] = {"__name__": "translated"}
+    exec(compile(conversion.code, "translated", "exec"), names)
+    return names
+
+
+CNN = """
+model = keras.Sequential([
+    layers.Conv2D(32, (3, 3), activation="relu", input_shape=(28, 28, 1)),
+    layers.MaxPooling2D((2, 2)),
+    layers.Flatten(),
+    layers.Dense(10, activation="softmax"),
+])
+"""
+
+
+def test_a_convolution_is_not_padded_and_keeps_the_order_of_features() -> None:
+    code = translated(CNN).code
+    assert "nn.Conv2d(1, 32, 3)" in code
+    assert "nn.Linear(5408, 10)" in code
+    permuted = code[code.index("nn.Sequential(") :]
+    assert permuted.index("Permute(0, 2, 3, 1)") < permuted.index("nn.Flatten()")
+
+
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
+def test_one_softmax_not_two(loss: str) -> None:
+    data = 'x = np.zeros((8, 28, 28, 1), "float32")\ny = np.zeros((8,), "int64")\n'
+    if loss.startswith("cat"):
+        data += "y = np.eye(10)[y]\n"
+    rest = f"""
+    model.compile(optimizer="adam", loss="{loss}", metrics=["accuracy"])
+    model.fit(x, y, verbose=0)
+    p = model.predict(x)
+    """
+    source = data + CNN + textwrap.dedent(rest)
+    code = translated(source).code
+    assert "nn.CrossEntropyLoss()" in code
+    assert "nn.Softmax" not in code
+    probabilities = run(source)["p"]
+    assert abs(probabilities.sum(-1) - 1).max() < 1e-5  # type: ignore[attr-defined]
+
+
+def test_an_lstm_is_batch_first_and_gives_its_last_step() -> None:
+    names = run("""
+    x = np.random.rand(6, 5, 3).astype("float32")
+    y = np.random.rand(6, 1).astype("float32")
+    model = keras.Sequential()
+    model.add(layers.LSTM(64, input_shape=(5, 3)))
+    model.add(layers.Dense(1))
+    model.compile(loss="mean_squared_error", optimizer="adam")
+    model.fit(x, y, epochs=1, verbose=0)
+    p = model.predict(x)
+    """)
+    assert names["p"].shape == (6, 1)  # type: ignore[attr-defined]
+
+
+def test_the_defaults_of_fit() -> None:
+    code = translated("""
+    xs = np.random.rand(64, 1)
+    ys = 2 * xs
+    model = keras.Sequential([layers.Dense(1, input_shape=(1,))])
+    model.compile(optimizer="sgd", loss="mse")
+    model.fit(xs, ys)
+    """).code
+    assert "torch.optim.SGD(model.parameters(), lr=0.01)" in code
+    assert "batch_size=32" in code
+    assert "shuffle=True" in code
+    assert "for epoch in range(1):" in code
+    assert "nn.MSELoss()" in code
+
+
+def test_a_width_that_nobody_knows_is_told() -> None:
+    conversion = translated('model = keras.Sequential([layers.Dense(128, activation="relu")])')
+    assert any("not known" in m for m in manual(conversion))
+
+
+def test_a_subclassed_model() -> None:
+    names = run("""
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.conv = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu")
+            self.norm = layers.BatchNormalization()
+            self.flat = layers.Flatten()
+            self.out = layers.Dense(3)
+
+        def call(self, x, training=None):
+            return self.out(self.flat(self.norm(self.conv(x), training=training)))
+
+    x = np.random.rand(40, 9, 9, 1).astype("float32")
+    y = np.random.randint(0, 3, 40)
+    model = Net()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"])
+    history = model.fit(x, y, epochs=2, validation_split=0.2, verbose=0)
+    seen = history.history["val_accuracy"]
+    """, "exact")  # fmt: skip
+    assert len(names["seen"]) == 2  # type: ignore[arg-type]
+
+
+def test_callbacks() -> None:
+    names = run("""
+    x = np.random.rand(64, 4).astype("float32")
+    y = (x.sum(1) > 2).astype("float32")
+    model = keras.Sequential([
+        keras.Input((4,)),
+        layers.Dense(8, activation="relu", kernel_regularizer=keras.regularizers.l2(1e-3)),
+        layers.Dense(1, activation="sigmoid"),
+    ])
+    model.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy", metrics=["accuracy"])
+    stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=2, restore_best_weights=True)
+    slow = keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=1)
+    h = model.fit(x, y, validation_data=(x, y), epochs=4, verbose=0, callbacks=[stop, slow])
+    losses = h.history["loss"]
+    """)
+    assert names["losses"]
+
+
+def test_nothing_is_silent_about_what_is_not_translated() -> None:
+    conversion = translated("""
+    model = keras.Sequential([layers.Dense(1, input_shape=(2,))])
+    model.compile("adam", "mse")
+    model.fit(np.zeros((4, 2)), np.zeros((4, 1)), class_weight={0: 1.0})
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model(tf.zeros((4, 2))))
+    """)
+    assert any("class_weight" in m for m in manual(conversion))
+    assert any("GradientTape" in m for m in manual(conversion))
+    assert "TODO(transpile)" in conversion.code
