@@ -164,3 +164,24 @@ def test_nothing_is_silent_about_what_is_not_translated() -> None:
     assert any("class_weight" in m for m in manual(conversion))
     assert any("GradientTape" in m for m in manual(conversion))
     assert "TODO(transpile)" in conversion.code
+
+
+def test_a_functional_graph_is_one_module() -> None:
+    source = """
+    inp = keras.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(inp)
+    x = layers.BatchNormalization()(x)
+    skip = x
+    x = layers.Conv2D(8, 3, padding="same")(x)
+    x = layers.Add()([x, skip])
+    x = layers.GlobalAveragePooling2D()(x)
+    out = layers.Dense(10, activation="softmax")(x)
+    model = keras.Model(inp, out)
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    a = np.random.rand(32, 16, 16, 3)
+    b = np.random.randint(0, 10, 32)
+    model.fit(a, b, verbose=0)
+    p = model.predict(a)
+    """
+    assert "class Model(nn.Module):" in translated(source).code
+    assert run(source)["p"].shape == (32, 10)  # type: ignore[attr-defined]

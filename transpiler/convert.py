@@ -45,6 +45,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
     "torch": (
         "transpiler.planners.keras_fit",
         "transpiler.planners.keras_model",
+        "transpiler.planners.keras_graph",
         "transpiler.planners.keras_sequential",
         "transpiler.planners.expressions",
     ),

@@ -224,6 +224,7 @@ def write_compile(training: Training) -> None:
         training.names["criterion"],
     )  # fmt: skip
     lines += _optimizer_lines(training, site)
+    _drop_single(context, _single(site.arg("loss")))
     lines += fill_statements("metrics = new", metrics=cst.Name(training.names["metrics"]),
                              new=_metrics(training, site))  # fmt: skip
     if not training.scoped:
@@ -232,6 +233,18 @@ def write_compile(training: Training) -> None:
             lines += fill_statements(f"model.{what} = name", model=training.owner, name=name)
     context.claim(node)
     context.edits.replace(context.edits.statement(node), lines)
+
+
+def _drop_single(context: Context, node: cst.BaseExpression) -> None:
+    """A loss object in a variable that only compile reads is not needed any more."""
+    fact = context.fact(node)
+    if not isinstance(node, cst.Name) or not isinstance(fact, Instance):
+        return
+    statement = context.edits.statement(fact.origin)
+    reads = [n for n in find(context.module, cst.Name) if n.value == node.value]
+    if len(reads) == 2 and isinstance(context.edits.parent[fact.origin], cst.Assign):
+        context.claim(fact.origin)
+        context.edits.replace(statement, [])
 
 
 def _optimizer_lines(training: Training, site: Site) -> list[cst.BaseStatement]:

@@ -38,7 +38,7 @@ def evaluate(model, loader, criterion, metrics, activation=None, penalty=None):
                 outputs = activation(outputs)
             for metric in metrics.values():
                 metric.update_state(targets, outputs)
-    loss = total / count + (0.0 if penalty is None else float(penalty(model)))
+        loss = total / count + (0.0 if penalty is None else float(penalty(model)))
     return {"loss": loss} | {name: float(metric.result()) for name, metric in metrics.items()}
 
 
