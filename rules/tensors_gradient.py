@@ -59,8 +59,9 @@ def _runs_apart(site: Site, function: cst.FunctionDef) -> bool:
     if not taped or in_module_method(context, function):
         return False
     name = function.name.value
+    own = set(find(function.body, cst.Call))
     return any(
-        isinstance(c.func, cst.Name) and c.func.value == name
+        isinstance(c.func, cst.Name) and c.func.value == name and c not in own
         for c in find(context.module, cst.Call)
     )
 

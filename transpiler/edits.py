@@ -192,6 +192,9 @@ class _Walk:
         return result
 
     def rebuild_new(self, node: Any) -> Any:
+        if isinstance(node, cst.Call):
+            args = [a.with_changes(value=_bare_argument(a.value)) for a in node.args]
+            node = node.with_changes(args=args)
         return parenthesize_operands(node)
 
     def rebuild(self, node: Any) -> Any:
