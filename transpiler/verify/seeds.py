@@ -26,6 +26,8 @@ class Seeds:
         self.recorded: dict[str, list[Any]] = dict(self.given)
         if not run.record:
             self.recorded = json.loads(self.path.read_text())
+        self.private = random.Random(0)
+        """What Keras takes its seeds from: seeded with Python's stream, but drawn from apart."""
         self.plain: dict[str, Any] = {"random": random.seed, "numpy": np.random.seed}
 
     def watch(self) -> None:
@@ -39,7 +41,10 @@ class Seeds:
         def seed(value: Any = None, *args: Any, **kwargs: Any) -> None:
             if isinstance(value, int | np.integer):
                 self.given[stream].append(int(value))
-            self.plain[stream](0 if value is None else value, *args, **kwargs)
+            value = 0 if value is None else value
+            if stream == "random":
+                self.private.seed(value)
+            self.plain[stream](value, *args, **kwargs)
 
         return seed
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from functools import wraps
 from typing import Any
 
@@ -53,7 +52,7 @@ def watch_seeds(run: Run) -> None:
     """Keras takes its own seeds from Python's stream, and seeds it: keep both apart from it."""
     from keras.src.random import seed_generator
 
-    seed_generator.python_random = random.Random(0)
+    seed_generator.python_random = run.seeds.private
     if run.record:
         return
     set_seed = tf.random.set_seed
