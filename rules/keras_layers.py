@@ -130,6 +130,10 @@ class Layer:
                 "write it by hand in forward or in the loss",
             )
 
+    def caution(self, message: str, hint: str = "") -> None:
+        """Report a deviation at the statement: the call itself may go."""
+        self.site.context.caution(self.site.statement, self.site.short, message, hint)
+
     def emit(self, unit: str, *args: Any, **kwargs: Any) -> cst.Call:
         """A call of an emitted unit."""
         return call(unit, *args, **kwargs).with_changes(func=self.site.emit(unit))
@@ -179,7 +183,7 @@ def initial(layer: Layer, kernel: str) -> None:
     given = layer.instance.arguments.get(f"{kernel}_initializer")
     bias = layer.instance.arguments.get("bias_initializer")
     if given not in (None, Const(_USUAL.get(kernel))) or bias not in (None, Const("zeros")):
-        layer.site.caution(
+        layer.caution(
             f"the initializers of {layer.site.short} are not carried over: PyTorch's own are used",
             "set the weights with torch.nn.init",
         )
@@ -187,7 +191,7 @@ def initial(layer: Layer, kernel: str) -> None:
         notes = layer.site.context.notes
         if not notes.get("initial values"):
             notes["initial values"] = True
-            layer.site.caution(
+            layer.caution(
                 "layers start from PyTorch's own initial values, not from Keras' (Glorot uniform,"
                 " zero biases)",
                 "equal weights train equally; use torch.nn.init for the same distribution",
@@ -391,7 +395,7 @@ def batch_norm(layer: Layer) -> list[Part]:
         decay = OMIT if momentum == 0.99 else options["momentum"]
         return [Part(layer.emit("KerasBatchNorm", layer.size(), eps=eps, momentum=decay, **kept),
                      order)]  # fmt: skip
-    layer.site.caution(
+    layer.caution(
         "PyTorch's running variance takes the unbiased batch variance, Keras' the biased one:"
         " the output of evaluation differs by a factor of about 1 + 1/(2n), n values per batch"
     )
