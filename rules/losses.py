@@ -16,7 +16,7 @@ from transpiler.infer.arrays import broadcast
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import Const, Instance, Symbol, Tensor, Value, options
 from transpiler.planners.expressions import is_direct_name
-from transpiler.rule import Unfit, infers, rewrites
+from transpiler.rule import Layout, Unfit, infers, rewrites
 from transpiler.site import Site
 from transpiler.syntax import find
 from transpiler.template import OMIT, arguments, as_node, call, fill
@@ -47,6 +47,15 @@ LOSSES: dict[str, tuple[str, tuple[str, ...]]] = {
     "GaussianNLLLoss": ("gaussian_nll_loss", ("input", "target", "var")),
 }
 FUNCTIONS = dict(LOSSES.values())
+_OF_CLASSES = ("CrossEntropyLoss", "NLLLoss", "NLLLoss2d")
+_OF_AXES = (
+    "CosineEmbeddingLoss", "TripletMarginLoss", "MultiMarginLoss", "MultiLabelSoftMarginLoss",
+)  # fmt: skip
+LAYOUTS: dict[str, Layout] = {
+    **dict.fromkeys(LOSSES, "elementwise"),
+    **dict.fromkeys(_OF_CLASSES, "loss"),
+    **dict.fromkeys(_OF_AXES, None),
+}
 _DEPRECATED = ("size_average", "reduce")
 _SPARSE = "keras.losses.SparseCategoricalCrossentropy"
 Stock = Callable[[dict[str, Any], Value, Value], str | None]
@@ -62,7 +71,7 @@ def _result(invocation: Invocation, reduction: Value | None, first: Value, secon
     return Tensor((), "float32", "torch")
 
 
-@infers(*(f"{_NN}{name}.__call__" for name in LOSSES))
+@infers(*(f"{_NN}{name}.{way}" for name in LOSSES for way in ("__call__", "forward")))
 def called(invocation: Invocation) -> Value:
     """A loss object remembers what it is called with."""
     values = [*invocation.positional, *invocation.keywords.values()]
@@ -220,7 +229,6 @@ def _stock_of(site: Site, instance: Instance) -> str | None:
 # ---- objects -------------------------------------------------------------------------------------
 
 
-@rewrites(*(_NN + name for name in LOSSES), to="tf", layout="spatial")
 def loss_object(site: Site) -> Any:
     """A stock loss object, or the written-out function with the arguments bound."""
     if not site.is_call:
@@ -357,7 +365,6 @@ _FORMULAS = {
 }
 
 
-@rewrites(*(_F + name for name in FUNCTIONS), to="tf", layout="spatial")
 def loss_function(site: Site) -> Any:
     """`F.cross_entropy(output, target)` and the like."""
     name = site.name.rpartition(".")[2]
@@ -379,3 +386,14 @@ def loss_function(site: Site) -> Any:
         name = "soft_cross_entropy"
     site.context.emit(name)
     return call(name, *inputs.values(), **{n: v for n, v in more.items() if v is not OMIT})
+
+
+REWRITERS = [
+    rewrites(*names, to="tf", layout=layout)(function)
+    for layout in dict.fromkeys(LAYOUTS.values())
+    for classes in [[c for c in LOSSES if LAYOUTS[c] == layout]]
+    for function, names in (
+        (loss_object, [_NN + c for c in classes]),
+        (loss_function, dict.fromkeys(_F + LOSSES[c][0] for c in classes)),
+    )
+]

@@ -42,6 +42,7 @@ class ModuleLayout:
 TORCH_ORDER = ModuleLayout()
 CHANNELS_LAST = ModuleLayout(True, True)
 KEEPS = ModuleLayout(keeps=True)
+LOSS = ModuleLayout(takes=True)
 
 
 def spatial_rank(name: str) -> int | None:
@@ -56,7 +57,7 @@ def module_layout(context: Context, module: Value) -> ModuleLayout:
     """The convention of a module."""
     if not isinstance(module, Instance):
         return TORCH_ORDER
-    if context.knowledge.derives(module, SEQUENTIAL) and not isinstance(module.cls, Class):
+    if is_sequence(context, module):
         if is_outermost(context, module):
             return TORCH_ORDER
         elements = elements_of(module)
@@ -65,7 +66,11 @@ def module_layout(context: Context, module: Value) -> ModuleLayout:
         kind = context.rulebook.layout(context.to, module.cls.name)
         if kind == "spatial":
             return CHANNELS_LAST if _is_spatial_here(module) else KEEPS
-        return KEEPS if kind == "elementwise" else TORCH_ORDER
+        if kind == "loss":
+            return LOSS
+        # An array given to the layer (weights of a loss) is in torch's order.
+        given = any(isinstance(a, Tensor) for a in module.arguments.values())
+        return KEEPS if kind == "elementwise" and not given else TORCH_ORDER
     conventions = context.notes.get("layout conventions")
     if conventions is None:
         return TORCH_ORDER
@@ -73,8 +78,15 @@ def module_layout(context: Context, module: Value) -> ModuleLayout:
     return found
 
 
+def is_sequence(context: Context, module: Instance) -> bool:
+    """Whether calling a module runs its elements: a Sequential that does not say otherwise."""
+    if not context.knowledge.derives(module, SEQUENTIAL):
+        return False
+    return not isinstance(module.cls, Class) or module.cls.lookup("forward") is None
+
+
 def _is_spatial_here(module: Instance) -> bool:
-    """BatchNorm1d and losses also take (batch, features), which has no spatial axes.
+    """BatchNorm1d also takes (batch, features), which has no spatial axes.
 
     Where nothing is known of the input's rank, only layers that always have spatial axes count.
     """
@@ -82,7 +94,7 @@ def _is_spatial_here(module: Instance) -> bool:
     if isinstance(seen, Tensor) and seen.rank is not None:
         return seen.rank >= 3
     name = module.class_names[0].rpartition(".")[2]
-    return not name.endswith(("Norm1d", "Loss"))
+    return not name.endswith("Norm1d")
 
 
 def elements_of(module: Instance) -> list[Value] | None:
@@ -159,4 +171,7 @@ def is_outermost(context: Context, module: Instance) -> bool:
                 if isinstance(value, Instance) and is_module(context, value):
                     called.add(id(value))
         context.notes["modules called outside"] = called
+    if isinstance(module.cls, Class):  # all objects of a class are written alike
+        made = context.interpreter.instances.values()
+        return any(id(i) in called for i in made if i.cls is module.cls)
     return id(module) in called

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 
 Direction = Literal["tf", "torch"]
 Rewrite = Callable[["Site"], Any]
-Layout = Literal["spatial", "elementwise", "axis", "order", None]
+Layout = Literal["spatial", "elementwise", "loss", "axis", "order", None]
 """How a call treats the order of axes: `spatial` works channels-last in the tf program,
-`elementwise` keeps whatever order comes in, `axis` renumbers its axis arguments, `order`
-(None) reads positions and needs the torch order."""
+`elementwise` keeps whatever order comes in, `loss` takes scores (and targets of their rank) with
+the classes last and gives no order of its own, `axis` renumbers its axis arguments, `order` (None)
+reads positions and needs the torch order."""
 
 
 class Unfit(Exception):

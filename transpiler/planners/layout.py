@@ -25,6 +25,7 @@ from transpiler.infer.values import (
 from transpiler.layouts import (
     CHANNELS_LAST,
     KEEPS,
+    LOSS,
     TORCH_ORDER,
     ModuleLayout,
     module_layout,
@@ -67,7 +68,8 @@ def _is_spatial_use(context: Context, call: cst.Call) -> bool:
         if isinstance(value, Instance) and module_layout(context, value).takes:
             return True
     name = qualified_name(context, call.func)
-    return name is not None and context.rulebook.layout(context.to, name) == "spatial"
+    kind = context.rulebook.layout(context.to, name) if name is not None else None
+    return kind in ("spatial", "loss")
 
 
 def to_channels_last(rank: int) -> list[int]:
@@ -517,9 +519,12 @@ class _Run:
         self.convert(node.value, order, None)
         return None
 
-    def elementwise(self, parts: list[Any], env: Env) -> Order:
-        """Bring array operands to one order; channels-last where they can all be."""
-        orders = [self.visit(p, env) for p in parts]
+    def elementwise(self, parts: list[Any], env: Env, visited: Any = None) -> Order:
+        """Bring array operands to one order; channels-last where they can all be.
+
+        A second visit would transpose a second time, so one that was visited before is named.
+        """
+        orders = [self.orders.get(p) if p is visited else self.visit(p, env) for p in parts]
         known = [o for o in orders if o is not None]
         if not known:
             return None
@@ -562,12 +567,18 @@ class _Run:
             if isinstance(o, Instance) and is_module(self.context, o)
         ]  # fmt: skip
         if modules:
-            return self.module_call(node, modules, env)
+            return self.order_of(node, self.module_call(node, modules, env))
         name = qualified_name(self.context, node.func)
         if name is not None and not self.context.knowledge.is_class(name):
             kind = self.context.rulebook.layout(self.context.to, name)
-            return self.library_call(node, name, kind, receiver_order, env)
+            order = self.library_call(node, name, kind, receiver_order, env)
+            return self.order_of(node, order)
         return self.other_call(node, receiver_order, env)
+
+    def order_of(self, node: cst.Call, order: Order) -> Order:
+        """A result's order: a mean over all elements has none, whatever it was taken of."""
+        rank = self.rank(node)
+        return order if rank is None or rank == order else None
 
     def receiver_order(self, node: cst.Call, env: Env) -> Order:
         assert isinstance(node.func, cst.Attribute)
@@ -586,6 +597,9 @@ class _Run:
                 )
             )
         layout = next(iter(sensitive), KEEPS)
+        if layout == LOSS and node.args:
+            self.loss([a.value for a in node.args], env)
+            return None
         if layout.keeps:
             return self.elementwise([a.value for a in node.args], env) if node.args else None
         first: Order = None
@@ -623,12 +637,15 @@ class _Run:
             return None
         if kind == "spatial":
             return self.spatial(node, name, subject, rest, has_receiver, env)
+        if kind == "loss":
+            self.loss(args, env)
+            return None
         if kind == "elementwise":
             parts = [subject, *(a for a in rest if self.is_array(a))]
             for other in rest:
                 if not self.is_array(other):
                     self.visit(other, env)
-            return self.elementwise(parts, env)
+            return self.elementwise(parts, env, subject if has_receiver else None)
         order = receiver if has_receiver else self.visit(subject, env)
         if kind == "axis" and order is not None and self.axis_known(node, order):
             for other in rest:
@@ -666,6 +683,16 @@ class _Run:
         for other in rest:
             self.expect(other, env, None)
         return rank
+
+    def loss(self, args: list[Any], env: Env) -> None:
+        """Scores with the classes last, targets of the same rank too, all else as it is."""
+        order = self.visit(args[0], env)
+        rank = order or self.rank(args[0])
+        want = rank if rank is not None and rank >= 3 else None
+        if order != want:
+            self.convert(args[0], order, want)
+        for other in args[1:]:
+            self.expect(other, env, want if self.rank(other) == want else None)
 
     def axis_known(self, node: cst.Call, order: int) -> bool:
         """Whether every axis argument is a constant, so that it can be renumbered."""
