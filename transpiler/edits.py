@@ -94,10 +94,17 @@ class Edits:
         return node in self._wraps
 
     def statement(self, node: cst.CSTNode) -> cst.CSTNode:
-        """The statement line or compound statement that a node of the original stands in."""
-        while not isinstance(node, cst.BaseStatement):
+        """The statement line or compound statement that a node of the original stands in.
+
+        A branch `elif` is no statement of its own: that is the `if` it belongs to.
+        """
+        while not isinstance(node, cst.BaseStatement) or self._is_branch(node):
             node = self.parent[node]
         return node
+
+    def _is_branch(self, node: cst.CSTNode) -> bool:
+        parent = self.parent.get(node)
+        return isinstance(parent, cst.If) and parent.orelse is node
 
     def enclosing(self, node: cst.CSTNode, *kinds: type[Any]) -> Any:
         """The nearest ancestor of one of the classes, or None."""
@@ -204,6 +211,8 @@ class _Walk:
             old = getattr(node, name)
             if isinstance(old, cst.CSTNode):
                 new = self.node(old)
+                if isinstance(new, list) and name == "orelse":  # a branch `elif` was replaced
+                    new = cst.Else(cst.IndentedBlock(new)) if new else None
                 if new is not old:
                     changes[name] = new
             elif isinstance(old, (tuple, list)) and old and isinstance(old[0], cst.CSTNode):
