@@ -146,7 +146,7 @@ def refined(declared: Tensor, x: Value) -> Value:
         return declared
     if len(x.shape) != len(declared.shape):
         return declared
-    shape = tuple(a if b is None else b for a, b in zip(x.shape, declared.shape))
+    shape = tuple(a if b is None else b for a, b in zip(x.shape, declared.shape, strict=False))
     return x.but(shape=shape)
 
 

@@ -35,7 +35,10 @@ def run(source: str, fidelity: str = "fluent") -> dict[str, object]:
     """The names that the translated program leaves behind."""
     conversion = translated(source, fidelity)
     assert manual(conversion) == []
-    assert "keras" not in ast.unparse(ast.parse(conversion.code)).replace("Keras", "").split("class")[0]
+    assert (
+        "keras"
+        not in ast.unparse(ast.parse(conversion.code)).replace("Keras", "").split("class")[0]
+    )
     names: dict[str, object] = {"__name__": "translated"}
     exec(compile(conversion.code, "translated", "exec"), names)
     return names

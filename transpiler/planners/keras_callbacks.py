@@ -67,7 +67,11 @@ def _listed(context: Context, name: cst.Name) -> list[cst.BaseExpression]:
 
 class _Reader:
     def __init__(
-        self, context: Context, fit: Site, node: cst.BaseExpression, value: Instance,
+        self,
+        context: Context,
+        fit: Site,
+        node: cst.BaseExpression,
+        value: Instance,
         names: dict[str, str],
     ) -> None:
         self.context = context
@@ -138,9 +142,7 @@ class _Reader:
         new = call(self.context.emit("EarlyStopping"), **kept, mode=OMIT if mode == "min" else mode)
         before, name = self.variable("early_stopping", new)
         holes = {**self.holes, "stopper": name, "monitor": as_node(monitor)}
-        end = fill_statements(
-            "if stopper.step(logs[monitor], epoch, model):\n    break\n", **holes
-        )
+        end = fill_statements("if stopper.step(logs[monitor], epoch, model):\n    break\n", **holes)
         after = []
         if self.const("restore_best_weights"):
             after = fill_statements("stopper.restore(model)", **holes)
@@ -226,6 +228,3 @@ class _Reader:
             before = fill_statements("variable = given", variable=variable, given=given)
             return Callback(before, [], fill_statements("f(epoch, logs)", **self.holes, f=variable))
         return Callback([], [], fill_statements("f(epoch, logs)", **self.holes, f=given))
-
-
-

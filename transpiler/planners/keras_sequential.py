@@ -118,9 +118,7 @@ class _Model:
     def __init__(self, context: Context, node: cst.Call) -> None:
         self.context = context
         self.node = node
-        self.instances = [
-            i for i in options(context.fact(node)) if isinstance(i, Instance)
-        ]
+        self.instances = [i for i in options(context.fact(node)) if isinstance(i, Instance)]
         if not self.instances:
             raise Unfit("what this Sequential holds is not known")
 
@@ -208,9 +206,7 @@ class _Model:
                         "make it inside the list")  # fmt: skip
         return chain.take([Part(node, LAST)], rank_in(layer), None)
 
-    def without_activation(
-        self, parts: list[Part], model: Instance, layer: Instance
-    ) -> list[Part]:
+    def without_activation(self, parts: list[Part], model: Instance, layer: Instance) -> list[Part]:
         """The last layer gives logits where the loss takes them."""
         if model.state.get("logits") and layer is model.state["layers"][-1]:
             kept = parts[:-1]
