@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, Instance, Symbol, Value, is_none
+from transpiler.infer.values import Const, Instance, Symbol, Value
 from transpiler.rule import Unfit
 from transpiler.site import Site, constant_value, missing
 from transpiler.template import OMIT, as_node, call

@@ -20,8 +20,8 @@ from transpiler.planners.keras_training import (
     write_compile,
 )
 from transpiler.rule import Unfit
-from transpiler.syntax import code
 from transpiler.site import Site, constant_value
+from transpiler.syntax import code
 from transpiler.template import OMIT, as_node, call, fill, fill_statements
 
 FIT, EVALUATE, PREDICT = (f"keras.Model.{n}" for n in ("fit", "evaluate", "predict"))

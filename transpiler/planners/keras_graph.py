@@ -8,8 +8,17 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Instance, ListObject, Mapping, Sequence, Symbol, Tensor, Value
-from transpiler.infer.values import items_of, options
+from transpiler.infer.values import (
+    Instance,
+    ListObject,
+    Mapping,
+    Sequence,
+    Symbol,
+    Tensor,
+    Value,
+    items_of,
+    options,
+)
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_sequential import Chain, rank_in, rank_out, to_first, to_last
 from transpiler.rule import Unfit
@@ -131,7 +140,7 @@ class _Graph:
             self.visit(node)
         have = self.orders[node]
         rank = tensor.rank
-        if order is None or order == have or rank is not None and rank <= 2:
+        if order is None or order == have or (rank is not None and rank <= 2):
             return self.names[node]
         if rank is None:
             raise Unfit("the rank of a value in this graph is not known")
