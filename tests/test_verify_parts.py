@@ -196,3 +196,12 @@ def test_recurrent_stacks_go_there_and_back(kind: str, gates: int) -> None:
     back = to_torch(pair_trees(torch_tree, keras_tree))
     for name, value in arrays.items():
         assert np.array_equal(back[f"rnn.{name}"], value), name
+
+
+def test_a_linked_folder_is_not_written_into(tmp_path: Path) -> None:
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    home.mkdir()
+    scratch.mkdir()
+    (scratch / "data").symlink_to(home)
+    with pytest.raises(PermissionError):
+        LinkCutter(scratch).cut(scratch / "data" / "new.csv")

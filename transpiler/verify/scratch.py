@@ -20,8 +20,9 @@ SKIPPED = {"__pycache__", "node_modules", "site-packages"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
 
 
-def mirror(source: Path, target: Path, float64: bool) -> None:
-    """Fill `target` with the files of `source`: sources copied, the rest linked."""
+def mirror(source: Path, target: Path, float64: bool, home: Path | None = None) -> None:
+    """Fill `target` with the files of `source`: sources below `home` copied, the rest linked."""
+    home = home or source
     left = MOST_ENTRIES
     queue = [(source, target)]
     while queue:
@@ -32,7 +33,7 @@ def mirror(source: Path, target: Path, float64: bool) -> None:
             left -= 1
             if entry.is_dir() and left > 0 and entry.resolve() != target.resolve():
                 queue.append((entry, goal))
-            elif entry.suffix == ".py" and entry.is_file():
+            elif entry.suffix == ".py" and home in entry.parents and entry.is_file():
                 copy_source(entry, goal, float64)
             elif not goal.exists():
                 goal.symlink_to(entry.resolve())
@@ -43,7 +44,12 @@ def _entries(folder: Path) -> Iterable[Path]:
         found = sorted(folder.iterdir())
     except OSError:
         return []
-    return [e for e in found if not e.name.startswith(".") and e.name not in SKIPPED]
+    return [e for e in found if not e.name.startswith(".") and not _is_skipped(e)]
+
+
+def _is_skipped(entry: Path) -> bool:
+    """Caches and environments: large, and found by the interpreter without our help."""
+    return entry.name in SKIPPED or (entry / "pyvenv.cfg").exists()
 
 
 def copy_source(source: Path, target: Path, float64: bool) -> None:
@@ -78,7 +84,11 @@ class LinkCutter:
     def cut(self, name: Any) -> None:
         """Turn a link into a file of its own."""
         path = os.path.abspath(os.fsdecode(name))
-        if path.startswith(self.root + os.sep) and os.path.islink(path):
+        if not path.startswith(self.root + os.sep):
+            return
+        if not os.path.realpath(os.path.dirname(path)).startswith(self.root):
+            raise PermissionError(f"{path}: verification does not write into your own folders")
+        if os.path.islink(path):
             origin = os.path.realpath(path)
             os.unlink(path)
             if os.path.isfile(origin):

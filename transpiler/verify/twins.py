@@ -183,7 +183,7 @@ def lay_out(script: Path, base: Path, place: Path, float64: bool) -> tuple[Path,
     """Mirror the script's folder and the working folder; their places in the mirror."""
     home = script.parent
     if home == base or base in home.parents:
-        mirror(base, place / "work", float64)
+        mirror(base, place / "work", float64, home)
         return place / "work" / script.relative_to(base), place / "work"
     mirror(base, place / "work", float64)
     mirror(home, place / "script", float64)
