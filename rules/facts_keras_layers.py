@@ -283,7 +283,8 @@ def bidirectional(layer: Instance, inputs: list[Value]) -> Value:
         return Sequence("tuple", (result, result))
 
     def widen(y: Value) -> Value:
-        assert isinstance(y, Tensor) and y.shape is not None
+        assert isinstance(y, Tensor)
+        assert y.shape is not None
         last = y.shape[-1]
         width = last * factor if isinstance(last, int) else None
         return y.but(shape=(*y.shape[:-1], width))
@@ -373,7 +374,11 @@ def cropped(layer: Instance, inputs: list[Value]) -> Value:
 
 SHAPES: dict[str, Result] = {
     "Dense": dense,
-    **{f"{p}{n}D": convolution for n in (1, 2, 3) for p in ("Conv", "SeparableConv", "DepthwiseConv")},
+    **{
+        f"{prefix}{n}D": convolution
+        for n in (1, 2, 3)
+        for prefix in ("Conv", "SeparableConv", "DepthwiseConv")
+    },
     **{f"Conv{n}DTranspose": transposed for n in (1, 2, 3)},
     **{f"{p}Pooling{n}D": pooling for n in (1, 2, 3) for p in ("Max", "Average")},
     **{f"Global{p}Pooling{n}D": global_pooling for n in (1, 2, 3) for p in ("Max", "Average")},

@@ -27,8 +27,9 @@ LOSSES = {
 KNOWN = frozenset(
     """mean_squared_error mean_absolute_error mean_absolute_percentage_error
     mean_squared_logarithmic_error binary_crossentropy categorical_crossentropy
-    sparse_categorical_crossentropy kl_divergence log_cosh huber poisson cosine_similarity hinge
-    squared_hinge categorical_hinge binary_focal_crossentropy categorical_focal_crossentropy""".split()
+    sparse_categorical_crossentropy kl_divergence log_cosh huber poisson
+    cosine_similarity hinge squared_hinge categorical_hinge binary_focal_crossentropy
+    categorical_focal_crossentropy""".split()
 )
 STOCK = {"mean_squared_error": "MSELoss", "mean_absolute_error": "L1Loss"}
 ENTROPIES = {

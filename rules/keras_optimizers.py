@@ -55,8 +55,10 @@ class Recipe:
         node = self.args.get(name)
         if node is None:
             return usual
-        value = constant_value(Site(self.context, self.node, "keras.Model").fact(node)) \
-            if isinstance(node, cst.CSTNode) else node  # fmt: skip
+        value = node
+        if isinstance(node, cst.CSTNode):
+            place: Any = self.node
+            value = constant_value(Site(self.context, place, "keras.Model").fact(node))
         return None if value is missing else value
 
     def rate(self) -> Any:
@@ -118,7 +120,7 @@ class Recipe:
 
     def stock(self, params: Any, rate: Any) -> cst.BaseExpression:
         """The class of the same name, with a word on where it deviates."""
-        eps = 1e-7 if "epsilon" not in self.args else self.args["epsilon"]
+        eps = self.args.get("epsilon", 1e-7)
         rate = 0.001 if rate is OMIT else rate
         if self.kind == "RMSprop":
             self.context.caution(
@@ -126,8 +128,15 @@ class Recipe:
                 "PyTorch adds epsilon outside of the root and keeps the learning rate out of the"
                 " momentum: small gradients move otherwise", "--fidelity exact writes KerasRMSprop",
             )  # fmt: skip
-            return call("torch.optim.RMSprop", params, lr=rate, alpha=self.args.get("rho", 0.9),
-                        eps=eps, momentum=self.given("momentum"), centered=self.given("centered"))  # fmt: skip
+            return call(
+                "torch.optim.RMSprop",
+                params,
+                lr=rate,
+                alpha=self.args.get("rho", 0.9),
+                eps=eps,
+                momentum=self.given("momentum"),
+                centered=self.given("centered"),
+            )
         self.context.caution(
             self.node, f"keras.optimizers.{self.kind}",
             "PyTorch's Adam adds epsilon after the bias correction, Keras' before: about 1e-6 for"

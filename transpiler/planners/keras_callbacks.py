@@ -81,7 +81,8 @@ class _Reader:
         self.full = (value.class_names or ("",))[0]
         self.kind = self.full.rpartition(".")[2]
         self.site = Site(context, value.origin, self.full)
-        assert isinstance(fit.node, cst.Call) and isinstance(fit.node.func, cst.Attribute)
+        assert isinstance(fit.node, cst.Call)
+        assert isinstance(fit.node.func, cst.Attribute)
         self.holes: dict[str, Any] = {n: cst.Name(v) for n, v in names.items()}
         self.holes["model"] = fit.node.func.value
 
@@ -154,8 +155,12 @@ class _Reader:
         self.refuse("initial_value_threshold")
         if self.const("save_freq") != "epoch":
             raise Unfit("`save_freq` of ModelCheckpoint is not translated")
-        new = call(self.context.emit("ModelCheckpoint"), self.site.arg("filepath"),
-                   mode=OMIT if mode == "min" else mode, **self.options("save_best_only"))  # fmt: skip
+        new = call(
+            self.context.emit("ModelCheckpoint"),
+            self.site.arg("filepath"),
+            mode=OMIT if mode == "min" else mode,
+            **self.options("save_best_only"),
+        )
         before, name = self.variable("checkpoint", new)
         holes = {**self.holes, "keeper": name, "monitor": as_node(monitor)}
         end = fill_statements("keeper.step(logs[monitor], epoch, model, **logs)", **holes)

@@ -156,8 +156,13 @@ class _Use:
             if self.site.has(name):
                 raise Unfit(f"`{name}` of predict is not translated")
         if isinstance(self.context.fact(x), (Tensor,)) or not isinstance(x, (cst.List, cst.Dict)):
-            new = call(self.context.emit("predict"), self.model, self.tensor_of_input(x),
-                       batch_size=self.site.given("batch_size"), activation=self.activation())  # fmt: skip
+            new = call(
+                self.context.emit("predict"),
+                self.model,
+                self.tensor_of_input(x),
+                batch_size=self.site.given("batch_size"),
+                activation=self.activation(),
+            )
             self.replace(new)
             return
         raise Unfit("several inputs at once are not translated")
@@ -191,7 +196,8 @@ class _Use:
         if penalized(self.context, self.models):
             penalty = cst.Name(self.context.emit("regularization"))
         return call(
-            self.context.emit("evaluate"), self.model, loader, training.name("criterion", self.model),
+            self.context.emit("evaluate"), self.model, loader,
+            training.name("criterion", self.model),
             training.name("metrics", self.model),
             activation=fill(ACTIVATIONS[active]) if active else OMIT, penalty=penalty,
         )  # fmt: skip
@@ -340,7 +346,9 @@ class _Use:
             text += f'    print(f"Epoch {{epoch + 1}}/{last} - " + '
             text += '" - ".join(f"{key}: {value:.4f}" for key, value in logs.items()))\n'
         text += "    ends\n"
-        validation = self.evaluated(training, holes["val_loader"]) if self.validated else cst.Name("x")
+        validation: cst.BaseExpression = cst.Name("x")
+        if self.validated:
+            validation = self.evaluated(training, holes["val_loader"])
         if training.names is not None:
             holes["scheduler"] = cst.Name(training.names["scheduler"])
         return fill_statements(

@@ -208,7 +208,8 @@ class _Graph:
         if layer in self.layers and wanted is None:
             wanted = LAST
         source = self.use(tensor, wanted)
-        assert isinstance(tensor, GraphTensor) and tensor.node is not None
+        assert isinstance(tensor, GraphTensor)
+        assert tensor.node is not None
         chain = Chain(self.context)
         chain.order = wanted or self.orders[tensor.node]
         modules = chain.take(parts, tensor.rank or rank_in(layer), rank_out(layer))

@@ -136,7 +136,8 @@ def _read(context: Context, node: cst.Call, users: list[cst.Call]) -> Training:
     function = context.edits.enclosing(node, cst.FunctionDef)
     for user in users:
         if set(models_of(context, user)) & set(models):
-            if function is not None and context.edits.enclosing(user, cst.FunctionDef) is not function:
+            around = context.edits.enclosing(user, cst.FunctionDef)
+            if function is not None and around is not function:
                 training.scoped = False
     _plan_logits(context, training)
     return training
@@ -209,7 +210,8 @@ def write_compile(training: Training) -> None:
     names = context.notes.setdefault("training names", {})
     key = frozenset(id(m) for m in training.models)
     if key not in names:
-        names[key] = {n: free_name(context, n) for n in ("criterion", "optimizer", "metrics", "scheduler")}
+        kinds = ("criterion", "optimizer", "metrics", "scheduler")
+        names[key] = {n: free_name(context, n) for n in kinds}
     training.names = names[key]
     if training.loss.activation and not training.logits:
         context.caution(
