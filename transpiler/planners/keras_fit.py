@@ -303,7 +303,10 @@ class _Use:
         )  # fmt: skip
 
     def loop(
-        self, training: Training, callbacks: list[Callback], names: dict[str, str],
+        self,
+        training: Training,
+        callbacks: list[Callback],
+        names: dict[str, str],
         history: str | None,
     ) -> list[cst.BaseStatement]:
         site, holes = self.site, self.holes(names)
@@ -361,6 +364,3 @@ class _Use:
 
 def _rank(value: Value | None) -> int | None:
     return value.rank if isinstance(value, Tensor) else None
-
-
-

@@ -293,9 +293,11 @@ class _Graph:
             if self.context.edits.enclosing(item, cst.For, cst.While, cst.If) is not None:
                 raise Unfit("the graph is built in a loop or under a condition",
                             "write it as an nn.Module with a ModuleList")  # fmt: skip
-            if isinstance(statement, cst.SimpleStatementLine) and isinstance(
-                statement.body[0], cst.Assign
-            ) and statement is not self.context.edits.statement(self.node):
+            if (
+                isinstance(statement, cst.SimpleStatementLine)
+                and isinstance(statement.body[0], cst.Assign)
+                and statement is not self.context.edits.statement(self.node)
+            ):
                 gone.append(statement)
         gone += self.aliases()
         self.check_other_uses(set(gone))
@@ -345,5 +347,3 @@ class _Graph:
         from transpiler.template import fill_statements
 
         return fill_statements(text, **holes)[0]
-
-

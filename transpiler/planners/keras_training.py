@@ -288,9 +288,7 @@ def _optimizer_lines(training: Training, site: Site) -> list[cst.BaseStatement]:
 
 def _metrics(training: Training, site: Site) -> cst.BaseExpression:
     found = read_metrics(training, site)
-    elements = [
-        cst.DictElement(cst.SimpleString(f'"{m.name}"'), m.node) for m in found
-    ]
+    elements = [cst.DictElement(cst.SimpleString(f'"{m.name}"'), m.node) for m in found]
     return cst.Dict(elements)
 
 
@@ -329,5 +327,3 @@ def penalized(context: Context, models: list[Instance]) -> bool:
                     if isinstance(inner, Instance) and penalized(context, [inner]):
                         return True
     return any(m.state.get("penalized") for m in models)
-
-
