@@ -55,7 +55,8 @@ def lift(
     cut = _cut(region, updates, items, planned)
     _mark_called(context, cut.originals)
     settings = Settings(context, region)
-    reason = _reason(context, region, cut, planned, settings)
+    once = _runs_once(context, region)
+    reason = "" if once else _reason(context, region, cut, planned, settings)
     for statement, new in planned.items():
         context.edits.replace(statement, new)
     if reason is not None:
@@ -64,13 +65,22 @@ def lift(
             position = max(n for n, (i, _) in enumerate(items) if i <= place) + 1
             items[position:position] = [(place, s) for s in after]
         context.edits.replace_body(region.block, [s for _, s in items])
-        context.remark(
-            region.events[0].statement,
-            "training-step",
-            f"the step stays eager, which is slower than a @tf.function: {reason}",
-        )
+        if not once:
+            context.remark(
+                region.events[0].statement,
+                "training-step",
+                f"the step stays eager, which is slower than a @tf.function: {reason}",
+            )
         return
     _write(context, region, cut, planned, after, settings)
+
+
+def _runs_once(context: Context, region: Region) -> bool:
+    """A step of the program itself outside of any loop, which a trace would only delay."""
+    if isinstance(region.scope, cst.FunctionDef):
+        return False
+    first = region.events[0].statement
+    return context.edits.enclosing(first, cst.For, cst.While) is None
 
 
 class Settings:

@@ -148,9 +148,13 @@ class _Edits:
         self.planned[last.statement] = [*self.planned[last.statement], *lines]
 
     def output_gradients(self, event: Event) -> cst.BaseExpression | None:
-        for arg in event.node.args:
-            if arg.keyword is None or arg.keyword.value == "gradient":
-                return arg.value
+        """What `loss.backward(gradient)` or `backward(loss, gradients)` starts from."""
+        is_method = event.name == "torch.Tensor.backward"
+        given = event.node.args if is_method else event.node.args[1:]
+        for arg in given:
+            name = arg.keyword.value if arg.keyword is not None else "gradient"
+            if name in ("gradient", "grad_tensors"):
+                return None if code(arg.value) == "None" else arg.value
         return None
 
     def has_embedding(self, update: Update) -> bool:
