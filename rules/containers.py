@@ -7,8 +7,15 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import Instance, Mapping, Tensor, Value, options
-from transpiler.layouts import elements_of, is_outermost, loose_elements, spatial_rank, transitions
+from transpiler.infer.values import Class, Instance, Mapping, Tensor, Value, options
+from transpiler.layouts import (
+    elements_of,
+    is_outermost,
+    loose_elements,
+    sequence_layout,
+    spatial_rank,
+    transitions,
+)
 from transpiler.planners.expressions import qualified_name
 from transpiler.rule import Proof, Unfit, rewrites
 from transpiler.rules.layer_arguments import instance_of
@@ -18,6 +25,7 @@ from transpiler.rules.layers_convolution import (
     convolution_parts,
     transposed_parts,
 )
+from transpiler.signatures import is_subclass
 from transpiler.site import Site
 from transpiler.syntax import code
 from transpiler.template import as_node, call, fill, fill_statements
@@ -53,6 +61,7 @@ PARTS: dict[str, Callable[[Site], list[Any]]] = {
 )
 def sequential(site: Site) -> Any:
     """A list of layers, with Permute layers where the order of the axes changes."""
+    _refuse_reference(site)
     module = instance_of(site)
     if not site.node.args:  # type: ignore[attr-defined]
         return _empty(site, module)
@@ -102,6 +111,11 @@ def keras_index(context: Any, module: Instance, index: int) -> int | None:
     return places.index(index) if places.count(index) == 1 else None
 
 
+def _refuse_reference(site: Site) -> None:
+    if not site.is_call:
+        raise Unfit(f"{site.short} is used without being called")
+
+
 def _empty(site: Site, module: Instance | None) -> Any:
     """Without layers: Keras refuses to call a model that never gets any."""
     grows = module is not None and module.state.get("added")
@@ -116,7 +130,10 @@ def _written_elements(site: Site, module: Instance | None) -> list[Node] | None:
         pairs = _pairs(site, site.positional[0])
         if pairs is not None:
             return pairs
-        if not isinstance(site.fact(site.positional[0]), Instance):
+        only = site.positional[0]
+        name = qualified_name(site.context, only.func) if isinstance(only, cst.Call) else None
+        layer = name is not None and is_subclass(name, "torch.nn.Module")
+        if not layer and not isinstance(site.fact(only), Instance):
             return None
     known = elements_of(module) if module is not None else None
     added = len(module.state.get("added", [])) if module is not None else 0
@@ -287,13 +304,59 @@ def grow_sequential(site: Site) -> Any:
         raise Unfit(f"the result of {site.short} is used")
     if site.name.endswith("extend"):
         raise Unfit("keras.Sequential has no extend", "add the layers in a loop")
-    layer = site.arg("module")
+    layer = site.args.get("module", site.positional[-1] if site.positional else None)
+    if layer is None:
+        raise Unfit(f"{site.short} is called without a module")
     return fill("s.add(layer)", s=site.receiver, layer=layer)
+
+
+@rewrites(f"{SEQUENTIAL}.__init__", to="tf")
+def initialize_sequential(site: Site) -> Any:
+    """`super().__init__([...])` in a class that derives from Sequential."""
+    if not isinstance(site.node, cst.Call):
+        raise Unfit("Sequential.__init__ is used without being called")
+    if not site.node.args:
+        return site.keep()
+    module = _own_sequence(site)
+    elements = _written_elements(site, module)
+    if elements is None:
+        if len(site.node.args) == 1 and site.node.args[0].star == "*":
+            before, after = _outer_permutes(site, module)
+            if not before and not after:
+                return cst.Call(site.node.func, [cst.Arg(site.node.args[0].value)])
+        raise Unfit("the layers of this Sequential are not known before the program runs")
+    written = [cst.Element(as_node(p)) for _, p in layer_list(site, module, elements)]
+    return cst.Call(site.node.func, [cst.Arg(cst.List(written))])
+
+
+def _own_sequence(site: Site) -> Instance | None:
+    """An object of the class whose `__init__` this is."""
+    owner = site.context.edits.enclosing(site.node, cst.ClassDef)
+    for instance in site.context.interpreter.instances.values():
+        if isinstance(instance.cls, Class) and instance.cls.node is owner:
+            return instance
+    return None
+
+
+@rewrites(f"{SEQUENTIAL}.forward", to="tf")
+def run_sequential(site: Site) -> Any:
+    """`super().forward(x)` in a class that derives from Sequential."""
+    module = _own_sequence(site)
+    values = (elements_of(module) or []) if module is not None else []
+    if sequence_layout(site.context, values).takes or not isinstance(site.node, cst.Call):
+        raise Unfit(
+            "a Sequential's own forward runs layers that work channels-last",
+            "keep the layers in a Sequential of their own and call that",
+        )
+    func = site.node.func
+    assert isinstance(func, cst.Attribute)
+    return cst.Call(cst.Attribute(func.value, cst.Name("call")), site.node.args)
 
 
 @rewrites("torch.nn.ModuleList", "torch.nn.ParameterList", to="tf")
 def module_list(site: Site) -> Any:
     """A plain list: Keras finds the layers in it."""
+    _refuse_reference(site)
     if not site.node.args:  # type: ignore[attr-defined]
         return cst.List([])
     if site.starred:
@@ -311,6 +374,7 @@ def module_list(site: Site) -> Any:
 @rewrites("torch.nn.ModuleDict", "torch.nn.ParameterDict", to="tf")
 def module_dict(site: Site) -> Any:
     """A plain dict: Keras finds the layers in it."""
+    _refuse_reference(site)
     if not site.node.args:  # type: ignore[attr-defined]
         return cst.Dict([])
     if site.starred:

@@ -72,7 +72,7 @@ def sequential(call: Invocation) -> Value:
     return made
 
 
-@infers(f"{SEQUENTIAL}.__call__")
+@infers(f"{SEQUENTIAL}.__call__", f"{SEQUENTIAL}.forward")
 def run_sequential(call: Invocation) -> Value:
     """The elements, one after the other."""
     if not isinstance(call.receiver, Instance):
@@ -124,11 +124,22 @@ def item_of_sequential(call: Invocation) -> Value:
     return part
 
 
-@infers(f"{SEQUENTIAL}.append", f"{SEQUENTIAL}.extend", f"{SEQUENTIAL}.insert")
+@infers(f"{SEQUENTIAL}.__init__")
+def initialize_sequential(call: Invocation) -> Value:
+    """`super().__init__(...)` of a class that derives from Sequential."""
+    if isinstance(call.receiver, Instance):
+        call.receiver.arguments["args"] = list(call.positional)
+    return NONE
+
+
+@infers(f"{SEQUENTIAL}.append", f"{SEQUENTIAL}.add_module", f"{SEQUENTIAL}.extend", f"{SEQUENTIAL}.insert")
 def grow_sequential(call: Invocation) -> Value:
     for owner in options(call.receiver):
         if isinstance(owner, Instance) and call.positional and not call.interpreter.dead:
             last = call.positional[-1]
+            name = call.positional[0]
+            if isinstance(name, Const) and isinstance(name.value, str):
+                owner.attributes[name.value] = last
             added = owner.state.setdefault("added", [])
             known = items_of(last) if call.name.endswith("extend") else (last,)
             for value in known if known is not None else (element_of(last),):

@@ -272,6 +272,10 @@ def _inner(site: Site, layer: Any) -> Any:
 @rewrites(*FUNCTIONS, to="tf")
 def initialize(site: Site) -> Any:
     """A layer's initializer, or new values for a variable of the program's own."""
+    if not site.is_call:
+        raise Unfit(f"{site.short} is used without being called")
+    if not site.name.endswith("_"):  # the old spelling
+        site = Site(site.context, site.node, f"{site.name}_")
     tensor = site.arg("tensor")
     if not site.alone:
         if (
@@ -352,6 +356,31 @@ def initialize_by_method(site: Site) -> Any:
             usual = {"from": 0.0, "to": 1.0} if "from" in names else {"a": 0.0, "b": 1.0}
             value = _by_name("RandomUniform", site, usual, names)
     return [set_on_layer(site, *place, value)]
+
+
+def constant_like(site: Site, layer: Any, role: str, value: Any) -> Any:
+    """The statement that lets a layer start from a tensor (of torch's order of axes)."""
+    names = {
+        v.class_names[0].rpartition(".")[2]
+        for v in options(site.context.fact(layer))
+        if isinstance(v, Instance)
+    }
+    if role == "weight" and names & set(_KERNELS):
+        if names != {"Linear"}:
+            raise Unfit("the weight of a convolution is set", "assign to layer.kernel once built")
+        value = fill("tf.transpose(v)", v=value)
+    elif (role == "weight" and not names <= {"Embedding", *_NORMS}) or not names:
+        raise Unfit("what this weight becomes is not known", "assign to the layer's variable")
+    return set_on_layer(site, layer, role, call("keras.initializers.Constant", value))
+
+
+@rewrites("torch.Tensor.copy_", to="tf")
+def copy_to_layer(site: Site) -> Any:
+    """`layer.weight.data.copy_(table)`: the layer starts from it."""
+    place = layer_parameter(site, site.receiver) if site.receiver is not None else None
+    if place is None or not site.alone or not site.positional:
+        raise Unfit(f"{site.short} changes a tensor in place")
+    return [constant_like(site, *place, site.positional[0])]
 
 
 def _by_name(name: str, site: Site, usual: dict[str, float], given: list[str]) -> Any:

@@ -30,6 +30,13 @@ CLASSES: dict[str, str] = {
     "torch.Tensor": "tf.Tensor",
 }  # fmt: skip
 
+RECURRENT: dict[str, tuple[str, str]] = {
+    f"{_N}LSTM": (f"{_L}LSTM", "TorchLSTM"),
+    f"{_N}GRU": (f"{_L}GRU", "TorchGRU"),
+    f"{_N}RNN": (f"{_L}SimpleRNN", "TorchRNN"),
+}
+"""What is found where layers are walked through: by fluent and by exact fidelity."""
+
 DEPTHWISE: dict[str, str] = {f"{_N}Conv{n}d": f"{_L}DepthwiseConv{n}D" for n in (1, 2)}
 """What some of a class's objects become instead."""
 

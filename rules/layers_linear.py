@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from transpiler.rule import Proof, Rule, rewrites
-from transpiler.rules.initial_values import uniform
+import libcst as cst
+
+from transpiler.rule import Proof, Rule, Unfit, rewrites
+from transpiler.rules.initial_values import tell_once, uniform
 from transpiler.site import Site
 from transpiler.template import OMIT, call
 
@@ -61,3 +63,21 @@ IDENTITY = Rule(
 def identity(site: Site) -> Any:
     """torch's Identity ignores whatever arguments it is given."""
     return call("keras.layers.Identity")
+
+
+@rewrites("torch.nn.Linear", to="tf")
+def linear_of_shape(site: Site) -> Any:
+    """`nn.Linear(*input_shape, 64)`: a shape of one size."""
+    star = site.starred[0] if len(site.starred) == 1 else None
+    first = site.node.args[0] if isinstance(site.node, cst.Call) and site.node.args else None
+    if star is None or star is not first or star.star != "*" or len(site.positional) != 1:
+        raise Unfit(f"arguments of {site.short} are unpacked with * or **")
+    options: dict[str, Any] = {}
+    if "bias" in site.keywords:
+        options["use_bias"] = site.keywords["bias"]
+    if site.exact:
+        for name in ("kernel_initializer", "bias_initializer"):
+            options[name] = cst.Call(site.emit("torch_uniform"), [cst.Arg(star.value, star="*")])
+    else:
+        tell_once(site)
+    return call("keras.layers.Dense", site.positional[0], **options)

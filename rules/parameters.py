@@ -20,11 +20,11 @@ from transpiler.infer.values import (
 )
 from transpiler.rule import Proof, Unfit, infers_property, rewrites
 from transpiler.rules.facts_torch_layers import argument, library_name, numbers
-from transpiler.rules.initializers import bare
+from transpiler.rules.initializers import bare, constant_like, layer_parameter
 from transpiler.rules.layer_arguments import known
 from transpiler.rules.layer_names import each
 from transpiler.site import Site
-from transpiler.syntax import find
+from transpiler.syntax import code, find
 from transpiler.template import OMIT, call, fill
 
 
@@ -105,6 +105,7 @@ DENSE = ("Linear", "LazyLinear")
 CONVOLVED = (*each("Conv", "LazyConv"),)
 TRANSPOSED = each("ConvTranspose")
 NORMS = (*each("BatchNorm", "InstanceNorm"), "LayerNorm", "GroupNorm", "RMSNorm")
+RNN_SIZES = ("input_size", "hidden_size", "num_layers", "bidirectional", "batch_first", "dropout")
 SIZES: dict[str, str] = {
     "in_features": "", "in_channels": "", "num_features": "", "input_size": "",
     "out_features": "units", "out_channels": "filters", "hidden_size": "units",
@@ -112,8 +113,8 @@ SIZES: dict[str, str] = {
     "stride": "strides", "p": "rate", "num_groups": "groups", "eps": "epsilon",
 }  # fmt: skip
 """Attributes of layers that hold an argument, and Keras's name for it."""
-OWNERS = (*DENSE, *CONVOLVED, *TRANSPOSED, *NORMS, "Embedding", "EmbeddingBag", "Dropout", "LSTM",
-          "GRU", "RNN", *each("Dropout"))  # fmt: skip
+OWNERS = (*DENSE, *CONVOLVED, *TRANSPOSED, *NORMS, "Embedding", "EmbeddingBag", "Dropout",
+          *each("Dropout"))  # fmt: skip
 
 
 @infers_property(*(f"torch.nn.{name}.weight" for name in OWNERS))
@@ -164,6 +165,29 @@ SIZE_FACTS = [
     infers_property(*(f"torch.nn.{owner}.{name}" for owner in OWNERS))(_size_fact(name))
     for name in SIZES
 ]
+
+
+RNN_FACTS = [
+    infers_property(*(f"torch.nn.{owner}.{name}" for owner in ("RNNBase", "LSTM", "GRU", "RNN")))(
+        _size_fact(name)
+    )
+    for name in RNN_SIZES
+]
+
+
+@rewrites(
+    *(f"torch.nn.{owner}.{name}" for owner in ("RNNBase", "LSTM", "GRU", "RNN")
+      for name in RNN_SIZES),
+    to="tf",
+)  # fmt: skip
+def recurrent_size(site: Site) -> Any:
+    """The number given when the layer was made."""
+    value = known(site, site.node)
+    if value is None:
+        raise Unfit(f"`{site.short}` is not known before the program runs", "keep it in a variable")
+    from transpiler.syntax import literal
+
+    return literal(value)
 
 
 @rewrites(*(f"torch.nn.{owner}.{name}" for owner in OWNERS for name in SIZES), to="tf")
@@ -240,6 +264,11 @@ def tie(site: Site) -> Any:
         for value in options(site.context.fact(side.value)):
             if isinstance(value, Instance) and isinstance(value.cls, Symbol):
                 layers[library_name(value)] = (side.value, value)
+    if set(layers) == {"Embedding"}:  # one layer in two places
+        for side in sides:
+            site.context.claim(side)
+        shared = cst.Assign([cst.AssignTarget(sides[0].value)], sides[1].value)
+        return [cst.SimpleStatementLine([shared])]
     if set(layers) != {"Linear", "Embedding"}:
         return None
     for side in sides:
@@ -256,10 +285,45 @@ def tie(site: Site) -> Any:
     return [cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(place)], new)])]
 
 
+def start_from(site: Site) -> Any:
+    """`layer.weight.data = table`, `layer.weight = nn.Parameter(table)`."""
+    top: Any = site.node
+    parents = site.context.edits.parent
+    while isinstance(parents.get(top), cst.Attribute) and bare(parents[top]) is site.node:
+        top = parents[top]
+    place = parents.get(top)
+    assign = parents.get(place) if isinstance(place, cst.AssignTarget) else None
+    if not isinstance(assign, cst.Assign) or len(assign.targets) != 1:
+        return None
+    value = assign.value
+    if isinstance(value, cst.Call) and code(value.func).endswith("Parameter") and value.args:
+        site.context.claim(value)
+        site.context.claim(value.func)
+        value = value.args[0].value
+    assert isinstance(site.node, cst.Attribute)
+    result = constant_like(site, site.node.value, site.node.attr.value, value)
+    for node in (site.node, top):
+        site.context.claim(node)
+    return [result]
+
+
+@rewrites("torch.Tensor.data", to="tf")
+def assigned_data(site: Site) -> Any:
+    """`layer.weight.data = table`."""
+    if not isinstance(site.parent, cst.AssignTarget) or site.receiver is None:
+        raise Unfit("`data` is read")
+    if layer_parameter(site, site.receiver) is None:
+        raise Unfit("`data` of something that is no layer's weight")
+    result = start_from(Site(site.context, bare(site.receiver), "torch.nn.Linear.weight"))
+    if result is None:
+        raise Unfit("`data` of several things is assigned to")
+    return result
+
+
 @rewrites(*(f"torch.nn.{owner}.weight" for owner in OWNERS), to="tf")
 def weight(site: Site) -> Any:
     """The variable, in torch's order of axes where it is computed with."""
-    tied = tie(site)
+    tied = tie(site) or start_from(site)
     if tied is not None:
         return tied
     name = site.name.split(".")[-2]

@@ -58,7 +58,7 @@ def back_script(case: Case) -> str:
     if case.source == "tf":
         return write_script(case)
     facts = {name: fact(array, "torch") for name, array in used_inputs(case).items()}
-    return drop_modes(translate(write_script(case), "tf", facts, "exact").code)
+    return drop_modes(translate(write_script(case), "tf", facts, "fluent").code)
 
 
 def back_facts(case: Case) -> dict[str, Value]:

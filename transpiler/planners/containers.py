@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Const, Instance, Value, options
+from transpiler.infer.values import Class, Const, Instance, Symbol, Value, options
 from transpiler.layouts import SEQUENTIAL
 from transpiler.syntax import find
 from transpiler.template import fill
@@ -17,6 +17,8 @@ _ITERATING = ("enumerate", "list", "zip", "reversed", "iter", "tuple")
 
 def plan(context: Context) -> None:
     """Record `.layers` wherever a Sequential is taken for a list."""
+    for definition in find(context.module, cst.ClassDef):
+        _plan_base(context, definition)
     for node in find(context.module, cst.Subscript, cst.For, cst.CompFor, cst.Call):
         match node:
             case cst.Subscript() if _is_sequential(context, node.value):
@@ -31,6 +33,15 @@ def plan(context: Context) -> None:
                 for arg in node.args:
                     if _is_sequential(context, arg.value):
                         _read_layers(context, arg.value)
+
+
+def _plan_base(context: Context, node: cst.ClassDef) -> None:
+    """`class Block(nn.Sequential)`."""
+    for arg in node.bases:
+        fact = context.fact(arg.value)
+        if isinstance(fact, Symbol) and fact.name == SEQUENTIAL:
+            context.claim(arg.value)
+            context.edits.replace(arg.value, fill("keras.Sequential"))
 
 
 def _is_sequential(context: Context, node: cst.CSTNode) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Symbol
+from transpiler.infer.values import Instance, Symbol, options
 from transpiler.planners.expressions import qualified_name
 from transpiler.rule import Unfit
 from transpiler.rules.initializers import FUNCTIONS, bare, initializer
@@ -55,12 +55,6 @@ def _initializes(context: Context, loop: cst.For) -> bool:
 
 
 def _rewrite(context: Context, loop: cst.For, owner: Any) -> list[cst.BaseStatement]:
-    for instance in context.interpreter.instances.values():
-        if isinstance(instance.cls, Symbol) and instance.cls.name in RECURRENT:
-            raise Unfit(
-                "the parameters of a recurrent layer are initialized in a loop",
-                "give the layer its kernel_initializer and recurrent_initializer",
-            )
     target = loop.target
     names: list[Any] = [target]
     if isinstance(target, cst.Tuple):
@@ -70,21 +64,32 @@ def _rewrite(context: Context, loop: cst.For, owner: Any) -> list[cst.BaseStatem
     parameter = names[-1].value
     name = names[0].value if len(names) == 2 else None
     lines: list[Any] = []
-    layer = cst.Name(context.fresh("layer"))
+    layer = owner if _is_recurrent(context, owner) else cst.Name(context.fresh("layer"))
     for roles, call in _statements(context, loop.body.body, parameter, name, ("matrix", "vector")):
         value = initializer(Site(context, call, str(qualified_name(context, call.func))))
         for role in roles:
             lines += fill_statements(
                 f'set_initializer(layer, "{role}", value)',
                 set_initializer=cst.Name(context.emit("set_initializer")),
-                layer=layer,
+                layer=layer if not lines else layer.deep_clone(),
                 value=value if not lines else value.deep_clone(),
             )
+    if _is_recurrent(context, owner):
+        return lines
     return fill_statements(
         "for layer in model._flatten_layers():\n    lines",
         layer=layer,
         model=owner,
         lines=lines,
+    )
+
+
+def _is_recurrent(context: Context, owner: Any) -> bool:
+    """Whether the parameters are those of a single recurrent layer."""
+    values = options(context.fact(owner))
+    return bool(values) and all(
+        isinstance(v, Instance) and isinstance(v.cls, Symbol) and v.cls.name in RECURRENT
+        for v in values
     )
 
 

@@ -8,7 +8,7 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import Symbol
-from transpiler.rules.layer_classes import CLASS_NAMES, CLASSES, DEPTHWISE
+from transpiler.rules.layer_classes import CLASS_NAMES, CLASSES, DEPTHWISE, RECURRENT
 from transpiler.rules.naming import SOURCE_ROOTS
 from transpiler.syntax import find
 from transpiler.template import fill
@@ -50,6 +50,10 @@ def _plan_classes(context: Context, node: Any) -> None:
         return
     context.claim(node)
     new = CLASSES.get(name)
+    if name in RECURRENT:
+        new = RECURRENT[name][context.exact]
+        if context.exact:
+            context.emit(new)
     if new is None:
         context.manual(node, name.rpartition(".")[2], f"what {name} becomes is no class of its own")
         return

@@ -109,18 +109,19 @@ class TwoBiasCell(layers.Layer):
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
         self.units = self.state_size = units
+        uniform = keras.initializers.RandomUniform(-(units**-0.5), units**-0.5)
+        self.kernel_initializer = self.recurrent_initializer = self.bias_initializer = uniform
 
     def build(self, input_shape):
-        uniform = keras.initializers.RandomUniform(-(self.units**-0.5), self.units**-0.5)
         rows = self.gates * self.units
 
-        def add(name, *shape):
-            return self.add_weight(name=name, shape=shape, initializer=uniform.clone())
+        def add(name, initializer, *shape):
+            return self.add_weight(name=name, shape=shape, initializer=initializer.clone())
 
-        self.weight_ih = add("weight_ih", rows, input_shape[-1])
-        self.weight_hh = add("weight_hh", rows, self.units)
-        self.bias_ih = add("bias_ih", rows)
-        self.bias_hh = add("bias_hh", rows)
+        self.weight_ih = add("weight_ih", self.kernel_initializer, rows, input_shape[-1])
+        self.weight_hh = add("weight_hh", self.recurrent_initializer, rows, self.units)
+        self.bias_ih = add("bias_ih", self.bias_initializer, rows)
+        self.bias_hh = add("bias_hh", self.bias_initializer, rows)
 
     def project(self, x, h):
         x = tf.matmul(x, self.weight_ih, transpose_b=True) + self.bias_ih
