@@ -259,6 +259,15 @@ RESHAPING = {"unsqueeze_": "tf.expand_dims(x, axis)", "squeeze_": "tf.squeeze(x,
              "t_": "tf.transpose(x)"}  # fmt: skip
 
 
+@rewrites("torch.Tensor.fill_diagonal_", to="tf",
+          proof=Proof(inputs=[(3, 3)], cases=["x = x * 1\nx.fill_diagonal_(2)\nx"]))  # fmt: skip
+def fill_diagonal(site: Site) -> Any:
+    given = Arguments(site)
+    x, value = stripped(given.x), given.get("fill_value", at=0)
+    diagonal = fill("tf.fill(tf.shape(x)[:-1], tf.cast(v, x.dtype))", x=x, v=value)
+    return write_back(site, given.x, fill("tf.linalg.set_diag(x, d)", x=x, d=diagonal))
+
+
 @rewrites(*methods(*RESHAPING), to="tf")
 def reshape_in_place(site: Site) -> Any:
     given = Arguments(site)

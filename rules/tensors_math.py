@@ -109,7 +109,10 @@ def operate(site: Site, kind: str, template: str, a: Any, b: Any) -> Any:
         cases=["torch.mul(x, y)", "x.mul(2)", "x.pow(2)", "torch.pow(x, 3)", "x.eq(y)", "x.gt(0)",
                "x.le(y)", "torch.ne(z, 1)", "x.mul(z)", "x.mul(w)", "z.eq(2)", "z.gt(1.5)",
                "z.true_divide(2)", "torch.logical_and(w, w)", "z.remainder(3)",
-               "torch.floor_divide(z, 2)"],
+               "torch.floor_divide(z, 2)",
+        # What the operator planner writes.
+               "x * z", "w * x", "z * 1.5", "z / 2", "1 - z", "x**z", "x + (z > 1.5)", "x @ y[0]",
+           "x[0] @ y[1]", "x[0] @ y.T", "z + w", "z == 1", "x / z.sum()", "(w == 1) * y"],
     ),
 )  # fmt: skip
 def operator(site: Site) -> Any:

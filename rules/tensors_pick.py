@@ -23,7 +23,12 @@ from transpiler.site import Site, constant_value
         inputs=[(3, 4), "int(3, 2) < 4", "int(2, 4) < 3", (2, 3, 4)],
         cases=["x.gather(1, y)", "torch.gather(x, dim=1, index=y)", "x.gather(0, z)",
                "x.gather(-1, y)", "w.gather(2, torch.zeros(2, 3, 1, dtype=torch.long))",
-               "torch.take_along_dim(x, y, dim=1)"],
+               "torch.take_along_dim(x, y, dim=1)",
+        # What the indexing planner writes.
+               "x[y[:, 0]]", "x[[2, 0]]", "x[:, [3, 1]]", "x[torch.arange(3), y[:, 0]]", "x[x > 0]",
+           "x[:, [-1]]", "w[y[:, 0] % 2, y[:, 1] % 3]", "x[..., y[:, 0]]", "x[x[:, 0] > -9]",
+           "w[:, y[:, 0] % 3, 1:3]", "w[0, y[:, 0] % 3]", "w[:, x[:, 0] > 0]", "x[None, y % 3]",
+           "x[x[:, 0] > 0, 1]"],
     ),
 )  # fmt: skip
 def gather(site: Site) -> Any:

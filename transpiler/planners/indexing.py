@@ -7,10 +7,10 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import ListObject, Sequence, Tensor
+from transpiler.infer.values import Const, ListObject, Sequence, Tensor, items_of
 from transpiler.planners.indices import Part, parts_of, rank_of_mask, subscript
 from transpiler.rule import Unfit
-from transpiler.syntax import find
+from transpiler.syntax import find, literal
 from transpiler.template import fill
 
 _FULL = cst.Slice(None, None)
@@ -67,6 +67,9 @@ def _read_one(
     context: Context, node: cst.Subscript, parts: list[Part], place: int
 ) -> cst.BaseExpression:
     part = parts[place]
+    if (single := _single_element(context, parts, place)) is not None:
+        return subscript(node.value, single)
+    _refuse_negative(context, node, part, place)
     others = [p for i, p in enumerate(parts) if i != place]
     if any(p.kind == "unknown" for p in others):
         raise Unfit("what this tensor is indexed by is not known")
@@ -83,6 +86,33 @@ def _read_one(
     if part.kind == "mask":
         return _omit_zero("tf.boolean_mask(x, i, axis=a)", base, index, axis)
     return _omit_zero("tf.gather(x, i, axis=a)", base, index, axis)
+
+
+def _numbers(context: Context, part: Part) -> list[int] | None:
+    """The integers of a list index, where they are known."""
+    items = items_of(part.fact) if isinstance(part.fact, ListObject) else None
+    if items is None or not all(isinstance(i, Const) for i in items):
+        return None
+    return [i.value for i in items if isinstance(i, Const)]
+
+
+def _single_element(context: Context, parts: list[Part], place: int) -> list[Part] | None:
+    """`x[:, [-1]]` as the slice that it is."""
+    numbers = _numbers(context, parts[place])
+    if numbers is None or len(numbers) != 1 or any(p.kind == "integer" for p in parts):
+        return None
+    first = numbers[0]
+    upper = literal(first + 1) if first != -1 else None
+    part = Part("slice", cst.Slice(literal(first), upper))
+    return [*parts[:place], part, *_trimmed(parts[place + 1 :])]
+
+
+def _refuse_negative(context: Context, node: cst.Subscript, part: Part, place: int) -> None:
+    numbers = _numbers(context, part)
+    if numbers is not None and any(n < 0 for n in numbers):
+        raise Unfit(
+            "tf.gather takes no indices that count from the end", "count them from the front"
+        )
 
 
 def _omit_zero(template: str, x: Any, index: Any, axis: int) -> cst.BaseExpression:

@@ -40,6 +40,8 @@ def _plan_binary(context: Context, node: cst.BinaryOperation) -> None:
     kind = type(node.operator).__name__
     if kind == "MatrixMultiply":
         _plan_product(context, node)
+    elif kind == "Add":
+        _plan_variable_sum(context, node)
     _plan_casts(context, kind, node.left, node.right)
 
 
@@ -92,6 +94,15 @@ def _plan_assignment(context: Context, node: cst.AugAssign) -> None:
         return
     statement = context.edits.statement(node)
     context.edits.replace(statement, [cst.SimpleStatementLine([cst.Expr(new)])])
+
+
+def _plan_variable_sum(context: Context, node: cst.BinaryOperation) -> None:
+    """Keras adds what looks like a column to a variable as if it were a row."""
+    left, right = context.fact(node.left), context.fact(node.right)
+    if not isinstance(left, Tensor) or not left.variable or not isinstance(right, Tensor):
+        return
+    if right.shape and len(right.shape) > 1 and right.shape[-1] == 1:
+        context.edits.wrap(node.left, lambda x: fill("tf.convert_to_tensor(x)", x=x))
 
 
 def _plan_product(context: Context, node: cst.BinaryOperation) -> None:
