@@ -92,8 +92,8 @@ def find_name(name: str, book: RuleBook) -> str | None:
 def describe_unknown(name: str, book: RuleBook) -> str:
     """What to tell about a name that is not known, with names that are close."""
     names = {n for rules in book.rules.values() for n in rules}
-    by_last = {n.rpartition(".")[2].lower(): n for n in sorted(names)}
-    close = get_close_matches(name.rpartition(".")[2].lower(), by_last, n=3, cutoff=0.75)
+    by_last = {n.rpartition(".")[2]: n for n in sorted(names)}
+    close = get_close_matches(name.rpartition(".")[2], by_last, n=3, cutoff=0.75)
     advice = f"; did you mean {' or '.join(by_last[c] for c in close)}?" if close else ""
     return f"{name}: unknown{advice}\n"
 
