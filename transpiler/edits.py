@@ -282,6 +282,8 @@ class _Walk:
             middle = _inherit_lines(statement, _push_comments(statement, inner, rest))
         else:
             middle = [self.rebuild(statement)]
+            if not original and isinstance(statement, cst.With):
+                middle = [_with_blank_lines_outside(middle[0])]
             if isinstance(middle[0], cst.SimpleStatementLine) and not middle[0].body:
                 middle = []
             elif _is_emptied(statement, middle[0]):
@@ -328,6 +330,19 @@ def _push_comments(statement: Any, inner: list[Any], rest: list[cst.EmptyLine]) 
         line = cst.EmptyLine(comment=header.comment)
         inner[0] = inner[0].with_changes(leading_lines=[line, *inner[0].leading_lines])
     return inner
+
+
+def _with_blank_lines_outside(block: Any) -> Any:
+    """A new block whose first statement stood after blank lines, which go above the block."""
+    first, *rest = block.body.body
+    lines = list(first.leading_lines)
+    blank = []
+    while lines and lines[0].comment is None:
+        blank.append(lines.pop(0))
+    if not blank:
+        return block
+    body = block.body.with_changes(body=[first.with_changes(leading_lines=lines), *rest])
+    return block.with_changes(body=body, leading_lines=[*block.leading_lines, *blank])
 
 
 def _inherit_lines(statement: Any, new: list[Any]) -> list[Any]:
