@@ -253,14 +253,14 @@ IMAGES: list[tuple[str, Callable, Callable, tuple]] = [
 
 
 @pytest.mark.parametrize("traced", [False, True])
-@pytest.mark.parametrize(("name", "theirs", "ours", "inputs"), TENSORS, ids=lambda v: str(v)[:20])
+@pytest.mark.parametrize(("name", "theirs", "ours", "inputs"), TENSORS, ids=[c[0] for c in TENSORS])
 def test_tensor_function(
     name: str, theirs: Callable, ours: Callable, inputs: tuple, traced: bool
 ) -> None:
     agree(torch_results(theirs, *inputs), keras_results(ours, *inputs, traced=traced))
 
 
-@pytest.mark.parametrize(("name", "theirs", "ours", "inputs"), IMAGES, ids=lambda v: str(v)[:50])
+@pytest.mark.parametrize(("name", "theirs", "ours", "inputs"), IMAGES, ids=[c[0] for c in IMAGES])
 def test_image_function(name: str, theirs: Callable, ours: Callable, inputs: tuple) -> None:
     expected = torch_results(theirs, *inputs)
     agree(expected, keras_results(ours, *inputs, traced=True))
