@@ -29,6 +29,9 @@ def main() -> None:
     options = parser.parse_args()
     files = [path for folder in options.folders for path in sorted(folder.rglob("*.py"))]
     texts = {path: path.read_text() for path in files}
+    done = {path for path, text in texts.items() if options.to in find_origin(text, "").frameworks}
+    files = [path for path in files if path not in done]
+    texts = {path: texts[path] for path in files}
     lines = sum(len(text.splitlines()) for text in texts.values())
 
     def parse_and_format(path: Path) -> None:
