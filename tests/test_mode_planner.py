@@ -1,0 +1,144 @@
+"""The mode planner: what train() and eval() set is said at every call that depends on it."""
+
+import pytest
+from translating import reasons, to_tf
+
+NET = """
+model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 2))
+plain = nn.Sequential(nn.Linear(3, 2))
+x = torch.randn(8, 3)
+"""
+
+
+def calls(source: str) -> list[str]:
+    """The arguments of every call of `model` in the translation, in their order."""
+    code = to_tf(NET + source)
+    assert ".train()" not in code
+    assert ".eval()" not in code
+    parts = code.split("model(")[1:]
+    return [part[: part.index(")")] for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("print(model(x))", ["x, training=True"]),
+        ("model.eval()\nprint(model(x))", ["x, training=False"]),
+        ("model.eval()\nmodel.train()\nprint(model(x))", ["x, training=True"]),
+        ("model.train(False)\nprint(model(x))", ["x, training=False"]),
+        ("model.train(mode=False)\nprint(model(x))", ["x, training=False"]),
+        ("print(model.eval()(x))", None),
+        ("m = model.eval()\nprint(model(x))", ["x, training=False"]),
+        (
+            "for e in range(2):\n    model.train()\n    print(model(x))\n"
+            "    model.eval()\n    print(model(x))",
+            ["x, training=True", "x, training=False"],
+        ),
+        (
+            "def test():\n    model.eval()\n    return model(x)\n\nmodel.train()\ntest()\n"
+            "print(model(x))",
+            ["x, training=False", "x, training=False"],
+        ),
+        ("with torch.no_grad():\n    print(model(x))", ["x, training=True"]),
+    ],
+)
+def test_the_mode_of_calls(source: str, expected: list[str] | None) -> None:
+    found = calls(source)
+    if expected is None:
+        assert "training=False" in to_tf(NET + source)
+    else:
+        assert found == expected
+
+
+def test_a_model_without_a_mode_is_called_as_it_was() -> None:
+    assert "training" not in to_tf(f"{NET}\nplain.eval()\nprint(plain(x))\n")
+
+
+def test_a_model_passed_to_functions() -> None:
+    code = to_tf(f"""{NET}
+def fit(net):
+    net.train()
+    return net(x)
+
+def evaluate(net):
+    net.eval()
+    return net(x)
+
+print(fit(model), evaluate(model))
+""")
+    assert code.index("net(x, training=True)") < code.index("net(x, training=False)")
+
+
+def test_two_models_have_modes_of_their_own() -> None:
+    code = to_tf(f"""{NET}
+other = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5))
+other.eval()
+print(model(x), other(x))
+""")
+    assert "model(x, training=True)" in code
+    assert "other(x, training=False)" in code
+
+
+def test_a_mode_that_changes_is_kept_in_a_variable() -> None:
+    code = to_tf(f"""{NET}
+for phase in ["train", "val"]:
+    if phase == "train":
+        model.train()
+    else:
+        model.eval()
+    print(model(x))
+""")
+    assert "training = True" in code
+    assert "training = False" in code
+    assert "model(x, training=training)" in code
+
+
+def test_the_variable_does_not_take_a_name_of_the_program() -> None:
+    code = to_tf(f"""{NET}
+training = [1, 2]
+for phase in ["train", "val"]:
+    if phase == "train":
+        model.train()
+    else:
+        model.eval()
+    print(model(x), training)
+""")
+    assert "training = [1, 2]" in code
+    assert "training=is_training" in code
+
+
+def test_layers_inside_of_a_model_get_the_mode_it_is_called_with() -> None:
+    code = to_tf("""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.drop = nn.Dropout(0.1)
+        self.fc = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.fc(self.drop(x))
+
+net = Net()
+net.eval()
+print(net(torch.randn(8, 3)))
+""")
+    assert "training=False" in code[code.index("net = Net()") :]
+    inside = code[code.index("def call(") : code.index("net = Net()")]
+    assert "self.fc(self.drop(x" in inside
+
+
+def test_a_part_in_another_mode_is_left_to_a_person() -> None:
+    [reason] = reasons("""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.1))
+
+    def forward(self, x):
+        return self.body(x)
+
+net = Net()
+net.body.eval()
+print(net(torch.randn(8, 3)))
+""")
+    assert "another mode than the rest" in reason
