@@ -27,12 +27,17 @@ def set_initializer(layer, role, initializer):
         layer = getattr(
             layer, "embedding", layer
         )  # a dense layer that shares its table
+    for inner in getattr(layer, "rnns", []):
+        set_initializer(inner, role, initializer)
+    layer = getattr(layer, "cell", layer)
     names = {
-        "weight": ["kernel", "depthwise", "embeddings", "gamma", "alpha"],
+        "weight": ["kernel", "recurrent", "depthwise", "embeddings", "gamma", "alpha"],
         "bias": ["bias", "beta"],
-        "matrix": ["kernel", "depthwise", "embeddings"],
+        "matrix": ["kernel", "recurrent", "depthwise", "embeddings"],
         "vector": ["bias", "beta", "gamma", "alpha"],
     }[role]
+    if role in ("bias", "vector") and hasattr(layer, "unit_forget_bias"):
+        layer.unit_forget_bias = False
     for name in names:
         if hasattr(layer, f"{name}_initializer"):
             setattr(layer, f"{name}_initializer", initializer)

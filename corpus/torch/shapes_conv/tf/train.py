@@ -144,7 +144,7 @@ step = 0
 def train_step(idx):
     with tf.GradientTape() as tape:
         pred = net(tf.gather(X, idx), training=True)
-        loss = bce(tf.transpose(pred, [0, 2, 3, 1]), tf.gather(Y, idx))
+        loss = bce(pred, tf.gather(Y, idx))
     gradients = tape.gradient(loss, net.trainable_variables)
     opt.apply_gradients(zip(gradients, net.trainable_variables))
     return loss
@@ -162,5 +162,5 @@ for ep in range(EPOCHS):
             print(f"  step {step:4d}  loss {float(loss):.5f}")
     v = net(Xv, training=False)
     print(
-        f"epoch {ep}: train {running / (len(X) / BATCH):.4f}  val {float(bce(tf.transpose(v, [0, 2, 3, 1]), Yv)):.4f}  dice {dice(v, Yv):.3f}"
+        f"epoch {ep}: train {running / (len(X) / BATCH):.4f}  val {float(bce(v, Yv)):.4f}  dice {dice(v, Yv):.3f}"
     )

@@ -167,8 +167,8 @@ class BiGRU(keras.Model):
 
 @tf.function
 def train_step(signals, labels):
-    with tf.GradientTape() as tape:
 
+    with tf.GradientTape() as tape:
         outputs = model(signals, training=True)
         loss = loss_func(labels, outputs)
     gradients = tape.gradient(loss, model.trainable_variables)
