@@ -132,7 +132,12 @@ def initialize_sequential(call: Invocation) -> Value:
     return NONE
 
 
-@infers(f"{SEQUENTIAL}.append", f"{SEQUENTIAL}.add_module", f"{SEQUENTIAL}.extend", f"{SEQUENTIAL}.insert")
+@infers(
+    f"{SEQUENTIAL}.append",
+    f"{SEQUENTIAL}.add_module",
+    f"{SEQUENTIAL}.extend",
+    f"{SEQUENTIAL}.insert",
+)
 def grow_sequential(call: Invocation) -> Value:
     for owner in options(call.receiver):
         if isinstance(owner, Instance) and call.positional and not call.interpreter.dead:
