@@ -16,6 +16,7 @@ from transpiler.infer import values as v
 from transpiler.infer.expressions import Expressions
 from transpiler.infer.frames import Frame
 from transpiler.infer.knowledge import Invocation, Knowledge
+from transpiler.infer.usage import arrays_by_usage
 from transpiler.infer.values import (
     NONE,
     UNKNOWN,
@@ -73,6 +74,7 @@ class Interpreter(Expressions):
         self.rounds: dict[tuple[int, int], object] | None = None
         # Where it is a dict, each round of a known loop makes objects of its own.
         self.saved: dict[Any, Value] = {}
+        self.usages: dict[cst.CSTNode, dict[str, Value]] = {}
         self.functions: list[tuple[Function, Class | None]] = []
         self.activations: dict[Any, list[Frame]] = {}
         self.handlers: dict[type[Any], Callable[[Any, Frame], None]] = {
@@ -714,6 +716,8 @@ class Interpreter(Expressions):
                 value = self.parameter_default(param, function, default)
             if value is UNKNOWN and param.annotation is not None:
                 value = self.annotated(param.annotation, function.frame)
+            if value is UNKNOWN:
+                value = self.used_as_array(function).get(name, UNKNOWN)
             frame.values[name] = value
             self.record(param.name, value)
         if isinstance(params.star_arg, cst.Param):
@@ -722,6 +726,16 @@ class Interpreter(Expressions):
         if params.star_kwarg is not None:
             mapping = v.Mapping(dict(keywords)) if default is None else v.Mapping({}, UNKNOWN)
             frame.values[params.star_kwarg.name.value] = mapping
+
+    def used_as_array(self, function: Function) -> dict[str, Value]:
+        """Parameters of which nothing is known but that their use makes arrays."""
+        node = function.node
+        if node not in self.usages:
+            known = isinstance(node, cst.FunctionDef)
+            self.usages[node] = (
+                arrays_by_usage(node, self.knowledge, function.frame) if known else {}  # type: ignore[arg-type]
+            )
+        return self.usages[node]
 
     def parameter_default(
         self, param: cst.Param, function: Function, default: Value | None
