@@ -97,6 +97,9 @@ class Expressions(Builtins):
             return UNKNOWN
         return Const(value) if value is not None else UNKNOWN
 
+    def eval_ellipsis(self, node: cst.Ellipsis, frame: Frame) -> Value:
+        return Const(...)
+
     def eval_formatted(self, node: cst.FormattedString, frame: Frame) -> Value:
         for part in node.parts:
             if isinstance(part, cst.FormattedStringExpression):
@@ -243,6 +246,8 @@ class Expressions(Builtins):
                 return found if found is not None else UNKNOWN
             case Class():
                 found = receiver.lookup(name)
+                if isinstance(found, Function) and "classmethod" in self.decorator_names(found):
+                    return Method(found, receiver)
                 if found is not None:
                     return found
                 for base in receiver.library_bases():
@@ -581,6 +586,7 @@ _EVALUATORS: dict[type[Any], Callable[[Any, Any, Frame], Value]] = {
     cst.Name: Expressions.eval_name,
     cst.Integer: Expressions.eval_literal,
     cst.Float: Expressions.eval_literal,
+    cst.Ellipsis: Expressions.eval_ellipsis,
     cst.SimpleString: Expressions.eval_literal,
     cst.ConcatenatedString: Expressions.eval_concatenated,
     cst.FormattedString: Expressions.eval_formatted,
