@@ -300,7 +300,8 @@ def _put_before(site: Site, value: Value, permute: Any) -> None:
 @rewrites(f"{SEQUENTIAL}.append", f"{SEQUENTIAL}.add_module", f"{SEQUENTIAL}.extend", to="tf")
 def grow_sequential(site: Site) -> Any:
     """`.add(layer)`."""
-    if site.receiver is None or not site.alone:
+    whole = site.context.edits.enclosing(site.node, cst.BaseSmallStatement)
+    if site.receiver is None or not isinstance(whole, cst.Expr):  # `s.append(x),` is one too
         raise Unfit(f"the result of {site.short} is used")
     if site.name.endswith("extend"):
         raise Unfit("keras.Sequential has no extend", "add the layers in a loop")
