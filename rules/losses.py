@@ -16,7 +16,7 @@ from transpiler.infer.arrays import broadcast
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import Const, Instance, Symbol, Tensor, Value, options
 from transpiler.planners.expressions import is_direct_name
-from transpiler.rule import Layout, Unfit, infers, rewrites
+from transpiler.rule import Layout, Proof, Unfit, infers, rewrites
 from transpiler.site import Site
 from transpiler.syntax import find
 from transpiler.template import OMIT, arguments, as_node, call, fill
@@ -388,8 +388,46 @@ def loss_function(site: Site) -> Any:
     return call(name, *inputs.values(), **{n: v for n, v in more.items() if v is not OMIT})
 
 
+_CASES: dict[tuple[str, Layout], list[str]] = {
+    ("loss_object", "loss"): [
+        "nn.CrossEntropyLoss()(x, y)",
+        "nn.CrossEntropyLoss(ignore_index=1)(x, y)",
+        "nn.NLLLoss(ignore_index=1)(x, y)",
+    ],
+    ("loss_object", "elementwise"): [
+        "nn.MSELoss()(x, z)",
+        "nn.MSELoss(reduction='none')(x, z)",
+        "nn.L1Loss()(x, z)",
+        "nn.HuberLoss(delta=0.5)(x, z)",
+        "nn.SmoothL1Loss()(x, z)",
+        "nn.BCEWithLogitsLoss()(x, z)",
+        "nn.KLDivLoss(reduction='sum')(x, z)",
+    ],
+    ("loss_function", "loss"): [
+        "F.cross_entropy(x, y)",
+        "F.cross_entropy(x, y, weight=torch.tensor([0.5, 1.0, 2.0, 1.5]), ignore_index=2)",
+        "F.cross_entropy(x, y, label_smoothing=0.1, reduction='sum')",
+        "F.nll_loss(x, y, weight=torch.tensor([0.5, 1.0, 2.0, 1.5]), reduction='none')",
+    ],
+    ("loss_function", "elementwise"): [
+        "F.mse_loss(x, z)",
+        "F.l1_loss(x, z, reduction='sum')",
+        "F.smooth_l1_loss(x, z, beta=0.5)",
+        "F.huber_loss(x, z, delta=0.7)",
+        "F.binary_cross_entropy_with_logits(x, z, pos_weight=torch.tensor(2.0))",
+        "F.kl_div(x, z, reduction='batchmean')",
+    ],
+}
+
+
+def _proof(function: Any, layout: Layout) -> Proof | None:
+    cases = _CASES.get((function.__name__, layout))
+    inputs = [(6, 4), "int(6) < 4", "unit(6, 4)"]
+    return Proof(inputs=inputs, cases=cases, directions=("tf",)) if cases else None
+
+
 REWRITERS = [
-    rewrites(*names, to="tf", layout=layout)(function)
+    rewrites(*names, to="tf", layout=layout, proof=_proof(function, layout))(function)
     for layout in dict.fromkeys(LAYOUTS.values())
     for classes in [[c for c in LOSSES if LAYOUTS[c] == layout]]
     for function, names in (
