@@ -18,7 +18,9 @@ from transpiler.infer.values import (
     as_dim,
     options,
 )
+from transpiler.modules import in_module_method, modules_in
 from transpiler.rule import Proof, Unfit, infers_property, rewrites
+from transpiler.rules.checkpoints import build
 from transpiler.rules.facts_torch_layers import argument, library_name, numbers
 from transpiler.rules.initializers import bare, constant_like, layer_parameter
 from transpiler.rules.layer_arguments import known
@@ -122,6 +124,8 @@ def weight_fact(value: Value) -> Value:
     """A layer's weight, of torch's shape."""
     if not isinstance(value, Instance):
         return Tensor(None, "float32", "torch", True)
+    if not value.state.get("inputs"):
+        value.state["read early"] = True
     name = library_name(value)
 
     def dim(key: str) -> Dim:
@@ -399,3 +403,25 @@ def _refuse_unbuilt(site: Site) -> None:
         if layer.value.value == "self":
             raise Unfit("a Keras layer has no weights before its first call",
                         "set its initializer")  # fmt: skip
+    if not in_module_method(site.context, site.node):
+        _build_first(site, layer)
+
+
+def _build_first(site: Site, layer: Any) -> None:
+    """Outside of modules, what is read before the model's first call has to be built."""
+    early = any(
+        isinstance(v, Instance) and v.state.get("read early")
+        for v in options(site.context.fact(layer))
+    )
+    if not early:
+        return
+    model = layer
+    while isinstance(model, cst.Attribute) and modules_in(site.context, _fact(site, model.value)):
+        model = model.value
+    site.context.interpreter.early.add(site.node)
+    build(site, model)
+
+
+def _fact(site: Site, node: Any) -> Value:
+    found: Value = site.context.fact(node)
+    return found
