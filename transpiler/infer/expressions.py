@@ -298,7 +298,8 @@ class Expressions(Builtins):
                 if qualified in self.knowledge.properties:
                     return self.knowledge.properties[qualified](receiver)
                 return Bound(qualified, receiver)
-        return UNKNOWN
+        unnamed: Value = receiver.state.get("unnamed", UNKNOWN)
+        return unnamed
 
     def bind_method(self, member: Function, receiver: Instance) -> Value:
         names = self.decorator_names(member)
@@ -584,6 +585,7 @@ def _slice(container: Value, part: Any, facts: dict[cst.CSTNode, Value]) -> Valu
 
 _EVALUATORS: dict[type[Any], Callable[[Any, Any, Frame], Value]] = {
     cst.Name: Expressions.eval_name,
+    cst.Ellipsis: lambda self, node, frame: Const(...),
     cst.Integer: Expressions.eval_literal,
     cst.Float: Expressions.eval_literal,
     cst.Ellipsis: Expressions.eval_ellipsis,

@@ -1,0 +1,109 @@
+"""Tensor operations from PyTorch to TensorFlow, as they are written."""
+
+import pytest
+from translating import reasons, to_tf, translate
+
+from transpiler.findings import Grade
+
+X = "x = torch.randn(4, 3)\ny = torch.randint(0, 3, (4,))\n"
+
+
+def last(source: str) -> str:
+    """The last line of the translation."""
+    return to_tf(X + source).strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("z = x.view(x.size(0), -1)", "z = tf.reshape(x, [-1, 3])"),
+        ("_, z = torch.max(x.data, 1)", "z = tf.argmax(x, axis=1)"),
+        ("z = x.max(1, keepdim=True)[1]", "z = tf.expand_dims(tf.argmax(x, axis=1), 1)"),
+        ("z = (x.argmax(1) == y).sum().item()",
+         "z = int(tf.reduce_sum(tf.cast(tf.argmax(x, axis=1) == y, tf.int64)))"),
+        ("z = (x > 0) * x", "z = tf.cast(x > 0, tf.float32) * x"),
+        ("z = y / 2", "z = tf.cast(y, tf.float32) / 2"),
+        ("z = x[[2, 0]]", "z = tf.gather(x, [2, 0])"),
+        ("z = x[torch.arange(4), y]", "z = tf.gather(x, y, axis=1, batch_dims=1)"),
+        ("z = x[x > 0]", "z = tf.boolean_mask(x, x > 0)"),
+        ("x[x > 0] = 1", "x = tf.where(x > 0, 1, x)"),
+        ("x[0, 1] = 5.0", "x = tf.tensor_scatter_nd_update(x, [[0, 1]], [5.0])"),
+        ("x.mul_(2).add_(1)", "x = x * 2 + 1"),
+        ("z = x @ x[0]", "z = tf.linalg.matvec(x, x[0])"),
+        ("z = torch.matmul(x, x.t())", "z = tf.matmul(x, x, transpose_b=True)"),
+        ("z = F.one_hot(y, 3).float()", "z = tf.one_hot(y, 3)"),
+        ("z = torch.from_numpy(y.numpy()).float()", "z = tf.cast(y.numpy(), tf.float32)"),
+        ("z = torch.LongTensor(4).random_(0, 3)",
+         "z = tf.random.uniform([4], 0, 3, dtype=tf.int64)"),
+        ("z = F.dropout(x, 0.5, training=False)", "z = x"),
+        ("z = x.detach().cpu().numpy()", "z = x.numpy()"),
+        ("z = x.to(torch.int64)", "z = tf.cast(x, tf.int64)"),
+        ("z = y.long()", "z = y"),
+        ("z = x.size(1)", "z = x.shape[1]"),
+        ("w = torch.zeros(3, requires_grad=True)", "w = tf.Variable(tf.zeros([3]))"),
+        ("w = torch.zeros(3, requires_grad=True)\nw.data.clamp_(0, 1)",
+         "w.assign(tf.clip_by_value(w, 0, 1))"),
+        ("w = torch.zeros(3, requires_grad=True)\nwith torch.no_grad():\n    w -= x[0]",
+         "w.assign_sub(x[0])"),
+    ],
+)  # fmt: skip
+def test_line(source: str, expected: str) -> None:
+    assert last(source) == expected
+
+
+@pytest.mark.parametrize(
+    "statement", ["x = x.to('cpu')", "x, y = x.cuda(), y.to('cuda').long()", "x = x.float()"]
+)
+def test_statements_that_say_nothing_go(statement: str) -> None:
+    assert to_tf(X + statement) == to_tf(X)
+
+
+def test_one_type_of_tensors_for_all_devices() -> None:
+    code = to_tf(
+        "gpu = torch.cuda.is_available()\n"
+        "Tensor = torch.cuda.FloatTensor if gpu else torch.FloatTensor\n"
+        "ones = Tensor(3, 1).fill_(1.0)\n"
+    )
+    assert "Tensor = tf.float32" in code
+    assert "ones = tf.ones([3, 1])" in code
+
+
+def test_functions_without_callers_know_their_tensors_by_use() -> None:
+    code = to_tf(
+        "def accuracy(output, target):\n"
+        "    pred = output.topk(1, dim=1)[1].t()\n"
+        "    return pred.eq(target.view(1, -1)).float().mean()\n"
+    )
+    assert "tf.reduce_mean(tf.cast(pred == tf.reshape(target, [1, -1]), tf.float32))" in code
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def f(t):\n    t.view(-1)\n    t.add_(1)\n    return t", "the caller's tensor"),
+        ("z = x.view(-1)\nx.add_(1)", "`z` as well"),
+        ("z = x[0]\nx[x > 0] = 1", "`z` as well"),
+    ],
+)
+def test_other_names_for_a_changed_tensor_are_told(source: str, message: str) -> None:
+    found = [f.message for f in translate(X + source).findings if f.grade is Grade.CAUTION]
+    assert any(message in text for text in found)
+
+
+def test_copies_are_no_other_names() -> None:
+    found = translate(X + "z = x.clone()\nx.add_(1)").findings
+    assert not [f for f in found if f.grade is Grade.CAUTION]
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("z = x.stride()", "strides"),
+        ("z = x[0, :, None, y]", "slices between"),
+        ("z = torch.add(x, x, out=x)", "`out`"),
+        ("z = x.mul_(2)", "inside of an expression"),
+        ("z = F.fold(x, (4, 4), 2)", "no equal"),
+    ],
+)
+def test_what_has_no_equal_is_left_with_a_reason(source: str, reason: str) -> None:
+    assert any(reason in text for text in reasons(X + source))
