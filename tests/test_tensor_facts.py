@@ -35,8 +35,8 @@ x.shape[1] | x.numel() | x.new_zeros(3, 4) | torch.ones_like(y) | torch.randperm
 torch.full((2, 2), 3.0) | torch.full((2, 2), 1) | x.index_select(1, torch.tensor([0, 2])) | x.all()
 torch.meshgrid(torch.arange(3), torch.arange(4), indexing="ij") | torch.softmax(x, dim=1) | x[y > 9]
 F.one_hot(y, 5) | F.max_pool2d(image, 2) | F.pad(image, (1, 2)) | x[0, ..., 1]
-F.interpolate(image, scale_factor=2)
-F.adaptive_avg_pool2d(image, 1) | F.avg_pool2d(image, 3, 2, 1) | F.normalize(x, dim=1) | x[:, y[0] > 9]
+F.interpolate(image, scale_factor=2) | x[:, y[0] > 9]
+F.adaptive_avg_pool2d(image, 1) | F.avg_pool2d(image, 3, 2, 1) | F.normalize(x, dim=1)
 F.conv2d(image, torch.randn(5, 3, 3, 3), padding=1) | F.linear(x, torch.randn(7, 4)) | x[[0, 1]]
 """
 CASES = [e.strip() for line in EXPRESSIONS.strip().splitlines() for e in line.split(" | ")]
