@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import libcst as cst
 
 from transpiler.context import Context
 from transpiler.rules.naming import SHORT_NAMES, SOURCE_ROOTS, TARGET_IMPORTS
-from transpiler.syntax import children, docstring_end, dotted, names_read, rebuild
+from transpiler.syntax import children, comments, docstring_end, dotted, names_read, rebuild
+
+
+_DIRECTIVES = ("noqa", "type:", "pylint:", "isort:", "fmt:", "pragma", "mypy:")
 
 
 def finish_imports(context: Context, module: cst.Module) -> cst.Module:
@@ -16,7 +20,8 @@ def finish_imports(context: Context, module: cst.Module) -> cst.Module:
     bound = _bound_names(context.module)
     module = _shorten(module, context, bound)
     used = names_read_everywhere(module)
-    body, anchor = _drop_orphans(context, list(module.body), used - set(context.requests.emitted))
+    imported = used - set(context.requests.emitted)
+    body, anchor, left = _drop_orphans(context, list(module.body), imported)
     wanted = _wanted_imports(context, module, used)
     have = {cst.Module([s]).code.strip() for s in body if isinstance(s, cst.SimpleStatementLine)}
     new = [cst.parse_statement(line) for line in wanted if line not in have]
@@ -29,10 +34,13 @@ def finish_imports(context: Context, module: cst.Module) -> cst.Module:
     # Imports further down may come after the first use of what is needed now.
     anchor = first if anchor is None else min(anchor, max(leading, first))
     if new and anchor < len(body):
-        lines = getattr(body[anchor], "leading_lines", [])
+        lines = list(getattr(body[anchor], "leading_lines", []))
         if _was_import(body[anchor]) or not lines:
             new[0] = new[0].with_changes(leading_lines=lines)
             body[anchor] = body[anchor].with_changes(leading_lines=[])
+        elif left and lines[: len(left)] == left:  # what stood above the imports that went
+            new[0] = new[0].with_changes(leading_lines=left)
+            body[anchor] = body[anchor].with_changes(leading_lines=lines[len(left) :])
     body[anchor:anchor] = new
     return module.with_changes(body=body)
 
@@ -115,25 +123,47 @@ def _shorten(module: cst.Module, context: Context, bound: set[str]) -> cst.Modul
 
 def _drop_orphans(
     context: Context, body: list[cst.BaseStatement], used: set[str]
-) -> tuple[list[cst.BaseStatement], int | None]:
-    """Drop imports of the source framework that nothing uses; where the first one stood."""
+) -> tuple[list[cst.BaseStatement], int | None, list[cst.EmptyLine]]:
+    """Drop imports of the source framework that nothing uses.
+
+    Returned are the statements left, the place of the first that went, and the lines that stood
+    above it, which are now above the next.
+    """
     roots = SOURCE_ROOTS[context.to]
     kept: list[cst.BaseStatement] = []
     anchor: int | None = None
     pending: list[cst.EmptyLine] = []
+    left: list[cst.EmptyLine] = []
     for statement in body:
         result = _without_orphans(statement, roots, used)
-        if result is not statement and anchor is None:
-            anchor = len(kept)
+        if result is not statement:
+            anchor = len(kept) if anchor is None else anchor
+            pending.extend(_lines_about(statement, result))
         if result is None:
-            pending.extend(line for line in getattr(statement, "leading_lines", ()))
             continue
         if pending:
+            pending = _trim(pending)
+            left = pending if anchor == len(kept) else left
             lines = [*pending, *getattr(result, "leading_lines", ())]
             result = result.with_changes(leading_lines=_trim(lines))
             pending = []
         kept.append(result)
-    return kept, anchor
+    return kept, anchor, left
+
+
+def _lines_about(
+    statement: cst.BaseStatement, result: cst.BaseStatement | None
+) -> Iterator[cst.EmptyLine]:
+    """Lines and comments that an import loses; what was said to linters goes with it."""
+    lost = comments(statement) - (comments(result) if result is not None else Counter())
+    if result is None:
+        for line in getattr(statement, "leading_lines", ()):
+            if line.comment is not None:
+                lost[line.comment.value] -= 1
+            yield line
+    for text in (+lost).elements():
+        if not text.lstrip("# ").startswith(_DIRECTIVES):
+            yield cst.EmptyLine(comment=cst.Comment(text))
 
 
 def _trim(lines: list[cst.EmptyLine]) -> list[cst.EmptyLine]:
@@ -167,8 +197,6 @@ def _without_orphans(
     if len(left) == len(node.names):
         return statement
     if not left:
-        if statement.trailing_whitespace.comment is not None:
-            return None
         return None
     left[-1] = left[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
     return statement.with_changes(body=[node.with_changes(names=left)])
