@@ -46,10 +46,13 @@ def double_precision() -> Iterator[None]:
     before = keras.config.floatx(), torch.get_default_dtype()
     tf_precision.widen_defaults()
     torch.set_default_dtype(torch.float64)
+    policy = keras.config.dtype_policy().name  # kept from the first layer on, whatever floatx is
+    keras.config.set_dtype_policy("float64")
     try:
         yield
     finally:
         patch.undo()
+        keras.config.set_dtype_policy(policy)
         keras.config.set_floatx(before[0])
         torch.set_default_dtype(before[1])
 
