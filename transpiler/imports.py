@@ -21,7 +21,7 @@ def finish_imports(context: Context, module: cst.Module) -> cst.Module:
     module = _shorten(module, context, bound)
     used = names_read_everywhere(module)
     imported = used - set(context.requests.emitted)
-    body, anchor, left = _drop_orphans(context, list(module.body), imported)
+    body, anchor, left, rest = _drop_orphans(context, list(module.body), imported)
     wanted = _wanted_imports(context, module, used)
     have = {cst.Module([s]).code.strip() for s in body if isinstance(s, cst.SimpleStatementLine)}
     new = [cst.parse_statement(line) for line in wanted if line not in have]
@@ -42,7 +42,7 @@ def finish_imports(context: Context, module: cst.Module) -> cst.Module:
             new[0] = new[0].with_changes(leading_lines=left)
             body[anchor] = body[anchor].with_changes(leading_lines=lines[len(left) :])
     body[anchor:anchor] = new
-    return module.with_changes(body=body)
+    return module.with_changes(body=body, footer=[*rest, *module.footer])
 
 
 def _is_future(statement: cst.CSTNode) -> bool:
@@ -123,11 +123,11 @@ def _shorten(module: cst.Module, context: Context, bound: set[str]) -> cst.Modul
 
 def _drop_orphans(
     context: Context, body: list[cst.BaseStatement], used: set[str]
-) -> tuple[list[cst.BaseStatement], int | None, list[cst.EmptyLine]]:
+) -> tuple[list[cst.BaseStatement], int | None, list[cst.EmptyLine], list[cst.EmptyLine]]:
     """Drop imports of the source framework that nothing uses.
 
-    Returned are the statements left, the place of the first that went, and the lines that stood
-    above it, which are now above the next.
+    Returned are the statements left, the place of the first that went, the lines that stood above
+    it, which are now above the next, and lines that have no next statement.
     """
     roots = SOURCE_ROOTS[context.to]
     kept: list[cst.BaseStatement] = []
@@ -148,7 +148,7 @@ def _drop_orphans(
             result = result.with_changes(leading_lines=_trim(lines))
             pending = []
         kept.append(result)
-    return kept, anchor, left
+    return kept, anchor, left, pending
 
 
 def _lines_about(
