@@ -11,7 +11,6 @@ from transpiler.context import Context
 from transpiler.rules.naming import SHORT_NAMES, SOURCE_ROOTS, TARGET_IMPORTS
 from transpiler.syntax import children, comments, docstring_end, dotted, names_read, rebuild
 
-
 _DIRECTIVES = ("noqa", "type:", "pylint:", "isort:", "fmt:", "pragma", "mypy:")
 
 
