@@ -422,7 +422,7 @@ _CASES: dict[tuple[str, Layout], list[str]] = {
 
 def _proof(function: Any, layout: Layout) -> Proof | None:
     cases = _CASES.get((function.__name__, layout))
-    inputs = [(6, 4), "int(6) < 4", "unit(6, 4)"]
+    inputs: list[tuple[int, ...] | str] = [(6, 4), "int(6) < 4", "unit(6, 4)"]
     return Proof(inputs=inputs, cases=cases, directions=("tf",)) if cases else None
 
 

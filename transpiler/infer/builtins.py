@@ -102,6 +102,8 @@ class Builtins(Evaluation):
                 return positional[1] if len(positional) > 1 else UNKNOWN
             case "slice":
                 return Sequence("slice")
+            case "setattr":
+                return self.set_named(positional)
             case "print":
                 return NONE
             case "type":
@@ -112,6 +114,18 @@ class Builtins(Evaluation):
             case "divmod":
                 return Sequence("tuple", (Number("int"), Number("int")))
         return UNKNOWN
+
+    def set_named(self, positional: list[Value]) -> Value:
+        """`setattr(object, name, value)`; an unknown name may stand for any attribute."""
+        if len(positional) == 3:
+            target, name, value = positional
+            if isinstance(name, Const):
+                self.set_attribute(target, str(name.value), value)
+            else:
+                for option in options(target):
+                    if isinstance(option, Instance):
+                        option.state["unnamed"] = join(option.state.get("unnamed"), value)
+        return NONE
 
     def length(self, value: Value) -> Value:
         known = items_of(value)
