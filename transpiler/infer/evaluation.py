@@ -32,10 +32,6 @@ class Evaluation(ABC):
         """`receiver.name = value`."""
 
     @abstractmethod
-    def set_attribute(self, receiver: Value, name: str, value: Value) -> None:
-        """`receiver.name = value`."""
-
-    @abstractmethod
     def iterate(self, iterable: Value, node: Any) -> Value:
         """One element of what a loop goes over."""
 
