@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from transpiler.infer.arrays import is_float, is_integer, promote
-from transpiler.infer.values import Tensor, Value, options, scalar_type
+from transpiler.infer.values import Const, Tensor, Value, options, scalar_type
+from transpiler.syntax import literal
+from transpiler.template import fill
+
+
+def number_like(node: Any, value: Value, array: Value) -> Any:
+    """A Python number beside a tensor in `tf.where`, which would take it for float32 or int32."""
+    kind = scalar_type(value)
+    if not isinstance(array, Tensor) or array.dtype is None or kind not in ("int", "float"):
+        return node
+    if array.dtype == "float32":
+        if kind == "float":
+            return node
+        if isinstance(value, Const):
+            return literal(float(value.value))
+    if (array.dtype, kind) == ("int32", "int"):
+        return node
+    return fill("tf.cast(v, d)", v=node, d=fill(f"tf.{array.dtype}"))
+
 
 COMPARISONS = frozenset(
     {"Equal", "NotEqual", "LessThan", "GreaterThan", "LessThanEqual", "GreaterThanEqual"}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from transpiler.infer.arrays import is_float
+from transpiler.infer.values import Tensor, scalar_type
 from transpiler.rule import Proof, Unfit, rewrites
 from transpiler.rules.operands import both
-from transpiler.rules.promotion import casts
+from transpiler.rules.promotion import casts, number_like
 from transpiler.rules.tensor_arguments import Arguments, cast, fill, is_simple
 from transpiler.rules.tensors_math import operate
 from transpiler.site import Site, constant_value
@@ -63,6 +64,7 @@ def extreme_of_two(site: Site) -> Any:
 def masked_fill(site: Site) -> Any:
     given = Arguments(site)
     mask, value = given.get("mask", at=0), given.get("value", at=1)
+    value = number_like(value, site.fact(value), site.fact(given.x))
     return fill("tf.where(mask, value, x)", mask=as_mask(site, mask), value=value, x=given.x)
 
 
@@ -76,7 +78,8 @@ def as_mask(site: Site, mask: Any) -> Any:
     *both("where"), to="tf", layout="elementwise",
     proof=Proof(inputs=[(3, 4), (3, 4), "int(3, 4) < 5"],
                 cases=["torch.where(x > 0, x, y)", "torch.where(x > 0, x, torch.zeros_like(x))",
-                       "torch.where(x > y, 1.0, 0.0)", "x.where(y > 0, y)",
+                       "torch.where(x > y, 1.0, 0.0)", "torch.where(x > y, 1, 0)",
+               "torch.where(x > y, 1, 0.5)", "torch.where(z > 2, z, -1)", "x.where(y > 0, y)",
                        "torch.where(x > 0, x, 0)", "torch.where(z > 2, z, x)"]),
 )  # fmt: skip
 def where(site: Site) -> Any:
@@ -89,10 +92,18 @@ def where(site: Site) -> Any:
             condition, yes = site.keywords["condition"], site.keywords["input"]
     if yes is None or no is None:
         raise Unfit("torch.where of a condition alone")
-    first, second = casts("Add", site.fact(yes), site.fact(no))
-    yes = cast(yes, first) if first else yes
-    no = cast(no, second) if second else no
-    return fill("tf.where(c, a, b)", c=as_mask(site, condition), a=yes, b=no)
+    a, b = site.fact(yes), site.fact(no)
+    kinds = {scalar_type(a), scalar_type(b)}
+    first, second = casts("Add", a, b)
+    if first or second:
+        yes, no = cast(yes, first) if first else yes, cast(no, second) if second else no
+    elif kinds == {"int", "float"}:
+        single = Tensor((), "float32")
+        yes, no = number_like(yes, a, single), number_like(no, b, single)
+    else:
+        yes, no = number_like(yes, a, b), number_like(no, b, a)
+    found = fill("tf.where(c, a, b)", c=as_mask(site, condition), a=yes, b=no)
+    return cast(found, "int64") if kinds == {"int"} else found
 
 
 @rewrites(

@@ -13,6 +13,7 @@ from transpiler.planners.element_updates import write_elements
 from transpiler.planners.indices import parts_of
 from transpiler.rule import Proof, Unfit, rewrites
 from transpiler.rules.operands import methods
+from transpiler.rules.promotion import number_like
 from transpiler.rules.tensor_arguments import OMIT, Arguments, cast, fill, is_simple, tf_dtype
 from transpiler.rules.tensors_choice import as_mask
 from transpiler.rules.tensors_gradient import may_have_gradient
@@ -60,6 +61,7 @@ def new_value(site: Site, x: Any, given: Arguments) -> Any:
         return _copied(site, x, given.get("other", "src", at=0))
     if name == "masked_fill_":
         mask, value = given.get("mask", at=0), given.get("value", at=1)
+        value = number_like(value, site.fact(value), site.fact(x))
         return fill("tf.where(m, v, x)", m=as_mask(site, mask), v=value, x=x)
     if name == "neg_":
         return fill("-x", x=x)

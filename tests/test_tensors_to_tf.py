@@ -26,7 +26,7 @@ def last(source: str) -> str:
         ("z = x[[2, 0]]", "z = tf.gather(x, [2, 0])"),
         ("z = x[torch.arange(4), y]", "z = tf.gather(x, y, axis=1, batch_dims=1)"),
         ("z = x[x > 0]", "z = tf.boolean_mask(x, x > 0)"),
-        ("x[x > 0] = 1", "x = tf.where(x > 0, 1, x)"),
+        ("x[x > 0] = 1", "x = tf.where(x > 0, 1.0, x)"),
         ("x[0, 1] = 5.0", "x = tf.tensor_scatter_nd_update(x, [[0, 1]], [5.0])"),
         ("x.mul_(2).add_(1)", "x = x * 2 + 1"),
         ("z = x @ x[0]", "z = tf.linalg.matvec(x, x[0])"),

@@ -14,6 +14,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Const, Number, Tensor
 from transpiler.planners.indices import Part, parts_of, rank_of_mask, subscript, written_index
 from transpiler.rule import Unfit
+from transpiler.rules.promotion import number_like
 from transpiler.syntax import code, walk
 from transpiler.template import fill
 
@@ -183,6 +184,8 @@ def _by_mask(
     new = same if same is not None else value
     if operator is not None:
         new = fill(operator, a=base, b=new)
+    elif same is None:
+        new = number_like(value, context.fact(value), fact)
     return fill("tf.where(m, v, x)", m=mask, v=new, x=base)
 
 

@@ -36,6 +36,14 @@ def widen_defaults() -> None:
         slope = patched_cast(float(alpha), features.dtype)
         return tf.where(features > 0, features, slope * features)
 
+    where = tf.where
+
+    @wraps(where)
+    def patched_where(condition: Any, x: Any = None, y: Any = None, name: Any = None) -> Any:
+        x, y = _like_other(x, y), _like_other(y, x)
+        return where(condition, x, y, name=name)
+
+    tf.where = patched_where
     tf.cast = math_ops.cast = patched_cast
     tf.nn.leaky_relu = patched_leaky
     tf.convert_to_tensor = _converter(tf.convert_to_tensor)
@@ -46,6 +54,14 @@ def widen_defaults() -> None:
     tf.math.in_top_k = tf.nn.in_top_k = _narrowed(tf.math.in_top_k)
     for name in ("resize", "resize_with_pad"):
         setattr(tf.image, name, _keeping(getattr(tf.image, name)))
+
+
+def _like_other(value: Any, other: Any) -> Any:
+    """A Python float in the precision of the tensor beside it; a graph would make it float32."""
+    if type(value) is not float:
+        return value
+    dtype = tf.as_dtype(_plain(other.dtype)) if hasattr(other, "dtype") else tf.float64
+    return np.float64(value) if dtype == tf.float64 else value
 
 
 def widen(value: Any) -> Any:
