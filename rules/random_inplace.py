@@ -7,8 +7,8 @@ from typing import Any
 from transpiler.infer.values import Tensor
 from transpiler.rule import Unfit, rewrites
 from transpiler.rules.operands import methods
+from transpiler.rules.rebinding import fresh_shape, is_inner_link, stripped, write_back
 from transpiler.rules.tensor_arguments import OMIT, Arguments, cast, fill, tf_dtype
-from transpiler.rules.tensors_inplace import fresh_shape, is_inner_link, stripped, write_back
 from transpiler.site import Site, constant_value
 
 # ---- random numbers in place ------------------------------------------------------------------
