@@ -19,6 +19,7 @@ from transpiler.rules.layer_arguments import (
 )
 from transpiler.rules.layer_names import each
 from transpiler.site import Site, constant_value
+from transpiler.syntax import walk
 from transpiler.template import OMIT, call, fill
 
 CONVOLUTIONS = tuple(f"torch.nn.{name}" for name in each("Conv", "LazyConv"))
@@ -26,11 +27,18 @@ TRANSPOSED = tuple(f"torch.nn.{name}" for name in each("ConvTranspose", "LazyCon
 
 
 def unless(value: Any, usual: Any, site: Site) -> Any:
-    """OMIT where an argument is known to be the usual value."""
+    """OMIT where an argument is known to be the usual value; the program's own names stay."""
+    if isinstance(value, cst.CSTNode) and _mentions_names(value):
+        return value
     found = known(site, value)
     if found == usual or (isinstance(found, (tuple, list)) and set(found) == {usual}):
         return OMIT
     return value
+
+
+def _mentions_names(node: cst.CSTNode) -> bool:
+    constants = ("True", "False", "None")
+    return any(isinstance(n, cst.Name) and n.value not in constants for n in walk(node))
 
 
 def convolution_parts(site: Site) -> list[Any]:

@@ -29,6 +29,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.step",
         "transpiler.planners.step.groups",
         "transpiler.planners.step.inner",
+        "transpiler.planners.former_python",
         "transpiler.planners.type_tests",
         "transpiler.planners.initial_loops",
         "transpiler.planners.first_parameter",
@@ -43,6 +44,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.expressions",
     ),
     "torch": (
+        "transpiler.planners.former_python",
         "transpiler.planners.keras_fit",
         "transpiler.planners.keras_model",
         "transpiler.planners.keras_graph",

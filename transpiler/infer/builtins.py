@@ -204,6 +204,8 @@ class Builtins(Evaluation):
         receiver = function.receiver
         if name.startswith("str."):
             return _string_method(name[4:])
+        if name == "next":
+            return self.iterate(receiver, None)
         if isinstance(receiver, ListObject):
             return self.list_method(receiver, name, positional)
         if isinstance(receiver, Mapping):

@@ -255,9 +255,8 @@ class Expressions(Builtins):
                     if member is not None:
                         return Symbol(member)
             case Union():
-                return join(
-                    *(self.attribute(o, name) for o in receiver.options if not v.is_none(o))
-                )
+                able = [o for o in receiver.options if not _lacks(o, name)]
+                return join(*(self.attribute(o, name) for o in able))
             case Sequence() if name in (fields := receiver.kind.partition(":")[2].split(",")):
                 return receiver.items[fields.index(name)] if receiver.items else receiver.element
             case ListObject() | Mapping() | Sequence():
@@ -298,6 +297,8 @@ class Expressions(Builtins):
                 if qualified in self.knowledge.properties:
                     return self.knowledge.properties[qualified](receiver)
                 return Bound(qualified, receiver)
+        if name == "next":
+            return Bound("builtins.next", receiver)  # of iterators, in Python 2
         unnamed: Value = receiver.state.get("unnamed", UNKNOWN)
         return unnamed
 
@@ -490,6 +491,12 @@ class Expressions(Builtins):
             case ListObject() if value.items is not None and value.element is None:
                 return bool(value.items)
         return None
+
+
+def _lacks(value: Value, name: str) -> bool:
+    """Whether an attribute that the program reads can not be one of this value."""
+    kind = {"int": int, "float": float, "bool": bool}.get(scalar_type(value) or "")
+    return v.is_none(value) or (kind is not None and not hasattr(kind, name))
 
 
 def _fold(operation: str, left: Any, right: Any) -> Value:

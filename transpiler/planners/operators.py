@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, Number, Tensor, Union, Value, options
+from transpiler.infer.values import Const, Number, Shape, Tensor, Union, Value, options
 from transpiler.rules.promotion import casts
 from transpiler.syntax import walk
 from transpiler.template import fill
@@ -97,12 +97,32 @@ def _plan_assignment(context: Context, node: cst.AugAssign) -> None:
 
 
 def _plan_variable_sum(context: Context, node: cst.BinaryOperation) -> None:
-    """Keras adds what looks like a column to a variable as if it were a row."""
+    """Keras adds what looks like a column to a variable as if it were a row; TensorFlow does not.
+
+    Sums do not depend on their order: the tensor goes first, and its own addition runs.
+    """
     left, right = context.fact(node.left), context.fact(node.right)
     if not isinstance(left, Tensor) or not left.variable or not isinstance(right, Tensor):
         return
-    if right.shape and len(right.shape) > 1 and right.shape[-1] == 1:
+    if _is_row(left.shape, right.shape):
+        return
+    if right.variable:
         context.edits.wrap(node.left, lambda x: fill("tf.convert_to_tensor(x)", x=x))
+    elif not context.edits.edited(node):
+        swapped = node.with_changes(left=node.right, right=node.left)
+        context.edits.replace(node, swapped)
+
+
+def _is_row(left: Shape, right: Shape) -> bool:
+    """Whether a tensor surely meets a variable by its last axis, or is far from being a vector."""
+    if right is None:
+        return False
+    if len(right) <= 1:
+        return True
+    longer = [size for size in right if isinstance(size, int) and size > 1]
+    if len(longer) > 1:
+        return True
+    return left is not None and len(left) >= len(right) and longer == [right[-1]]
 
 
 def _plan_product(context: Context, node: cst.BinaryOperation) -> None:

@@ -1,0 +1,51 @@
+"""Sums of variables and tensors, counts that start as numbers."""
+
+import numpy as np
+import pytest
+from translating import to_tf
+
+tf = pytest.importorskip("tensorflow")
+
+NET = """
+class Net(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.shift = nn.Parameter(torch.arange(SHAPE).float())
+
+    def forward(self, x):
+        return self.shift + x
+"""
+
+
+@pytest.mark.parametrize("columns", [(3, 1), (1, 3), (3, 3), (1, 1), (1,), (1, 3, 1)])
+def test_variable_plus_tensor(columns: tuple[int, ...]) -> None:
+    """Keras' own `+` of a variable takes a column for a row."""
+    names: dict = {}
+    exec(to_tf(NET.replace("SHAPE", "3")), names)
+    x = np.arange(np.prod(columns), dtype="float32").reshape(columns)
+    found = names["Net"](3).call(tf.constant(x))
+    np.testing.assert_array_equal(found, np.arange(3, dtype="float32") + x)
+
+
+def test_known_rows_stay_in_their_order() -> None:
+    assert "return self.shift + x" in to_tf(NET.replace("SHAPE", "3") + "Net(3)(torch.ones(5, 3))")
+
+
+def test_methods_of_a_count_that_starts_as_a_number() -> None:
+    """`correct` is a number at first; what only tensors have is asked of a tensor."""
+    code = to_tf(
+        """
+correct = 0
+for x in torch.randn(4, 3):
+    correct += (x > 0).sum()
+print(correct.float() / 12, correct.item())
+"""
+    )
+    names: dict = {}
+    exec(code, names)
+    assert ".item()" not in code.replace(".numpy().item()", "")
+
+
+def test_a_size_of_which_nothing_is_known() -> None:
+    code = to_tf("def make(n, shape):\n    return torch.zeros(n), torch.zeros(shape)\n")
+    assert "return tf.zeros([n]), tf.zeros(shape)" in code
