@@ -36,6 +36,8 @@ class Recipe:
         self.args: dict[str, Any] = {}
         self.schedule: cst.BaseExpression | None = None
         self.origin: cst.Call | None = None
+        self.counted = False
+        """Whether the program reads how many steps it has made."""
         self.kind = self._read(value)
 
     def _read(self, value: Value) -> str:

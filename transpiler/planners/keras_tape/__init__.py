@@ -1,0 +1,74 @@
+"""Training loops with `tf.GradientTape`: `backward` and `step`, or `torch.autograd.grad`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.planners.keras_tape.chains import trace
+from transpiler.planners.keras_tape.constants import plan_borders, plan_watches
+from transpiler.planners.keras_tape.functions import plan_functions
+from transpiler.planners.keras_tape.gradients import place_gradient
+from transpiler.planners.keras_tape.optimizers import plan_optimizers
+from transpiler.planners.keras_tape.reach import Reach
+from transpiler.planners.keras_tape.steps import Step, between
+from transpiler.planners.keras_tape.tapes import Tape, read_tapes
+from transpiler.planners.keras_tape.updates import Update, read_updates
+from transpiler.rule import Unfit
+from transpiler.syntax import code, find
+
+
+def plan(context: Context) -> None:
+    """Write every tape, gradient, update and optimizer of the module."""
+    plan_functions(context)
+    reach = Reach(context)
+    tapes = read_tapes(context, reach)
+    updates = read_updates(context)
+    gradients = [g for t in tapes for g in t.gradients]
+    for update in updates:
+        trace(context, update, gradients)
+    plan_watches(context, tapes)
+    varying = plan_optimizers(context, updates)
+    _write_updates(context, updates, varying)
+    applied = {u.gradient for u in updates if u.gradient is not None}
+    for gradient in gradients:
+        if gradient not in applied:
+            place_gradient(context, gradient)
+    plan_borders(context, tapes, reach)
+    for tape in tapes:
+        _unwrap(context, tapes, tape)
+
+
+def _write_updates(context: Context, updates: list[Update], varying: set[Any]) -> None:
+    for update in updates:
+        narrow = any(o.origin in varying for o in update.optimizers) or between(
+            context, update, updates
+        )  # fmt: skip
+        try:
+            Step(context, update, narrow).write()
+        except Unfit as error:
+            update.gradient = None
+            context.claim(update.node)
+            context.unfit(update.node, "Optimizer.apply_gradients", error)
+
+
+def _unwrap(context: Context, tapes: list[Tape], tape: Tape) -> None:
+    """The block without its tape, and without the name that it had."""
+    block = tape.block
+    context.claim(tape.item.item)
+    if tape.item is block.items[0]:
+        own = {t.item for t in tapes if t.block is block}
+        kept = [i for i in block.items if i not in own]
+        if kept:
+            kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+            context.edits.replace(block, block.with_changes(items=kept))
+        elif not context.edits.edited(block):
+            context.edits.unwrap(block)
+    for node in find(context.module, cst.Del):
+        if code(node.target).strip() == tape.name:
+            context.edits.replace(context.edits.statement(node), [])
+
+
+__all__ = ["plan"]
