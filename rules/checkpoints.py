@@ -271,7 +271,11 @@ def load_optimizer(site: Site) -> Any:
 
 def build(site: Site, model: cst.BaseExpression) -> None:
     """Make the model's variables before the statement, once per statement. Raises Unfit."""
+    from transpiler.planners.built_layers import are_built
+
     if site.node not in site.context.interpreter.early:
+        return
+    if are_built(site.context, site.context.fact(model)):
         return
     lines = building(site, model)
     if lines is None:

@@ -179,8 +179,18 @@ def _parts(site: Site, node: Node) -> list[Any]:
                 del context.reports[mark:]  # the layer's own rule tells
                 return [node]
             context.claim(node)
-            return parts
+            return _built(context, node, parts)
     return [node]
+
+
+def _built(context: Any, node: Node, parts: list[Any]) -> list[Any]:
+    """The part that has the variables, built at once where the program needs them early."""
+    from transpiler.planners.built_layers import build_at_once
+
+    shape = context.notes.get("built layers", {}).get(node)
+    if shape is None:
+        return parts
+    return [build_at_once(context, p, shape) if "Conv" in code(as_node(p)) else p for p in parts]
 
 
 def _permutes(site: Site, values: list[Value], index: int, to_last: bool) -> list[Any]:

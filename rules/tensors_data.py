@@ -64,9 +64,30 @@ def tensor(site: Site) -> Any:
     ):
         dtype = OMIT
     form = "tf.Variable(v, dtype=d)" if _is_trained(site, given) else "tf.constant(v, dtype=d)"
-    if _is_array(fact) and dtype is OMIT and "Variable" not in form:
-        form = "tf.convert_to_tensor(v)"
+    if "Variable" not in form:
+        return constant(site, data, dtype, _is_array(fact) and dtype is OMIT)
     return fill(form, v=data, d=dtype)
+
+
+def constant(site: Site, data: Any, dtype: Any, converted: bool = False) -> Any:
+    """A tensor of data. A graph gets its data as tensors, which `tf.constant` refuses."""
+    named = isinstance(data, cst.Name) and is_traced(site)
+    if named and dtype is not OMIT:
+        return fill("tf.cast(v, d)", v=data, d=dtype)
+    if converted or named:
+        return fill("tf.convert_to_tensor(v)", v=data)
+    return fill("tf.constant(v, dtype=d)", v=data, d=dtype)
+
+
+def is_traced(site: Site) -> bool:
+    """Whether the place runs inside a `@tf.function` that the step becomes."""
+    traced = site.context.notes.get("traced", set()) | site.context.notes.get(
+        "taped functions", set()
+    )
+    current: Any = site.node
+    while current is not None and current not in traced:
+        current = site.context.edits.parent.get(current)
+    return current is not None
 
 
 def _from_tensor(data: Any, dtype: Any) -> Any:
@@ -121,7 +142,7 @@ def legacy(site: Site) -> Any:
                     d=OMIT if dtype == "float32" else tf_dtype(dtype))  # fmt: skip
     if isinstance(fact, Tensor) and fact.library == "torch":
         return first if fact.dtype == dtype else cast(first, dtype)
-    return fill("tf.constant(v, dtype=d)", v=first, d=tf_dtype(dtype))
+    return constant(site, first, tf_dtype(dtype))
 
 
 def _are_sizes(node: Any, fact: Value) -> bool:

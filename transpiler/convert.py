@@ -33,6 +33,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.type_tests",
         "transpiler.planners.initial_loops",
         "transpiler.planners.first_parameter",
+        "transpiler.planners.built_layers",
         "transpiler.planners.containers",
         "transpiler.planners.recurrent",
         "transpiler.planners.layout",
@@ -45,6 +46,8 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
     ),
     "torch": (
         "transpiler.planners.former_python",
+        "transpiler.planners.keras_data",
+        "transpiler.planners.keras_tape",
         "transpiler.planners.keras_fit",
         "transpiler.planners.keras_model",
         "transpiler.planners.keras_graph",

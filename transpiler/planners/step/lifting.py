@@ -72,6 +72,7 @@ def lift(
                 f"the step stays eager, which is slower than a @tf.function: {reason}",
             )
         return
+    context.notes.setdefault("traced", set()).update(cut.originals)
     _write(context, region, cut, planned, after, settings)
 
 

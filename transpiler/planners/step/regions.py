@@ -17,7 +17,11 @@ from transpiler.syntax import find, names_read, walk
 
 _LOOPS = (cst.For, cst.While)
 _CUTS = frozenset({"torch.Tensor.detach", "torch.Tensor.item", "torch.Tensor.data",
-                   "torch.Tensor.numpy", "torch.Tensor.tolist"})  # fmt: skip
+                   "torch.Tensor.numpy", "torch.Tensor.tolist", "torch.tensor",
+                   "torch.from_numpy", *(f"torch.{kind}Tensor" for kind in (
+                       "", "Float", "Double", "Half", "Long", "Int", "Short", "Byte",
+                       "Bool"))})  # fmt: skip
+"""What gradients do not pass: values read, and tensors made of data."""
 
 
 @dataclass(eq=False)
@@ -205,7 +209,7 @@ def _differentiable_reads(context: Context, node: cst.CSTNode) -> set[str]:
     """Names that gradients can pass through, detached uses left out."""
     cut: set[cst.CSTNode] = set()
     for item in walk(node):
-        if isinstance(item, cst.Call) and isinstance(item.func, cst.Attribute):
+        if isinstance(item, cst.Call):
             if qualified_name(context, item.func) in _CUTS:
                 cut.add(item)
         elif isinstance(item, cst.Attribute) and item.attr.value == "data":

@@ -17,6 +17,7 @@ from transpiler.infer.values import (
     Number,
     Symbol,
     Tensor,
+    Unknown,
     options,
 )
 from transpiler.planners.expressions import qualified_name
@@ -26,9 +27,6 @@ _HOST_METHODS = frozenset(
     {"torch.Tensor.item", "torch.Tensor.numpy", "torch.Tensor.tolist", "torch.Tensor.cpu"}
 )
 _HOST_BUILTINS = frozenset({"print", "input", "open", "next", "iter", "exec", "eval"})
-_HOST_MODULES = ("numpy", "random", "time", "pandas", "scipy", "sklearn", "matplotlib", "os", "sys",
-                 "copy", "pickle", "json", "datetime", "logging", "wandb", "PIL",
-                 "cv2")  # fmt: skip
 
 
 def reason_not_traceable(context: Context, statements: Iterable[cst.CSTNode]) -> str | None:
@@ -157,13 +155,26 @@ def _call_reason(context: Context, node: cst.Call) -> str | None:
                 if short in ("float", "int", "bool") and node.args:
                     if isinstance(context.fact(node.args[0].value), Tensor):
                         return f"`{short}()` of a tensor needs the value itself"
-            elif value.name.partition(".")[0] in _HOST_MODULES and not _is_constant_call(
+            elif not value.name.startswith(("torch.", "torchvision.")) and not _is_constant_call(
                 context, node, value.name
             ):
                 return f"`{code(node.func)}()` runs in Python, once, when a graph is traced"
         elif isinstance(value, Bound) and value.name.startswith("numpy.ndarray"):
             return f"`{code(node.func)}()` runs in Python, once, when a graph is traced"
+        elif isinstance(value, Unknown) and name is None and not _may_be_module(context, node):
+            return f"what `{code(node.func)}()` does is not known, and a graph runs it once"
     return None
+
+
+def _may_be_module(context: Context, call: cst.Call) -> bool:
+    """Whether an unknown callee is called as models and losses are: on tensors, by its name."""
+    if isinstance(call.func, cst.Attribute):
+        owner = call.func.value
+        if not isinstance(owner, cst.Name) or owner.value != "self":
+            return False
+    return bool(call.args) and not any(
+        isinstance(context.fact(arg.value), (Const, Number)) for arg in call.args
+    )
 
 
 def _is_constant_call(context: Context, node: cst.Call, name: str) -> bool:
