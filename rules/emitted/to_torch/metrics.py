@@ -27,10 +27,26 @@ def top_k_accuracy(y_true, y_pred, k=5):
     return (best == y_true.reshape(-1, 1)).any(-1).to(torch.get_default_dtype())
 
 
-class Mean:
-    """keras.metrics.Mean: the weighted mean of all values since the last reset."""
+def categorical_top_k_accuracy(y_true, y_pred, k=5):
+    """1 for each example whose largest target is among the k largest predictions."""
+    return top_k_accuracy(y_true.argmax(-1), y_pred, k)
 
-    def __init__(self):
+
+def accuracy(y_true, y_pred):
+    """1 for each prediction that is its target."""
+    return (y_true.reshape(y_pred.shape) == y_pred).to(torch.get_default_dtype())
+
+
+def similarity(y_true, y_pred):
+    """keras.metrics.CosineSimilarity: 1 is best."""
+    return F.cosine_similarity(y_true.to(y_pred.dtype), y_pred, dim=-1, eps=1e-12)
+
+
+class Sum:
+    """keras.metrics.Sum: the weighted sum of all values since the last reset."""
+
+    def __init__(self, name=None):
+        self.name = name
         self.reset_state()
 
     def reset_state(self):
@@ -44,31 +60,111 @@ class Mean:
         self.total = self.total + (values * weights).sum()
         self.count = self.count + weights.sum()
 
-    __call__ = update_state
+    def __call__(self, *args, **kwargs):
+        self.update_state(*args, **kwargs)
+        return self.result()
+
+    def result(self):
+        return torch.as_tensor(self.total)
+
+
+class Mean(Sum):
+    """keras.metrics.Mean: the weighted mean of all values since the last reset."""
 
     def result(self):
         return self.total / self.count if self.count else torch.zeros(())
 
 
+class RootMeanSquaredError(Mean):
+    """keras.metrics.RootMeanSquaredError: the root of the mean over all elements."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_pred = torch.as_tensor(y_pred)
+        errors = torch.as_tensor(y_true).reshape(y_pred.shape) - y_pred
+        super().update_state(errors.square(), sample_weight)
+
+    def result(self):
+        return super().result().sqrt()
+
+
 class Confusion:
     """True and false positives and negatives above a threshold, since the last reset."""
 
-    def __init__(self, threshold=0.5):
-        self.threshold = threshold
+    def __init__(self, threshold=0.5, name=None):
+        self.threshold = 0.5 if threshold is None else threshold
+        self.name = name
         self.reset_state()
 
     def reset_state(self):
         self.tp = self.fp = self.tn = self.fn = 0.0
 
     def update_state(self, y_true, y_pred):
+        y_true, y_pred = torch.as_tensor(y_true), torch.as_tensor(y_pred)
         positive, truth = y_pred > self.threshold, y_true.reshape(y_pred.shape) > 0.5
         self.tp = self.tp + (positive & truth).sum()
         self.fp = self.fp + (positive & ~truth).sum()
         self.tn = self.tn + (~positive & ~truth).sum()
         self.fn = self.fn + (~positive & truth).sum()
 
+    def __call__(self, y_true, y_pred):
+        self.update_state(y_true, y_pred)
+        return self.result()
+
     def ratio(self, part, whole):
         return torch.as_tensor(part / whole if whole else 0.0)
+
+
+class TruePositives(Confusion):
+    """keras.metrics.TruePositives."""
+
+    def result(self):
+        return torch.as_tensor(self.tp)
+
+
+class FalsePositives(Confusion):
+    """keras.metrics.FalsePositives."""
+
+    def result(self):
+        return torch.as_tensor(self.fp)
+
+
+class TrueNegatives(Confusion):
+    """keras.metrics.TrueNegatives."""
+
+    def result(self):
+        return torch.as_tensor(self.tn)
+
+
+class FalseNegatives(Confusion):
+    """keras.metrics.FalseNegatives."""
+
+    def result(self):
+        return torch.as_tensor(self.fn)
+
+
+class MeanIoU:
+    """keras.metrics.MeanIoU of class indices: the mean over the classes that occur."""
+
+    def __init__(self, num_classes, name=None):
+        self.num_classes = num_classes
+        self.name = name
+        self.reset_state()
+
+    def reset_state(self):
+        self.matrix = torch.zeros(self.num_classes, self.num_classes)
+
+    def update_state(self, y_true, y_pred):
+        y_true, y_pred = torch.as_tensor(y_true), torch.as_tensor(y_pred)
+        self.matrix = self.matrix + confusion_matrix(y_true, y_pred, self.num_classes)
+
+    def __call__(self, y_true, y_pred):
+        self.update_state(y_true, y_pred)
+        return self.result()
+
+    def result(self):
+        both = self.matrix.diagonal()
+        either = self.matrix.sum(0) + self.matrix.sum(1) - both
+        return (both[either > 0] / either[either > 0]).mean()
 
 
 class Precision(Confusion):
@@ -88,7 +184,8 @@ class Recall(Confusion):
 class AUC:
     """keras.metrics.AUC: the area under the ROC curve at 200 thresholds."""
 
-    def __init__(self, num_thresholds=200):
+    def __init__(self, num_thresholds=200, name=None):
+        self.name = name
         inner = torch.arange(1, num_thresholds - 1) / (num_thresholds - 1)
         self.thresholds = torch.cat([torch.tensor([-1e-7]), inner, torch.tensor([1 + 1e-7])])
         self.reset_state()
@@ -97,12 +194,17 @@ class AUC:
         self.tp = self.fp = self.positives = self.negatives = 0.0
 
     def update_state(self, y_true, y_pred):
-        truth = y_true.flatten() > 0.5
+        y_pred = torch.as_tensor(y_pred)
+        truth = torch.as_tensor(y_true).flatten() > 0.5
         above = y_pred.detach().flatten() > self.thresholds.to(y_pred)[:, None]
         self.tp = self.tp + (above & truth).sum(1)
         self.fp = self.fp + (above & ~truth).sum(1)
         self.positives = self.positives + truth.sum()
         self.negatives = self.negatives + (~truth).sum()
+
+    def __call__(self, y_true, y_pred):
+        self.update_state(y_true, y_pred)
+        return self.result()
 
     def result(self):
         recall, fallout = self.tp / self.positives, self.fp / self.negatives

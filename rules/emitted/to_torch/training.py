@@ -6,18 +6,27 @@ import torch
 class MeanMetric:
     """The mean over all examples of a function of targets and predictions, as Keras keeps it."""
 
-    def __init__(self, function):
+    def __init__(self, function, name=None, **options):
         self.function = function
+        self.name = name
+        self.options = options
         self.reset_state()
 
     def reset_state(self):
         self.total = self.count = 0.0
 
-    def update_state(self, y_true, y_pred):
-        values = torch.as_tensor(self.function(y_true, y_pred)).detach()
-        size = 1 if values.dim() == 0 else values.numel()
-        self.total = self.total + values.sum()
-        self.count += size
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true, y_pred = torch.as_tensor(y_true), torch.as_tensor(y_pred)
+        values = torch.as_tensor(self.function(y_true, y_pred, **self.options)).detach()
+        weights = torch.ones_like(values)
+        if sample_weight is not None:
+            weights = weights * sample_weight.reshape(-1, *[1] * (values.dim() - 1))
+        self.total = self.total + (values * weights).sum()
+        self.count += float(weights.sum())
+
+    def __call__(self, *args, **kwargs):
+        self.update_state(*args, **kwargs)
+        return self.result()
 
     def result(self):
         return self.total / self.count if self.count else torch.zeros(())
