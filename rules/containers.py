@@ -190,7 +190,7 @@ def _built(context: Any, node: Node, parts: list[Any]) -> list[Any]:
     shape = context.notes.get("built layers", {}).get(node)
     if shape is None:
         return parts
-    return [build_at_once(context, p, shape) if "Conv" in code(as_node(p)) else p for p in parts]
+    return [build_at_once(context, shape, p) if "Conv" in code(as_node(p)) else p for p in parts]
 
 
 def _permutes(site: Site, values: list[Value], index: int, to_last: bool) -> list[Any]:

@@ -9,6 +9,7 @@ calls give are enough for each layer by itself: `built(layers.Dense(8), n_inputs
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import libcst as cst
@@ -21,8 +22,8 @@ from transpiler.rule import Unfit
 from transpiler.rules.layer_names import each
 from transpiler.site import Site, constant_value
 from transpiler.syntax import find
-from transpiler.template import fill
 
+Shape = tuple[cst.BaseExpression | None, ...]
 M = "torch.nn.Module."
 READS = frozenset(M + name for name in ("state_dict", "load_state_dict", "parameters",
                                         "named_parameters"))  # fmt: skip
@@ -83,11 +84,11 @@ def plan_models(context: Context, value: Any) -> None:
     for node, shape in shapes.items():
         if node not in built:
             built[node] = shape
-            context.edits.wrap(node, lambda x, shape=shape: build_at_once(context, x, shape))
+            context.edits.wrap(node, partial(build_at_once, context, shape))
     done.update(id(model) for model in models)
 
 
-def build_at_once(context: Context, layer: Any, shape: Any) -> cst.BaseExpression:
+def build_at_once(context: Context, shape: Shape, layer: Any) -> cst.BaseExpression:
     """`built(layer, sizes)`."""
     name = cst.Name(context.emit("built"))
     sizes = [cst.Name("None") if s is None else s for s in shape]
@@ -142,7 +143,7 @@ def _name(layer: Instance) -> str:
     return layer.cls.name
 
 
-def _shape(site: Site) -> tuple[cst.BaseExpression | None, ...]:
+def _shape(site: Site) -> Shape:
     """The shape of one input without its batch; None where a size does not matter."""
     if site.name in WHOLE:
         return _normalized(site) if WHOLE[site.name] else ()
@@ -168,7 +169,7 @@ def _axes_between(site: Site) -> int:
     return 2
 
 
-def _normalized(site: Site) -> tuple[cst.BaseExpression | None, ...]:
+def _normalized(site: Site) -> Shape:
     """LayerNorm of one size; several would depend on the order of the axes."""
     given = site.args.get("normalized_shape")
     if isinstance(given, (cst.Tuple, cst.List)):
