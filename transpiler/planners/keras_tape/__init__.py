@@ -11,11 +11,13 @@ from transpiler.planners.keras_tape.chains import trace
 from transpiler.planners.keras_tape.constants import plan_borders, plan_watches
 from transpiler.planners.keras_tape.functions import plan_functions
 from transpiler.planners.keras_tape.gradients import place_gradient
+from transpiler.planners.keras_tape.modules import plan_modules
 from transpiler.planners.keras_tape.optimizers import plan_optimizers
 from transpiler.planners.keras_tape.reach import Reach
 from transpiler.planners.keras_tape.steps import Step, between
 from transpiler.planners.keras_tape.tapes import Tape, read_tapes
 from transpiler.planners.keras_tape.updates import Update, read_updates
+from transpiler.planners.keras_tape.variables import plan_assignments
 from transpiler.rule import Unfit
 from transpiler.syntax import code, find
 
@@ -23,6 +25,7 @@ from transpiler.syntax import code, find
 def plan(context: Context) -> None:
     """Write every tape, gradient, update and optimizer of the module."""
     plan_functions(context)
+    plan_modules(context)
     reach = Reach(context)
     tapes = read_tapes(context, reach)
     updates = read_updates(context)
@@ -37,6 +40,7 @@ def plan(context: Context) -> None:
         if gradient not in applied:
             place_gradient(context, gradient)
     plan_borders(context, tapes, reach)
+    plan_assignments(context)
     for tape in tapes:
         _unwrap(context, tapes, tape)
 
