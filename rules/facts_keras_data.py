@@ -57,16 +57,12 @@ def text_data(call: Invocation) -> Value:
 
 @infers("keras.datasets.boston_housing.load_data")
 def boston(call: Invocation) -> Value:
-    return _parts(
-        *((_array((n, 13), "float64"), _array((n,), "float64")) for n in (404, 102))
-    )
+    return _parts(*((_array((n, 13), "float64"), _array((n,), "float64")) for n in (404, 102)))
 
 
 @infers("keras.datasets.california_housing.load_data")
 def california(call: Invocation) -> Value:
-    return _parts(
-        *((_array((n, 8), "float32"), _array((n,), "float32")) for n in (16512, 4128))
-    )
+    return _parts(*((_array((n, 8), "float32"), _array((n,), "float32")) for n in (16512, 4128)))
 
 
 @infers("keras.datasets.imdb.get_word_index", "keras.datasets.reuters.get_word_index")

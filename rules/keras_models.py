@@ -74,13 +74,3 @@ def seed(site: Site) -> Any:
         )
     site.context.remark(site.node, site.short, "equal seeds give other numbers in PyTorch")
     return lines
-
-
-@rewrites("keras.utils.to_categorical", to="torch")
-def to_categorical(site: Site) -> Any:
-    """One-hot rows as a numpy array."""
-    if not site.has("num_classes"):
-        return fill("np.eye(int(np.max(x)) + 1, dtype='float32')[np.asarray(x, dtype=int)]",
-                    x=site.arg("x"))  # fmt: skip
-    return fill("np.eye(n, dtype='float32')[np.asarray(x, dtype=int)]", n=site.arg("num_classes"),
-                x=site.arg("x"))  # fmt: skip

@@ -62,6 +62,19 @@ class Edits:
         self._bodies[block] = list(new)
         self._touch(block)
 
+    def surround(self, run: Sequence[Any], outer: cst.BaseStatement) -> None:
+        """Put a new compound statement that holds a run of a block's statements in their place.
+
+        What was to come before the run comes before the new statement.
+        """
+        block = self.parent[run[0]]
+        body = self.body_of(block)
+        place = body.index(run[0])
+        kept = [s for s in body if s not in run]
+        self.replace_body(block, [*kept[:place], outer, *kept[place:]])
+        if run[0] in self._before:
+            self._before[outer] = self._before.pop(run[0])
+
     def body_of(self, block: Any) -> list[Any]:
         """A block's statements as they stand after `replace_body`."""
         return list(self._bodies.get(block, block.body))
@@ -88,6 +101,10 @@ class Edits:
     def edited(self, node: cst.CSTNode) -> bool:
         """Whether the node itself has a replacement."""
         return node in self._replacements
+
+    def replacement(self, node: cst.CSTNode) -> Any:
+        """What stands in a node's place, itself where nothing does."""
+        return self._replacements.get(node, node)
 
     def wrapped(self, node: cst.CSTNode) -> bool:
         """Whether what the expression becomes is wrapped in something."""

@@ -84,6 +84,8 @@ def arithmetic(operation: str, left: Value, right: Value) -> Value:
     else:
         shape, library = array.shape, array.library
         dtype = _with_scalar(array.dtype, scalar_type(other))
+        if library == "numpy" and is_float(dtype) and not is_float(array.dtype):
+            dtype = "float64"
         if not isinstance(other, (Const, Number)):
             shape = None if not isinstance(other, (ListObject, Sequence)) else shape
             dtype = None

@@ -1,0 +1,126 @@
+"""Data that Keras brings along or prepares: `keras.datasets`, texts, labels, files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.rule import Unfit, rewrites
+from transpiler.site import Site
+from transpiler.syntax import find
+from transpiler.template import OMIT, call, fill
+
+_NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100", "imdb", "reuters", "boston_housing",
+          "california_housing")  # fmt: skip
+_TOKENIZER = "keras.preprocessing.text.Tokenizer"
+
+
+@rewrites(*(f"keras.datasets.{name}.load_data" for name in _NAMES), to="torch")
+def load_data(site: Site) -> Any:
+    """A written-out function that gives the same arrays."""
+    name = site.name.split(".")[2]
+    if name == "california_housing" and site.has("version"):
+        raise Unfit("`version` of california_housing is not translated")
+    given = {n: v for n, v in site.args.items() if n != "path"}
+    return call(site.context.emit(f"load_{name}"), **given)
+
+
+@rewrites("keras.datasets.imdb.get_word_index", "keras.datasets.reuters.get_word_index", to="torch")
+def get_word_index(site: Site) -> Any:
+    name = site.name.split(".")[2]
+    return call(site.context.emit("load_word_index"), f"{name}_word_index.json")
+
+
+@rewrites(*(f"keras.datasets.{name}" for name in _NAMES), "keras.datasets", to="torch")
+def module(site: Site) -> Any:
+    """`mnist = keras.datasets.mnist`: nothing is left that needs the module."""
+    target = site.assigned_to
+    if not isinstance(target, cst.Name):
+        raise Unfit("a module of data sets is used in a way that is not understood")
+    for use in find(site.context.module, cst.Name):
+        if use.value != target.value or use is target:
+            continue
+        parent = site.context.edits.parent.get(use)
+        if not isinstance(parent, (cst.Attribute, cst.ImportAlias)):
+            raise Unfit("a module of data sets is used in a way that is not understood")
+    return []
+
+
+@rewrites("keras.utils.to_categorical", to="torch")
+def to_categorical(site: Site) -> Any:
+    """One-hot rows as a numpy array; a last axis of one goes."""
+    x, fact = site.arg("x"), site.fact("x")
+    whole = (getattr(fact, "dtype", None) or "").startswith(("int", "uint"))
+    if not whole or getattr(fact, "rank", None) != 1:
+        classes = site.given("num_classes")
+        return call(site.context.emit("one_hot_rows"), x, classes)
+    if not site.has("num_classes"):
+        return fill("np.eye(np.max(x) + 1)[x]", x=x)
+    return fill("np.eye(n)[x]", n=site.arg("num_classes"), x=x)
+
+
+@rewrites("keras.utils.pad_sequences", to="torch")
+def pad_sequences(site: Site) -> Any:
+    return call(site.context.emit("pad_sequences"), **_in_order(site, "sequences"))
+
+
+def _in_order(site: Site, *leading: str) -> dict[str, Any]:
+    """The arguments as given."""
+    return {n: v for n, v in site.args.items() if v is not OMIT}
+
+
+@rewrites(_TOKENIZER, to="torch")
+def tokenizer(site: Site) -> Any:
+    """The class is written out."""
+    name = site.context.emit("Tokenizer")
+    if not site.is_call:
+        return cst.Name(name)
+    return call(name, **_in_order(site))
+
+
+@rewrites(
+    *(f"{_TOKENIZER}.{name}" for name in (
+        "fit_on_texts", "texts_to_sequences", "sequences_to_texts", "texts_to_matrix",
+        "sequences_to_matrix", "to_json", "word_index", "index_word", "word_counts", "word_docs",
+        "num_words", "document_count", "oov_token", "index_docs")), to="torch",
+)  # fmt: skip
+def tokenizer_member(site: Site) -> Any:
+    return site.keep()
+
+
+@rewrites("keras.preprocessing.text.tokenizer_from_json", to="torch")
+def tokenizer_from_json(site: Site) -> Any:
+    return call(site.context.emit("tokenizer_from_json"), *site.positional)
+
+
+@rewrites("keras.preprocessing.text.text_to_word_sequence", to="torch")
+def split_words(site: Site) -> Any:
+    given = {"text" if n == "input_text" else n: v for n, v in site.args.items()}
+    return call(site.context.emit("split_words"), **given)
+
+
+@rewrites("keras.utils.get_file", to="torch")
+def get_file(site: Site) -> Any:
+    """A file of the web, downloaded once."""
+    known = ("fname", "origin", "untar", "extract", "cache_dir", "cache_subdir", "archive_format",
+             "md5_hash", "file_hash", "hash_algorithm", "force_download")  # fmt: skip
+    kept = {n: v for n, v in site.args.items() if n in known[:6]}
+    return call(site.context.emit("get_file"), **kept)
+
+
+@rewrites("keras.utils.plot_model", "keras.utils.model_to_dot", to="torch")
+def plot_model(site: Site) -> Any:
+    """PyTorch draws no graphs: the model is printed."""
+    if not site.alone and site.assigned_to is None:
+        raise Unfit("the picture of a model is used", "print(model) shows its layers")
+    site.context.remark(
+        site.node, site.short, "no picture of the model is drawn; its layers are printed"
+    )
+    return fill("print(model)", model=site.arg("model"))
+
+
+@rewrites("keras.utils.normalize", to="torch")
+def normalize(site: Site) -> Any:
+    """Rows divided by their norm, zero rows by one."""
+    return call(site.context.emit("normalize_rows"), **_in_order(site))
