@@ -24,7 +24,13 @@ from transpiler.infer.values import (
 )
 from transpiler.rule import infers, infers_property
 from transpiler.rules.facts_keras_layers import result_of
-from transpiler.rules.keras_graph import GraphNode, GraphTensor, graph_tensors, placed
+from transpiler.rules.keras_graph import (
+    GraphNode,
+    GraphTensor,
+    graph_tensors,
+    placed,
+    without_graph,
+)
 
 ENTRIES = {"keras.Layer": "call"}
 ARRAYS = {"tf": "tf.Tensor", "keras": "tf.Tensor"}
@@ -69,6 +75,8 @@ def graph_input(call: Invocation) -> Value:
         return tensor
     name = call.arg("name")
     node = GraphNode(None, call=call.node, keywords={"name": name} if name is not None else {})
+    if call.interpreter.latest is None:
+        call.interpreter.latest = ({}, set())
     return placed(Tensor(whole, dtype, "tf"), node)
 
 
@@ -105,27 +113,30 @@ def call_layer(call: Invocation) -> Value:
             inner = layer.arguments.get(wrapped)
             if isinstance(inner, Instance):
                 remember_input(inner, inputs)
-        result = result_of(layer, inputs)
+        result = computed(call, layer, inputs)
     have = layer.state.get("output")
     layer.state["output"] = (
         without_graph(result) if have is None else join(have, without_graph(result))
     )
     held = [*inputs, *call.keywords.values()]
     if any(graph_tensors(v) for v in held) and not call.interpreter.unsure:
-        return placed(result, GraphNode(layer, inputs, dict(call.keywords), call.node))
+        result = placed(without_graph(result), GraphNode(layer, inputs, dict(call.keywords), call.node))
+        layer.state["graph input"], layer.state["graph output"] = inputs[0] if inputs else UNKNOWN, result
+        return result
     return without_graph(result)
 
 
-def without_graph(value: Value) -> Value:
-    """Results as plain arrays."""
-    match value:
-        case Tensor():
-            return Tensor(value.shape, value.dtype, "tf")
-        case ListObject() | Sequence():
-            return Sequence("tuple", tuple(without_graph(i) for i in items_of(value) or ()))
-        case Mapping():
-            return Mapping({k: without_graph(x) for k, x in value.items.items()})
-    return value
+def computed(call: Invocation, layer: Instance, inputs: list[Value]) -> Value:
+    """What a layer of the library gives; a Lambda is its function."""
+    function = layer.arguments.get("function")
+    if layer.class_names[:1] != ("keras.layers.Lambda",) or not isinstance(function, Value):
+        return result_of(layer, inputs)
+    outer, call.interpreter.latest = call.interpreter.latest, None
+    try:
+        result = call.interpreter.call(function, [without_graph(i) for i in inputs], {}, None)
+    finally:
+        call.interpreter.latest = outer
+    return Tensor(library="tf") if result is UNKNOWN else result
 
 
 def run_layers(call: Invocation, model: Instance, inputs: list[Value]) -> Value:
@@ -299,11 +310,6 @@ def add_weight(call: Invocation) -> Value:
     given = call.arg("dtype")
     dtype = given.value if isinstance(given, Const) and isinstance(given.value, str) else "float32"
     return Tensor(shape, dtype, "tf", True)
-
-
-@infers("keras.Layer.build")
-def build(call: Invocation) -> Value:
-    return NONE
 
 
 @infers_property("keras.Layer.weights")

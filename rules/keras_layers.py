@@ -41,8 +41,11 @@ class Part:
 class Layer:
     """A Keras layer that is being written as PyTorch modules."""
 
-    def __init__(self, site: Site, instance: Instance, literal: bool = False) -> None:
+    def __init__(
+        self, site: Site, instance: Instance, literal: bool = False, scope: Any = None
+    ) -> None:
         self.site = site
+        self.scope = scope  # what may be read where the module is written, if not everything
         self.instance = instance
         self.literal = literal  # arguments are written by value: their names mean nothing there
         self.name = (instance.class_names or ("",))[0].rpartition(".")[2]
@@ -70,6 +73,8 @@ class Layer:
         value = self.instance.arguments.get(name)
         found = constant_value(value) if isinstance(value, Value) else missing
         node = self.site.args.get(name)
+        if node is not None and self.scope is not None:
+            return self.scope.write(node, value if isinstance(value, Value) else None)
         if node is not None and not self.literal:
             return node
         if found is not missing:
@@ -567,8 +572,8 @@ def bidirectional(layer: Layer) -> list[Part]:
     layer.refuse("backward_layer")
     site = Site(layer.site.context, node, inner.class_names[0])
     inner.state.setdefault("input", layer.instance.state.get("input"))
-    first = layer_parts(site, inner, layer.literal)
-    second = layer_parts(site, inner, layer.literal)
+    first = layer_parts(site, inner, layer.literal, layer.scope)
+    second = layer_parts(site, inner, layer.literal, layer.scope)
     back = second[0].node
     assert isinstance(back, cst.Call)
     from transpiler.template import arguments
@@ -588,7 +593,7 @@ def distributed(layer: Layer) -> list[Part]:
     assert isinstance(inner, Instance)
     inner.state["input"] = layer.instance.state.get("input")
     layer.site.context.claim(node)
-    return layer_parts(Site(layer.site.context, node, name), inner, layer.literal)
+    return layer_parts(Site(layer.site.context, node, name), inner, layer.literal, layer.scope)
 
 
 def attention(layer: Layer) -> list[Part]:
@@ -644,9 +649,11 @@ LAYERS: dict[str, Callable[[Layer], list[Part]]] = {
 }  # fmt: skip
 
 
-def layer_parts(site: Site, instance: Instance, literal: bool = False) -> list[Part]:
+def layer_parts(
+    site: Site, instance: Instance, literal: bool = False, scope: Any = None
+) -> list[Part]:
     """The modules that a layer of the library becomes. Raises Unfit."""
-    layer = Layer(site, instance, literal)
+    layer = Layer(site, instance, literal, scope)
     write = LAYERS.get(layer.name)
     if write is None:
         raise Unfit(f"no rule for {site.name}")

@@ -18,6 +18,7 @@ from transpiler.imports import finish_imports
 from transpiler.infer.interpreter import Interpreter
 from transpiler.normalize import normalize
 from transpiler.places import Places
+from transpiler.planners.keras_scope import settle_names
 from transpiler.rule import Direction
 from transpiler.siblings import Caller
 from transpiler.source import SourceError
@@ -109,7 +110,7 @@ def _convert(
     for name in PLANNERS[to]:
         importlib.import_module(name).plan(context)
     context.settle()
-    result = context.edits.apply()
+    result = settle_names(context.edits.apply())
     result = finish_imports(context, place_units(context, result))
     return Conversion(format_code(result.code, config.line_length), context.findings())
 

@@ -44,6 +44,8 @@ class RuleBook:
         knowledge.arrays.update(getattr(module, "ARRAYS", {}))
         knowledge.modes.update(getattr(module, "MODES", ()))
         knowledge.entry_defaults.update(getattr(module, "ENTRY_DEFAULTS", {}))
+        knowledge.tracer = getattr(module, "TRACER", knowledge.tracer)
+        knowledge.boundary = getattr(module, "BOUNDARY", knowledge.boundary)
         self.unsupported.update(getattr(module, "UNSUPPORTED", {}))
 
     def add(self, item: Rule | Rewriter | Inference) -> None:

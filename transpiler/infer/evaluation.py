@@ -19,6 +19,7 @@ class Evaluation(ABC):
     facts: dict[cst.CSTNode, Value]
     weak_facts: dict[cst.CSTNode, Value]
     dead: int
+    latest: tuple[dict[Any, Value], set[Any]] | None
     modes: dict[Instance, frozenset[bool]]
     sites: list[Any]
     functions: list[tuple[Function, Class | None]]

@@ -74,6 +74,8 @@ class Expressions(Builtins):
         """The value of an expression, which is recorded as a fact."""
         method = _EVALUATORS.get(type(node))
         value = method(self, node, frame) if method is not None else UNKNOWN
+        if self.latest is not None and self.knowledge.tracer is not None:
+            value = self.knowledge.tracer(self, node, value, frame)
         facts = self.weak_facts if self.dead else self.facts
         have = facts.get(node)
         facts[node] = value if have is None or have is value else join(have, value)

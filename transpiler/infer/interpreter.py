@@ -73,6 +73,8 @@ class Interpreter(Expressions):
         self.unsure = 0  # inside of a loop whose rounds are not known
         self.rounds: dict[tuple[int, int], object] | None = None
         # Where it is a dict, each round of a known loop makes objects of its own.
+        # The last values of expressions in a graph, and all nodes that ever had one.
+        self.latest: tuple[dict[Any, Value], set[Any]] | None = None
         self.saved: dict[Any, Value] = {}
         self.usages: dict[cst.CSTNode, dict[str, Value]] = {}
         self.functions: list[tuple[Function, Class | None]] = []
@@ -537,7 +539,7 @@ class Interpreter(Expressions):
 
     def allocate(self, cls: Class | Symbol, node: Any, arguments: dict[str, Any]) -> Instance:
         """The object made at a call, one per site and calling context."""
-        context = tuple(id(s) for s in self.sites[-4:])
+        context = tuple(id(s) for s in self.sites[-4 if self.rounds is None else -9 :])
         key = (cls if isinstance(cls, Class) else cls.name, id(node), context)
         if node is None or key not in self.instances:
             instance = Instance(cls, arguments, {}, node)
@@ -632,6 +634,10 @@ class Interpreter(Expressions):
             for name in ("__call__", self.knowledge.entry(instance)):
                 method = instance.cls.lookup(name) if name else None
                 if isinstance(method, Function):
+                    if self.latest is not None and self.knowledge.boundary is not None:
+                        return self.knowledge.boundary(
+                            self, instance, method, positional, keywords, node
+                        )
                     self.prepare(instance, positional)
                     return self.call_function(method, [instance, *positional], keywords)
         for base in instance.class_names:
@@ -670,8 +676,9 @@ class Interpreter(Expressions):
         depth = sum(1 for s in self.stack if s is node or (isinstance(s, tuple) and s[0] is node))
         if depth >= 2 or len(self.stack) >= MAX_DEPTH:
             return self.results.get(node, UNKNOWN)
-        self.runs[node] = self.runs.get(node, 0) + 1
-        if self.runs[node] > MAX_RUNS:
+        if not any(p.placed for p in positional if isinstance(p, Tensor)):
+            self.runs[node] = self.runs.get(node, 0) + 1
+        if self.runs.setdefault(node, 1) > MAX_RUNS:
             return self.results.get(node, UNKNOWN)
         frame = Frame(function.frame)
         self.bind_parameters(function, frame, list(positional), dict(keywords), default)

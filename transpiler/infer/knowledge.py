@@ -87,6 +87,10 @@ class Knowledge:
         self.arrays: dict[str, str] = {}  # library -> its array class
         self.modes: set[str] = set()  # properties that tell train from eval mode
         self.entry_defaults: dict[str, Value] = {}  # "torch.nn.Module.forward" -> parameters' value
+        self.tracer: Callable[[Any, Any, Value, Any], Value] | None = None
+        """Places the values of expressions in a graph, once there is one."""
+        self.boundary: Callable[..., Value] | None = None
+        """Calls an object whose inside does not belong to the graph it stands in."""
         self._members: dict[tuple[str, str], str | None] = {}
 
     def canonical(self, name: str) -> str:

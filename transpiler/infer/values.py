@@ -72,6 +72,11 @@ class Tensor(Value):
     def rank(self) -> int | None:
         return None if self.shape is None else len(self.shape)
 
+    @property
+    def placed(self) -> bool:
+        """Whether it is one step of a graph, unlike any other."""
+        return False
+
     def but(self, **changes: Any) -> Tensor:
         """The same array with other facts."""
         return replace(self, **changes)

@@ -9,6 +9,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Function, Instance, Symbol, Value, items_of, options
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.keras_names import free_name
 from transpiler.rule import Unfit
 from transpiler.rules.keras_activations import activation_name
 from transpiler.rules.keras_losses import Loss, Metric, read_loss, read_metric, write_loss
@@ -29,27 +30,6 @@ def calls_of(context: Context, *names: str) -> list[cst.Call]:
         and node.func.attr.value in {n.rpartition(".")[2] for n in names}
         and qualified_name(context, node.func) in names
     ]
-
-
-def free_name(context: Context, name: str) -> str:
-    """A variable's name that the module does not use yet (keywords and attributes do not count)."""
-    used = context.notes.get("variables")
-    if used is None:
-        used = set()
-        for node in find(context.module, cst.Name):
-            parent = context.edits.parent.get(node)
-            keyword = isinstance(parent, cst.Arg) and parent.keyword is node
-            attribute = isinstance(parent, cst.Attribute) and parent.attr is node
-            if not keyword and not attribute:
-                used.add(node.value)
-        context.notes["variables"] = used
-    candidate, number = name, 1
-    while candidate in used:
-        number += 1
-        candidate = f"{name}_{number}"
-    used.add(candidate)
-    context.names.add(candidate)
-    return candidate
 
 
 def models_of(context: Context, node: cst.Call) -> list[Instance]:

@@ -1,0 +1,143 @@
+"""What is known of models as wholes: their layers, inputs and outputs, and what `build` tells."""
+
+from __future__ import annotations
+
+from transpiler.infer.knowledge import Invocation
+from transpiler.infer.values import (
+    NONE,
+    UNKNOWN,
+    Const,
+    Instance,
+    ListObject,
+    Sequence,
+    Symbol,
+    Tensor,
+    Value,
+    items_of,
+)
+from transpiler.rule import infers, infers_property
+from transpiler.rules.facts_keras import shape_from
+from transpiler.rules.keras_graph import GraphNode, graph_tensors
+
+MERGING = ("add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate", "dot")
+
+
+@infers(*(f"keras.layers.{name}" for name in MERGING))
+def merge(call: Invocation) -> Value:
+    """`add([a, b])` is `Add()([a, b])`."""
+    name = call.name.rpartition(".")[2].capitalize()
+    options = {k: v for k, v in call.bound.items() if k != "inputs" and isinstance(v, Value)}
+    layer = call.interpreter.allocate(Symbol(f"keras.layers.{name}"), call.node, options)
+    inputs = call.arg("inputs", at=0)
+    return call.interpreter.call(layer, [inputs or UNKNOWN], {}, call.node)
+
+
+def layers_of(model: Instance) -> list[Instance] | None:
+    """A model's layers in Keras' order, where they are known."""
+    held = model.state.get("layers")
+    if isinstance(held, list):
+        return [x for x in held if isinstance(x, Instance)] if UNKNOWN not in held else None
+    outputs = model.state.get("outputs")
+    if not isinstance(outputs, Value):
+        return None
+    found: list[Instance] = []
+    for node in steps(outputs):
+        if node.is_input:
+            found.append(input_layer(node))
+        elif node.layer is not None and node.layer not in found:
+            found.append(node.layer)
+    return found
+
+
+def input_layer(node: GraphNode) -> Instance:
+    """The layer that stands for an input."""
+    return Instance(Symbol("keras.layers.InputLayer"), {}, {}, node.call)
+
+
+def steps(outputs: Value) -> list[GraphNode]:
+    """The steps that lead to the outputs, in the order in which they were made."""
+    seen: set[GraphNode] = set()
+    stack = [t.node for t in graph_tensors(outputs)]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.whole is not None:
+            stack.append(node.whole)
+        else:
+            stack.extend(t.node for t in node.sources())
+    return sorted((n for n in seen if n.whole is None), key=lambda n: n.place)
+
+
+@infers_property("keras.Model.layers")
+def layers(value: Value) -> Value:
+    found = layers_of(value) if isinstance(value, Instance) else None
+    return ListObject(None, UNKNOWN) if found is None else ListObject([*found])
+
+
+@infers("keras.Model.get_layer")
+def get_layer(call: Invocation) -> Value:
+    """A layer by name or number."""
+    found = layers_of(call.receiver) if isinstance(call.receiver, Instance) else None
+    name, index = call.arg("name", at=0), call.arg("index", at=1)
+    for layer in found or ():
+        if isinstance(name, Const) and layer.arguments.get("name") == name:
+            return layer
+    if found and isinstance(index, Const) and isinstance(index.value, int):
+        return found[index.value]
+    return UNKNOWN
+
+
+def _as_is(value: Value) -> Value:
+    items = items_of(value) if isinstance(value, (ListObject, Sequence)) else None
+    return items[0] if items is not None and len(items) == 1 else value
+
+
+def _state(value: Value, *names: str) -> Value:
+    for name in names:
+        found = value.state.get(name) if isinstance(value, Instance) else None
+        if isinstance(found, Value):
+            return found
+    return UNKNOWN
+
+
+@infers_property("keras.Operation.output")
+def output(value: Value) -> Value:
+    return _as_is(_state(value, "outputs", "graph output"))
+
+
+@infers_property("keras.Operation.input")
+def model_input(value: Value) -> Value:
+    return _as_is(_state(value, "inputs_of", "graph input"))
+
+
+@infers_property("keras.Model.outputs")
+def outputs(value: Value) -> Value:
+    return _listed(_state(value, "outputs"))
+
+
+@infers_property("keras.Model.inputs")
+def inputs(value: Value) -> Value:
+    return _listed(_state(value, "inputs_of"))
+
+
+def _listed(value: Value) -> Value:
+    return ListObject([value]) if isinstance(value, Tensor) else value
+
+
+@infers("keras.Layer.build")
+def build(call: Invocation) -> Value:
+    """`model.build(input_shape)` says what the model will be called on."""
+    model, given = call.receiver, call.arg("input_shape", at=0)
+    shape = shape_from(given)
+    if not isinstance(model, Instance) or model not in call.interpreter.instances.values():
+        return NONE  # super().build(...)
+    if shape is not None and "building" not in model.state:
+        model.state["building"] = True
+        start = Tensor(shape, "float32", "tf")
+        if "layers" in model.state and "start" not in model.state:
+            model.state["start"] = start
+        call.interpreter.call(model, [start], {}, None)
+        del model.state["building"]
+    return NONE
