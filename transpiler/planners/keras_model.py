@@ -7,11 +7,11 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Const, Instance, Method, Symbol, options
+from transpiler.infer.values import Class, Instance, Method, Symbol, options
 from transpiler.modules import in_module_method, is_module, method, module_classes
+from transpiler.planners.keras_tape.sensitive import is_sensitive
 from transpiler.rule import Unfit
 from transpiler.syntax import find
-from transpiler.template import fill_statements
 
 BASES = ("keras.Model", "keras.Layer")
 FOREIGN = ("build", "train_step", "test_step", "predict_step", "compute_mask", "compute_loss",
@@ -118,10 +118,10 @@ def _plan_calls(context: Context) -> None:
             context.edits.wrap(call, lambda x, end=end: _with_end(x, end))  # type: ignore[misc]
         for flag in flags:
             _drop(context, call, flag)
-        if inside:
-            _check_inner_flag(context, call, flags)
-        else:
-            _set_mode(context, call, flags)
+        around = context.edits.enclosing(call, cst.FunctionDef, cst.Lambda)
+        if inside and around in context.notes["modes"].inherited:
+            if any(is_sensitive(context, m) for m in modules):
+                _check_inner_flag(context, call, flags)
 
 
 def _with_end(node: cst.BaseExpression, end: str) -> cst.BaseExpression:
@@ -151,27 +151,6 @@ def _check_inner_flag(context: Context, call: cst.Call, flags: list[cst.Arg]) ->
             "a part of the model runs in a mode of its own here",
             "put that module in its mode with .train() or .eval() before the call",
         )  # fmt: skip
-
-
-def _set_mode(context: Context, call: cst.Call, flags: list[cst.Arg]) -> None:
-    """Put the model in the mode that the call asks for (Keras: inference by default)."""
-    mode = context.fact(flags[0].value) if flags else Const(False)
-    if not isinstance(mode, Const) or not isinstance(mode.value, bool):
-        context.manual(call, "training-mode", "the mode of this call is not known",
-                       "call model.train() or model.eval() before it")  # fmt: skip
-        return
-    if not isinstance(call.func, (cst.Name, cst.Attribute)):
-        return
-    if context.edits.enclosing(call, cst.Lambda, cst.ListComp, cst.GeneratorExp) is not None:
-        context.caution(call, "training-mode", "the model's mode is that of its last use here")
-        return
-    switch = "train" if mode.value else "eval"
-    lines = fill_statements(f"model.{switch}()", model=call.func.deep_clone())
-    statement = context.edits.statement(call)
-    if isinstance(statement, (cst.SimpleStatementLine, cst.With)):
-        context.edits.insert_before(statement, lines)
-    else:
-        context.manual(call, "training-mode", f"put the model in .{switch}() mode before this line")
 
 
 __all__ = ["plan"]

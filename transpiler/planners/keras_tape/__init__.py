@@ -11,6 +11,7 @@ from transpiler.planners.keras_tape.chains import trace
 from transpiler.planners.keras_tape.constants import plan_borders, plan_watches
 from transpiler.planners.keras_tape.functions import plan_functions
 from transpiler.planners.keras_tape.gradients import place_gradient
+from transpiler.planners.keras_tape.modes import plan_modes
 from transpiler.planners.keras_tape.modules import plan_modules
 from transpiler.planners.keras_tape.optimizers import plan_optimizers
 from transpiler.planners.keras_tape.reach import Reach
@@ -27,6 +28,7 @@ def plan(context: Context) -> None:
     plan_functions(context)
     plan_modules(context)
     reach = Reach(context)
+    context.notes["modes"] = plan_modes(context, reach)
     tapes = read_tapes(context, reach)
     updates = read_updates(context)
     gradients = [g for t in tapes for g in t.gradients]

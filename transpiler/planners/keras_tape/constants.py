@@ -149,8 +149,5 @@ def _runs(body: list[Any], marked: list[Any]) -> list[list[Any]]:
 
 def wrap_no_grad(context: Context, run: list[Any]) -> None:
     """Put statements under `with torch.no_grad()`."""
-    first, *rest = run
-    block = fill_statements("with torch.no_grad():\n    inner\n", inner=run)
-    context.edits.replace(first, block)
-    for statement in rest:
-        context.edits.replace(statement, [])
+    (block,) = fill_statements("with torch.no_grad():\n    inner\n", inner=run)
+    context.edits.surround(run, block)

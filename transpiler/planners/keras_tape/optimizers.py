@@ -8,10 +8,10 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import Instance
+from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_tape.chains import order_of
 from transpiler.planners.keras_tape.reaching import Reached, reach_variables
 from transpiler.planners.keras_tape.updates import Update, scope_of
-from transpiler.planners.keras_training import free_name
 from transpiler.rule import Unfit
 from transpiler.rules.keras_optimizers import Recipe
 from transpiler.syntax import code, find

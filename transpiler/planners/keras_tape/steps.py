@@ -9,6 +9,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Tensor
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_tape.chains import order_of
 from transpiler.planners.keras_tape.gradients import (
     is_variable_list,
@@ -17,7 +18,6 @@ from transpiler.planners.keras_tape.gradients import (
     scalar,
 )
 from transpiler.planners.keras_tape.updates import Change, Update
-from transpiler.planners.keras_training import free_name
 from transpiler.rule import Unfit
 from transpiler.site import Site
 from transpiler.syntax import code, find

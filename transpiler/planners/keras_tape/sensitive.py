@@ -1,0 +1,104 @@
+"""Models whose results depend on whether they train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import Class, Const, Instance, Value, items_of
+from transpiler.modules import descendants, is_module
+from transpiler.rules.keras_graph import graph_tensors
+from transpiler.syntax import find
+
+LAYERS = frozenset(
+    """BatchNormalization Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout
+    GaussianDropout GaussianNoise ActivityRegularization RandomBrightness RandomContrast RandomCrop
+    RandomFlip RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom
+    SpectralNormalization SyncBatchNormalization""".split()
+)
+RATES = ("dropout", "recurrent_dropout", "attention_dropout")
+
+
+def is_sensitive(context: Context, model: Instance) -> bool:
+    """Whether any part of a model asks if it trains, or may."""
+    known: dict[Any, bool] = context.notes.setdefault("sensitive models", {})
+    if model not in known:
+        known[model] = any(_asks(context, part) for part in parts_of(context, model))
+    return known[model]
+
+
+def parts_of(context: Context, model: Instance) -> Iterator[Instance]:
+    """The layers of a model, in whichever way it holds them."""
+    seen: set[int] = set()
+    stack: list[Value] = [model]
+    while stack:
+        value = stack.pop()
+        for part in descendants(value):
+            if not isinstance(part, Instance) or id(part) in seen:
+                continue
+            seen.add(id(part))
+            if is_module(context, part):
+                yield part
+            stack.extend(x for x in part.state.get("layers") or [] if isinstance(x, Value))
+            outputs = part.state.get("outputs")
+            if isinstance(outputs, Value):
+                stack.extend(_graph_layers(outputs))
+
+
+def _graph_layers(outputs: Value) -> list[Value]:
+    """The layers behind the outputs of a functional model."""
+    found: list[Value] = []
+    seen: set[int] = set()
+    stack = list(graph_tensors(outputs))
+    while stack:
+        node = getattr(stack.pop(), "node", None)
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.layer is not None:
+            found.append(node.layer)
+        for value in [*node.inputs, *node.keywords.values()]:
+            stack.extend(graph_tensors(value))
+    return found
+
+
+def _asks(context: Context, layer: Instance) -> bool:
+    if isinstance(layer.cls, Class):
+        return _reads_flag(context, layer.cls)
+    kind = (layer.class_names or ("",))[0]
+    if "applications" in kind or kind.startswith("tf.keras.hub"):
+        return True
+    if kind.rpartition(".")[2] in LAYERS:
+        return True
+    for name in RATES:
+        given = layer.arguments.get(name)
+        if isinstance(given, Value) and not (isinstance(given, Const) and not given.value):
+            return True
+    return "layers" in layer.state and _is_unknown(layer)
+
+
+def _is_unknown(layer: Instance) -> bool:
+    """A Sequential of which some layers are not known."""
+    layers = layer.state["layers"]
+    return any(not isinstance(x, (Instance,)) and items_of(x) is None for x in layers)
+
+
+def _reads_flag(context: Context, cls: Class) -> bool:
+    """Whether a class of the program reads `training` for more than handing it on."""
+    entry = cls.lookup("call")
+    node = getattr(entry, "node", None)
+    if node is None:
+        return False
+    for name in find(node.body, cst.Name):
+        if name.value not in ("training", "is_training", "train"):
+            continue
+        parent = context.edits.parent.get(name)
+        if isinstance(parent, cst.Arg) and (parent.keyword is name or parent.keyword is not None):
+            continue
+        if isinstance(parent, cst.Arg) and parent.keyword is None:
+            continue  # handed on by position
+        return True
+    return False
