@@ -15,6 +15,7 @@ from transpiler.planners.keras_tape.modes import plan_modes
 from transpiler.planners.keras_tape.modules import plan_modules
 from transpiler.planners.keras_tape.optimizers import plan_optimizers
 from transpiler.planners.keras_tape.reach import Reach
+from transpiler.planners.keras_tape.returns import plan_evaluation, plan_returns
 from transpiler.planners.keras_tape.steps import Step, between
 from transpiler.planners.keras_tape.tapes import Tape, read_tapes
 from transpiler.planners.keras_tape.updates import Update, read_updates
@@ -28,7 +29,7 @@ def plan(context: Context) -> None:
     plan_functions(context)
     plan_modules(context)
     reach = Reach(context)
-    context.notes["modes"] = plan_modes(context, reach)
+    modes = context.notes["modes"] = plan_modes(context, reach)
     tapes = read_tapes(context, reach)
     updates = read_updates(context)
     gradients = [g for t in tapes for g in t.gradients]
@@ -43,6 +44,8 @@ def plan(context: Context) -> None:
             place_gradient(context, gradient)
     plan_borders(context, tapes, reach)
     plan_assignments(context)
+    plan_returns(context, tapes, updates)
+    plan_evaluation(context, tapes, reach, modes)
     for tape in tapes:
         _unwrap(context, tapes, tape)
 

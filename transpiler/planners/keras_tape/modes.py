@@ -50,10 +50,14 @@ class Modes:
         self.reach = reach
         self.inherited = self._inherited()
         self.calls: dict[cst.Call, ModelCall] = {}
+        """Calls whose mode matters."""
+        self.every: dict[cst.Call, ModelCall] = {}
         for node in find(context.module, cst.Call):
             found = self._read(node)
             if found is not None:
-                self.calls[node] = found
+                self.every[node] = found
+                if any(is_sensitive(context, m) for m in found.models):
+                    self.calls[node] = found
         self._switching: dict[Any, bool] = {}
 
     def _inherited(self) -> set[Any]:
@@ -73,7 +77,7 @@ class Modes:
             return None
         values = options(context.fact(node.func))
         models = [v for v in values if isinstance(v, Instance) and is_module(context, v)]
-        if not models or not any(is_sensitive(context, m) for m in models):
+        if not models:
             return None
         if _is_graph_call(context, node):
             return None
@@ -110,6 +114,10 @@ class Modes:
     def inside(self, node: cst.CSTNode) -> list[ModelCall]:
         """Calls of models in a piece of code, inner functions left out."""
         return [self.calls[n] for n in self._own(node) if n in self.calls]
+
+    def all_inside(self, node: cst.CSTNode) -> list[ModelCall]:
+        """The same, with models that are the same in either mode."""
+        return [self.every[n] for n in self._own(node) if n in self.every]
 
     def _own(self, node: cst.CSTNode) -> list[Any]:
         if isinstance(node, (cst.FunctionDef, cst.ClassDef)):
