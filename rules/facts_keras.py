@@ -24,6 +24,7 @@ from transpiler.infer.values import (
 )
 from transpiler.rule import infers, infers_property
 from transpiler.rules.facts_keras_layers import result_of
+from transpiler.rules.keras_callbacks import introduce
 from transpiler.rules.keras_graph import (
     GraphNode,
     GraphTensor,
@@ -32,6 +33,8 @@ from transpiler.rules.keras_graph import (
     without_graph,
 )
 
+FIRST_NAMES = ("inputs", "query", "sequence", "sequences", "x", "input")
+"""What a layer's first argument may be called."""
 ENTRIES = {"keras.Layer": "call"}
 ARRAYS = {"tf": "tf.Tensor", "keras": "tf.Tensor"}
 ENTRY_DEFAULTS = {"keras.Layer.call": Tensor(library="tf")}
@@ -101,8 +104,9 @@ def call_layer(call: Invocation) -> Value:
     layer = call.receiver
     assert isinstance(layer, Instance)
     inputs = list(call.positional)
-    if not inputs and "inputs" in call.keywords:
-        inputs = [call.keywords["inputs"]]
+    if not inputs:
+        named = [call.keywords[n] for n in FIRST_NAMES if n in call.keywords]
+        inputs = named[:1]
     remember_input(layer, inputs)
     if "layers" in layer.state:
         result = run_layers(call, layer, inputs)
@@ -283,6 +287,8 @@ def trained(call: Invocation) -> Value:
     if isinstance(model, Instance) and batch is not None and batch is not UNKNOWN:
         result = call.interpreter.call(model, [batch], {}, None)
     if call.name.endswith("fit"):
+        if isinstance(model, Instance):
+            introduce(call, model)
         return call.interpreter.allocate(Symbol("keras.callbacks.History"), call.node, {})
     if "predict" in call.name:
         return as_numpy(result)

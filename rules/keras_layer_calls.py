@@ -13,6 +13,13 @@ from transpiler.site import Site
 from transpiler.template import call
 
 
+def instances_at(site: Site) -> list[Instance]:
+    """The layers that a call makes, each in the surroundings that it is made in."""
+    made = site.context.interpreter.instances.values()
+    found = [i for i in made if i.origin is site.node and i.state.get("input") is not None]
+    return found or [v for v in options(site.context.fact(site.node)) if isinstance(v, Instance)]
+
+
 @rewrites(*(f"keras.layers.{name}" for name in LAYERS), to="torch")
 def layer(site: Site) -> Any:
     """One module, which takes and gives the user's order of axes."""
@@ -20,13 +27,13 @@ def layer(site: Site) -> Any:
 
     if not site.is_call:
         raise Unfit(f"{site.short} is used without being called")
-    found = [v for v in options(site.context.fact(site.node)) if isinstance(v, Instance)]
+    found = instances_at(site)
     if not found:
         raise Unfit(f"what {site.short} is called on is not known")
     texts = set()
     for instance in found:
         chain = Chain(site.context)
-        modules = chain.take(layer_parts(site, instance), rank_in(instance), rank_out(instance))
+        modules = chain.take(layer_parts(site, instance, peers=found), rank_in(instance), rank_out(instance))
         modules += chain.finish(rank_out(instance))
         texts.add(" ".join(cst.Module([]).code_for_node(m) for m in modules))
     if len(texts) > 1:

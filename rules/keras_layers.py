@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence as Sequenced
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from transpiler.infer.values import (
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras_layers import axes_in, borders, numbers
 from transpiler.rules.keras_activations import activation_module, activation_name
+from transpiler.rules.keras_sizes import size_of, solve
 from transpiler.site import Site, constant_value, missing
 from transpiler.template import OMIT, call, fill
 
@@ -42,9 +44,15 @@ class Layer:
     """A Keras layer that is being written as PyTorch modules."""
 
     def __init__(
-        self, site: Site, instance: Instance, literal: bool = False, scope: Any = None
+        self,
+        site: Site,
+        instance: Instance,
+        literal: bool = False,
+        scope: Any = None,
+        peers: Sequenced[Instance] = (),
     ) -> None:
         self.site = site
+        self.peers = peers  # all layers that the call makes, which one expression has to fit
         self.scope = scope  # what may be read where the module is written, if not everything
         self.instance = instance
         self.literal = literal  # arguments are written by value: their names mean nothing there
@@ -102,6 +110,11 @@ class Layer:
 
     def size(self, axis: int = -1) -> cst.BaseExpression | int:
         """The size of an axis of the input."""
+        if self.peers and len(self.peers) > 1:
+            found = solve(self.site.context, self.site.node, self.peers,
+                          [size_of(p, axis) for p in self.peers])  # fmt: skip
+            if found is not None:
+                return int(found.value) if isinstance(found, cst.Integer) else found
         shape = self.input.shape if self.input is not None else None
         size: Dim = shape[axis] if shape else None
         if isinstance(size, int):
@@ -650,10 +663,14 @@ LAYERS: dict[str, Callable[[Layer], list[Part]]] = {
 
 
 def layer_parts(
-    site: Site, instance: Instance, literal: bool = False, scope: Any = None
+    site: Site,
+    instance: Instance,
+    literal: bool = False,
+    scope: Any = None,
+    peers: Sequenced[Instance] = (),
 ) -> list[Part]:
     """The modules that a layer of the library becomes. Raises Unfit."""
-    layer = Layer(site, instance, literal, scope)
+    layer = Layer(site, instance, literal, scope, peers)
     write = LAYERS.get(layer.name)
     if write is None:
         raise Unfit(f"no rule for {site.name}")

@@ -83,7 +83,7 @@ class RuleBook:
         return None
 
     def translate(self, site: Site) -> Any:
-        """The site in the other framework. Raises Unfit with the last rule's reason."""
+        """The site in the other framework. Raises Unfit with one rule's reason."""
         name = site.name
         found = self.candidates(site.context.to, name)
         if not found:
@@ -98,7 +98,8 @@ class RuleBook:
                 return item.function(site)
             except Unfit as reason:
                 del site.context.reports[mark:]
-                error = reason
+                # Towards PyTorch the first rule is the one that knows the surroundings best.
+                error = reason if error is None or site.context.to == "tf" else error
         assert error is not None
         raise error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from typing import Any
 
 import libcst as cst
@@ -22,7 +23,12 @@ class Evaluation(ABC):
     latest: tuple[dict[Any, Value], set[Any]] | None
     modes: dict[Instance, frozenset[bool]]
     sites: list[Any]
+    caller: Frame | None
     functions: list[tuple[Function, Class | None]]
+
+    @abstractmethod
+    def in_round(self, node: Any, index: int) -> AbstractContextManager[None]:
+        """One round of a loop whose rounds are known."""
 
     @abstractmethod
     def attribute(self, receiver: Value, name: str) -> Value:

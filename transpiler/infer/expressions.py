@@ -402,9 +402,11 @@ class Expressions(Builtins):
         ):
             return Mapping({}, UNKNOWN)
         self.sites.append(node)
+        outer, self.caller = self.caller, frame
         try:
             return self.call(function, positional, keywords, node)
         finally:
+            self.caller = outer
             self.sites.pop()
 
     def super_object(self, frame: Frame) -> Value:
@@ -452,9 +454,10 @@ class Expressions(Builtins):
         simple = known is not None and not node.for_in.ifs and node.for_in.inner_for_in is None
         if simple and known is not None and len(known) <= 16:
             items = []
-            for item in known:
+            for index, item in enumerate(known):
                 self.assign(node.for_in.target, item, inner)
-                items.append(self.eval(node.elt, inner))
+                with self.in_round(node, index):
+                    items.append(self.eval(node.elt, inner))
             if isinstance(node, cst.GeneratorExp):
                 return Sequence("generator", tuple(items))
             return ListObject(items)

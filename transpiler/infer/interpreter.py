@@ -7,7 +7,8 @@ program's own functions, classes and files. Facts are kept per node, joined over
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import libcst as cst
@@ -67,6 +68,7 @@ class Interpreter(Expressions):
         self.instances: dict[tuple[Any, ...], Instance] = {}
         self.stack: list[Any] = []
         self.sites: list[Any] = []
+        self.caller: Frame | None = None  # the variables where the call that runs stands
         self.runs: dict[Any, int] = {}
         self.results: dict[Any, Value] = {}
         self.early: set[cst.CSTNode] = set()
@@ -436,12 +438,18 @@ class Interpreter(Expressions):
             self.exec_body(node.orelse.body, frame)
 
     def exec_round(self, node: cst.For, index: int, frame: Frame) -> None:
-        if self.rounds is None:
+        with self.in_round(node, index):
             self.exec_body(node.body, frame)
+
+    @contextmanager
+    def in_round(self, node: Any, index: int) -> Iterator[None]:
+        """One round of a loop, which makes objects of its own where rounds are told apart."""
+        if self.rounds is None:
+            yield
             return
         self.sites.append(self.rounds.setdefault((id(node), index), object()))
         try:
-            self.exec_body(node.body, frame)
+            yield
         finally:
             self.sites.pop()
 
@@ -543,6 +551,8 @@ class Interpreter(Expressions):
         key = (cls if isinstance(cls, Class) else cls.name, id(node), context)
         if node is None or key not in self.instances:
             instance = Instance(cls, arguments, {}, node)
+            if self.rounds is not None and self.caller is not None:
+                instance.state["made among"] = dict(self.caller.values)
             self.instances[key if node is not None else (id(instance),)] = instance
             return instance
         instance = self.instances[key]
@@ -683,6 +693,8 @@ class Interpreter(Expressions):
         frame = Frame(function.frame)
         self.bind_parameters(function, frame, list(positional), dict(keywords), default)
         is_init = function.name == "__init__" and positional
+        if is_init and isinstance(positional[0], Instance):
+            positional[0].state["made with"] = dict(frame.values)
         self.stack.append(("__init__", positional[0]) if is_init else node)
         try:
             if isinstance(node, cst.Lambda):

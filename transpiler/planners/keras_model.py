@@ -7,139 +7,284 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Instance, Method, Symbol, options
-from transpiler.modules import in_module_method, is_module, method, module_classes
-from transpiler.planners.keras_tape.sensitive import is_sensitive
+from transpiler.infer.values import Class, Instance, ListObject, Method, Symbol, Value, options
+from transpiler.modules import in_module_method, is_module, method, module_classes, self_name
+from transpiler.planners.keras_build import merge_build
 from transpiler.rule import Unfit
-from transpiler.syntax import find
+from transpiler.syntax import code, find
+from transpiler.template import fill, fill_statements
 
 BASES = ("keras.Model", "keras.Layer")
-FOREIGN = ("build", "train_step", "test_step", "predict_step", "compute_mask", "compute_loss",
-           "get_config", "from_config", "compute_output_shape", "compile")  # fmt: skip
-_OWN_METHODS = ("add_weight", "add_loss", "add_metric")
+DROPPED = ("get_config", "from_config", "compute_output_shape", "compute_output_spec",
+           "compute_mask", "get_build_config", "build_from_config")  # fmt: skip
+STEPS = ("train_step", "test_step", "predict_step")
+OPTIONS = ("name", "dtype", "trainable", "input_shape", "dynamic", "batch_input_shape",
+           "input_dim", "autocast", "activity_regularizer")  # fmt: skip
 
 
 def plan(context: Context) -> None:
-    """Bases, constructor, `call` as `forward`, the training flag as the module's own mode."""
+    """Bases, constructor, `build`, `call` as `forward`, the training flag as the module's mode."""
     for node, cls in module_classes(context):
         try:
-            _check(node, cls)
+            _check(context, node, cls)
         except Unfit as error:
-            context.unfit(node, f"class {node.name.value}", error)
+            _leave(context, node, error)
             continue
-        _plan_class(context, node)
+        _plan_class(context, node, cls)
     _plan_calls(context)
 
 
-def _check(node: cst.ClassDef, cls: Class) -> None:
-    for name in FOREIGN:
+def _check(context: Context, node: cst.ClassDef, cls: Class) -> None:
+    bases = [b.name for b in cls.bases if isinstance(b, Symbol)]
+    for name in bases:
+        if name not in BASES and name.startswith("keras.") and name != "keras.Sequential":
+            raise Unfit(f"a class derived from {name.removeprefix('keras.')} is not translated",
+                        "write it as an nn.Module that holds the layer")  # fmt: skip
+    for name in ("compute_loss", "compile", "predict_step"):
         if method(node, name) is not None:
-            raise Unfit(
-                f"the method `{name}` of a Keras class is not translated",
-                "create parameters in __init__, and write the training loop by hand",
-            )
-    if method(node, "call") is None and any(isinstance(b, Symbol) for b in cls.bases):
-        raise Unfit("a Keras class without `call` is not translated")
+            raise Unfit(f"the method `{name}` of a Keras class is not translated",
+                        "write the training loop by hand")  # fmt: skip
 
 
-def _plan_class(context: Context, node: cst.ClassDef) -> None:
+def _leave(context: Context, node: cst.ClassDef, error: Unfit) -> None:
+    """The class stays as the source has it, with one reason."""
+    context.unfit(node, f"class {node.name.value}", error)
+    for item in find(node, cst.CSTNode):
+        context.claim(item)
+    context.notes.setdefault("left classes", set()).add(node)
+
+
+def _plan_class(context: Context, node: cst.ClassDef, cls: Class) -> None:
     for arg in node.bases:
         fact = context.fact(arg.value)
         if isinstance(fact, Symbol) and fact.name in BASES:
             context.claim(arg.value)
+            for part in find(arg.value, cst.Name, cst.Attribute):
+                context.claim(part)
             context.edits.replace(arg.value, cst.parse_expression("torch.nn.Module"))
-    for call in find(node, cst.Call):
-        if _is_super_init(call) and (call.args and not _two_names(call)):
-            context.claim(call)
-            context.edits.replace(call, cst.parse_expression("super().__init__()"))
-        elif _is_super_init(call):
-            context.claim(call)
+    if node.keywords:
+        context.edits.replace(node, node.with_changes(keywords=[]))
     init = method(node, "__init__")
-    if init is not None and init.params.star_kwarg is not None:
-        context.edits.replace(init.params, init.params.with_changes(star_kwarg=None))
+    for call in find(node, cst.Call):
+        if _is_super(call, "__init__"):
+            context.claim(call)
+            if _is_direct(cls):
+                context.edits.replace(call, cst.parse_expression("super().__init__()"))
+            else:
+                context.edits.replace(call, _without_options(call, init))
+        elif _is_super(call, "call"):
+            context.edits.replace(call.func, fill("super().forward"))
+    if init is not None:
+        _plan_parameters(context, init)
+        _plan_lists(context, init)
+    try:
+        merge_build(context, node, cls)
+    except Unfit as error:
+        context.unfit(method(node, "build") or node, f"{node.name.value}.build", error)
+    for name in DROPPED:
+        _drop_method(context, node, name)
     entry = method(node, "call")
     if entry is not None:
         _plan_entry(context, entry)
+    _plan_added_losses(context, node)
 
 
-def _is_super_init(call: cst.Call) -> bool:
+def _is_direct(cls: Class) -> bool:
+    return any(isinstance(b, Symbol) for b in cls.bases)
+
+
+def _is_super(call: cst.Call, name: str) -> bool:
     func = call.func
-    return (
-        isinstance(func, cst.Attribute)
-        and func.attr.value == "__init__"
-        and isinstance(func.value, cst.Call)
-        and isinstance(func.value.func, cst.Name)
-        and func.value.func.value == "super"
+    if not isinstance(func, cst.Attribute) or func.attr.value != name:
+        return False
+    if isinstance(func.value, cst.Call) and code(func.value.func) == "super":
+        return True
+    # Model.__init__(self), from before super()
+    return name == "__init__" and bool(call.args) and code(call.args[0].value) == "self"
+
+
+def _without_options(call: cst.Call, init: cst.FunctionDef | None) -> cst.Call:
+    """`super().__init__(units, **kwargs)` of a class of the program."""
+    kept = [a for a in call.args if a.star != "**" and not _is_option(a)]
+    if kept:
+        kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    return call.with_changes(func=cst.parse_expression("super().__init__"), args=kept)
+
+
+def _is_option(arg: cst.Arg) -> bool:
+    return arg.keyword is not None and arg.keyword.value in OPTIONS
+
+
+def _plan_parameters(context: Context, init: cst.FunctionDef) -> None:
+    """`**kwargs` are Keras' own options: names and dtypes."""
+    star = init.params.star_kwarg
+    if star is None:
+        return
+    name = star.name.value
+    rest = [n for n in find(init.body, cst.Name) if n.value == name]
+    inside = [c for c in find(init.body, cst.Call) if _is_super(c, "__init__")]
+    allowed = {n for c in inside for n in find(c, cst.Name)}
+    if all(n in allowed for n in rest):
+        kept = list(init.params.params)
+        changed = init.params.with_changes(star_kwarg=None)
+        if kept and not init.params.kwonly_params:
+            kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+            changed = changed.with_changes(params=kept)
+        context.edits.replace(init.params, changed)
+
+
+def _plan_lists(context: Context, init: cst.FunctionDef) -> None:
+    """Lists and dicts of layers, which PyTorch has to be told of."""
+    owner = self_name(init)
+    for assign in find(init, cst.Assign):
+        target = assign.targets[0].target
+        if not isinstance(target, cst.Attribute) or code(target.value).strip() != owner:
+            continue
+        if context.edits.edited(assign.value):
+            continue
+        value = context.fact(assign.value)
+        if isinstance(value, ListObject) and _holds_modules(context, value, assign):
+            context.edits.wrap(assign.value, lambda x: fill("torch.nn.ModuleList(x)", x=x))
+
+
+def _holds_modules(context: Context, value: ListObject, assign: cst.Assign) -> bool:
+    held: list[Value] = [*(value.items or ())]
+    held += [] if value.element is None else [value.element]
+    found = [o for v in held for o in options(v)]
+    return bool(found) and all(is_module(context, v) for v in found if isinstance(v, Instance)) and (
+        any(isinstance(v, Instance) for v in found)
     )
 
 
-def _two_names(call: cst.Call) -> bool:
-    return not call.args
+def _drop_method(context: Context, node: cst.ClassDef, name: str) -> None:
+    found = method(node, name)
+    if found is None:
+        return
+    context.edits.replace(found, [])
+    for item in find(found, cst.CSTNode):
+        context.claim(item)
+    context.remark(node, f"class {node.name.value}", f"`{name}` is left out: PyTorch has no such method")
 
 
 def _plan_entry(context: Context, entry: cst.FunctionDef) -> None:
     """`call(self, x, training=None)` as `forward(self, x)`."""
     context.edits.replace(entry.name, cst.Name("forward"))
     params = [*entry.params.params, *entry.params.kwonly_params]
+    star = entry.params.star_kwarg
+    if star is not None and not any(n.value == star.name.value for n in find(entry.body, cst.Name)):
+        context.edits.replace(entry.params, _without(entry.params, "training", star=True))
     if not any(p.name.value == "training" for p in params):
         return
-    kept = [p for p in entry.params.params if p.name.value != "training"]
-    if kept:
-        kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
-    only = [p for p in entry.params.kwonly_params if p.name.value != "training"]
-    changed = entry.params.with_changes(params=kept, kwonly_params=only)
-    context.edits.replace(entry.params, changed)
+    context.edits.replace(entry.params, _without(entry.params, "training", star=False))
     owner = entry.params.params[0].name.value
     for name in find(entry.body, cst.Name):
         parent = context.edits.parent[name]
         if name.value != "training" or (isinstance(parent, cst.Attribute) and parent.attr is name):
             continue
-        if isinstance(parent, cst.Arg) and (parent.keyword is name or _is_flag(parent)):
+        if isinstance(parent, cst.Arg) and (parent.keyword is name or is_flag(parent)):
             continue
         context.edits.replace(name, cst.parse_expression(f"{owner}.training"))
 
 
-def _is_flag(arg: cst.Arg) -> bool:
+def _without(params: cst.Parameters, name: str, star: bool) -> cst.Parameters:
+    kept = [p for p in params.params if p.name.value != name]
+    only = [p for p in params.kwonly_params if p.name.value != name]
+    if kept and not only:
+        kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    changed = params.with_changes(params=kept, kwonly_params=only)
+    if not only and isinstance(changed.star_arg, cst.ParamStar):
+        changed = changed.with_changes(star_arg=cst.MaybeSentinel.DEFAULT)
+    return changed.with_changes(star_kwarg=None) if star else changed
+
+
+def is_flag(arg: cst.Arg) -> bool:
     return arg.keyword is not None and arg.keyword.value == "training"
+
+
+# ---- add_loss --------------------------------------------------------------------------------
+
+
+def _plan_added_losses(context: Context, node: cst.ClassDef) -> None:
+    """`self.add_loss(value)`: the module keeps it until the loss is summed up."""
+    calls = [c for c in find(node, cst.Call) if _adds_loss(c)]
+    for number, call in enumerate(calls):
+        assert isinstance(call.func, cst.Attribute)
+        owner = call.func.value
+        context.claim(call)
+        context.emit("added_losses")
+        template = "owner.added_loss = value" if not number else "owner.added_loss += value"
+        if not call.args or not isinstance(context.edits.parent[call], cst.Expr):
+            context.manual(call, "add_loss", "add_loss is used in a way that is not translated")
+            return
+        new = fill_statements(template, owner=owner, value=call.args[0].value)
+        statement = context.edits.statement(call)
+        function = context.edits.enclosing(call, cst.FunctionDef)
+        if context.edits.parent[context.edits.parent[statement]] is not function:
+            start = fill_statements("owner.added_loss = 0.0", owner=owner.deep_clone())
+            context.edits.insert_before(function.body.body[0], start)
+            new = fill_statements("owner.added_loss += value", owner=owner, value=call.args[0].value)
+        context.edits.replace(statement, new)
+
+
+def _adds_loss(call: cst.Call) -> bool:
+    return isinstance(call.func, cst.Attribute) and call.func.attr.value == "add_loss"
+
+
+# ---- calls -----------------------------------------------------------------------------------
 
 
 def _plan_calls(context: Context) -> None:
     """`model(x, training=True)`: the mode is the module's own state in PyTorch."""
     for call in find(context.module, cst.Call):
-        values = [o for o in options(context.fact(call.func)) if isinstance(o, (Instance, Method))]
-        modules = [v for v in values if isinstance(v, Instance) and is_module(context, v)]
-        if not modules:
+        if call in context.claimed:
             continue
-        inside = in_module_method(context, call)
-        flags = [a for a in call.args if _is_flag(a)]
-        removed = modules[0].state.get("logits")
-        if removed and not inside:
-            end = ".softmax(-1)" if removed == "softmax" else ".sigmoid()"
-            context.edits.wrap(call, lambda x, end=end: _with_end(x, end))  # type: ignore[misc]
-        for flag in flags:
-            _drop(context, call, flag)
-        around = context.edits.enclosing(call, cst.FunctionDef, cst.Lambda)
-        if inside and around in context.notes["modes"].inherited:
-            if any(is_sensitive(context, m) for m in modules):
-                _check_inner_flag(context, call, flags)
+        values = [o for o in options(context.fact(call.func)) if isinstance(o, (Instance, Method, Class))]
+        if values and all(isinstance(v, Class) and is_module(context, v) for v in values):
+            _plan_constructor(context, call, values)
+        modules = [v for v in values if isinstance(v, Instance) and is_module(context, v)]
+        if modules:
+            _plan_call(context, call, modules)
+        elif isinstance(call.func, cst.Attribute) and call.func.attr.value == "call":
+            owner = options(context.fact(call.func.value))
+            if owner and all(is_module(context, v) for v in owner):
+                context.edits.replace(call.func.attr, cst.Name("forward"))
 
 
-def _with_end(node: cst.BaseExpression, end: str) -> cst.BaseExpression:
-    from transpiler.template import fill
+def _plan_constructor(context: Context, call: cst.Call, values: list[Any]) -> None:
+    """`Block(64, name="first")`: options that went with `**kwargs`."""
+    cls = values[0]
+    init = cls.lookup("__init__")
+    declared = set()
+    if init is not None:
+        params = init.node.params
+        declared = {p.name.value for p in [*params.params, *params.kwonly_params]}
+    gone = [a for a in call.args if _is_option(a) and a.keyword and a.keyword.value not in declared]
+    if gone:
+        context.edits.wrap(call, lambda node: _drop_args(node, gone))
 
-    return fill(f"x{end}", x=node)
+
+def _drop_args(node: Any, gone: list[cst.Arg]) -> Any:
+    if not isinstance(node, cst.Call):
+        return node
+    names = {a.keyword.value for a in gone if a.keyword is not None}
+    kept = [a for a in node.args if a.keyword is None or a.keyword.value not in names]
+    if kept:
+        kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    return node.with_changes(args=kept)
 
 
-def _drop(context: Context, call: cst.Call, flag: cst.Arg) -> None:
-    def without(result: Any) -> Any:
-        if not isinstance(result, cst.Call):
-            return result
-        args = [a for a in result.args if not _is_flag(a)]
-        if args:
-            args[-1] = args[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
-        return result.with_changes(args=args)
-
-    context.edits.wrap(call, without)
+def _plan_call(context: Context, call: cst.Call, modules: list[Instance]) -> None:
+    inside = in_module_method(context, call)
+    flags = [a for a in call.args if is_flag(a)]
+    removed = modules[0].state.get("logits")
+    if removed and not inside:
+        end = ".softmax(-1)" if removed == "softmax" else ".sigmoid()"
+        context.edits.wrap(call, lambda x: fill(f"x{end}", x=x))
+    if flags:
+        context.edits.wrap(call, lambda node: _drop_args(node, flags))
+    around = context.edits.enclosing(call, cst.FunctionDef)
+    if inside and around is not None and around.name.value == "call":
+        _check_inner_flag(context, call, flags)
 
 
 def _check_inner_flag(context: Context, call: cst.Call, flags: list[cst.Arg]) -> None:

@@ -1,0 +1,229 @@
+"""Sizes of inputs as a program's own classes can say them: numbers, names, constructor arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import (
+    Class,
+    Const,
+    Instance,
+    ListObject,
+    Tensor,
+    Union,
+    Value,
+    items_of,
+    join,
+)
+from transpiler.infer.values import Sequence as Items
+from transpiler.syntax import find
+from transpiler.template import arguments
+
+HOLE = "_in_size"
+"""Stands for the size in a constructor's call that is written once for each layer of a graph."""
+
+
+def input_of(value: Any) -> Tensor | None:
+    """The (first) array that a layer is called on."""
+    if isinstance(value, (Items, ListObject)):
+        items = items_of(value)
+        value = items[0] if items else None
+    if isinstance(value, Union):
+        arrays = [Tensor(o.shape, None, "tf") for o in value.options if isinstance(o, Tensor)]
+        value = join(*arrays)
+    return value if isinstance(value, Tensor) else None
+
+
+def size_of(instance: Instance, axis: int = -1) -> int | None:
+    """The size of an axis of what an instance is called on."""
+    seen = instance.state.get("inputs") if isinstance(instance.cls, Class) else None
+    value = input_of(seen[0]) if seen else input_of(instance.state.get("input"))
+    shape = value.shape if value is not None else None
+    if shape is None or len(shape) < abs(axis):
+        return None
+    size = shape[axis]
+    return size if isinstance(size, int) else None
+
+
+def solve(
+    context: Context, node: cst.CSTNode, made: Sequence[Instance], sizes: Sequence[int | None]
+) -> cst.BaseExpression | None:
+    """An expression that gives, where the instances are made, the size that each one needs."""
+    if not sizes or None in sizes:
+        return None
+    among: list[dict[str, Value]] = [m.state.get("made among", {}) for m in made]
+    same = len(set(sizes)) == 1
+    name = _name(context, node, among, sizes)
+    if name is not None and (not same or len(made) > 1):
+        return name
+    if same:
+        return cst.Integer(str(sizes[0]))
+    return _attribute(among, sizes) or _sibling(context, node, made, sizes) or _input(
+        context, node, among, sizes
+    )
+
+
+def _name(
+    context: Context, node: cst.CSTNode, among: list[dict[str, Value]], sizes: Sequence[int | None]
+) -> cst.BaseExpression | None:
+    """A variable that had each size at the time."""
+    for name in among[0] if among else ():
+        if all(a.get(name) == Const(s) for a, s in zip(among, sizes, strict=True)):
+            return cst.Name(name)
+    return None
+
+
+def _owners(among: list[dict[str, Value]]) -> tuple[str, list[Instance]] | None:
+    """The name of `self` and the objects in whose methods the instances are made."""
+    if not among or not all(among):
+        return None
+    name = next(iter(among[0]))
+    found = [a.get(name) for a in among]
+    owners = [o for o in found if isinstance(o, Instance)]
+    return (name, owners) if len(owners) == len(found) else None
+
+
+def _attribute(
+    among: list[dict[str, Value]], sizes: Sequence[int | None]
+) -> cst.BaseExpression | None:
+    """`self.units`, where the object's attribute is the size."""
+    held = _owners(among)
+    if held is None:
+        return None
+    name, owners = held
+    for attribute in owners[0].attributes:
+        if all(o.attributes.get(attribute) == Const(s) for o, s in zip(owners, sizes, strict=True)):
+            return cst.Attribute(cst.Name(name), cst.Name(attribute))
+    return None
+
+
+def _sibling(
+    context: Context, node: cst.CSTNode, made: Sequence[Instance], sizes: Sequence[int | None]
+) -> cst.BaseExpression | None:
+    """The argument of another layer of the same function that is the size: `units // 2`."""
+    function = context.edits.enclosing(node, cst.FunctionDef)
+    held = _owners([m.state.get("made among", {}) for m in made])
+    if function is None or held is None:
+        return None
+    by_call: dict[Any, dict[int, Instance]] = {}
+    for instance in context.interpreter.instances.values():
+        other = _owners([instance.state.get("made among", {})])
+        if other is not None and instance.origin is not None:
+            by_call.setdefault(instance.origin, {})[id(other[1][0])] = instance
+    for other_call, instances in by_call.items():
+        if other_call is node or context.edits.enclosing(other_call, cst.FunctionDef) is not function:
+            continue
+        for argument in ("units", "filters", "output_dim"):
+            values = [instances[id(o)].arguments.get(argument) if id(o) in instances else None
+                      for o in held[1]]  # fmt: skip
+            if all(v == Const(s) for v, s in zip(values, sizes, strict=True)):
+                return _argument_node(context, other_call, argument)
+    return None
+
+
+def _argument_node(context: Context, node: Any, name: str) -> cst.BaseExpression | None:
+    for arg in node.args:
+        if arg.keyword is not None and arg.keyword.value == name:
+            found: cst.BaseExpression = arg.value.deep_clone()
+            return found
+    first = node.args[0] if node.args and node.args[0].keyword is None else None
+    return first.value.deep_clone() if first is not None else None
+
+
+def _input(
+    context: Context, node: cst.CSTNode, among: list[dict[str, Value]], sizes: Sequence[int | None]
+) -> cst.BaseExpression | None:
+    """The size of the object's own input, which its constructor is given."""
+    held = _owners(among)
+    if held is None:
+        return None
+    _, owners = held
+    if any(size_of(o) != s for o, s in zip(owners, sizes, strict=True)):
+        return None
+    cls = owners[0].cls
+    if not isinstance(cls, Class) or any(o.cls is not cls for o in owners):
+        return None
+    function = context.edits.enclosing(node, cst.FunctionDef)
+    if function is None or function.name.value not in ("__init__", "build"):
+        return None
+    return input_size(context, cls)
+
+
+def input_size(context: Context, cls: Class) -> cst.BaseExpression | None:
+    """Give a class's constructor the size of its input; the name that it has there."""
+    asked: dict[Class, str | None] = context.notes.setdefault("input sizes", {})
+    if cls not in asked:
+        asked[cls] = None  # a class that makes itself has no size that can be said
+        asked[cls] = _ask(context, cls)
+    found = asked[cls]
+    return cst.Name(found) if found is not None else None
+
+
+def _ask(context: Context, cls: Class) -> str | None:
+    if any(isinstance(b, Class) for b in cls.bases) or _is_base(context, cls):
+        return None
+    params = _constructor(cls)
+    calls = [c for c in find(context.module, cst.Call) if context.fact(c.func) is cls]
+    made = {c: [i for i in context.interpreter.instances.values() if i.origin is c and i.cls is cls]
+            for c in calls}  # fmt: skip
+    every = [i for found in made.values() for i in found]
+    if params is None or not every or any(not found for found in made.values()):
+        return None
+    ranks = {v.rank for i in every if (v := input_of((i.state.get("inputs") or [None])[0]))}
+    name = "in_channels" if max((r or 0 for r in ranks), default=0) > 3 else "in_features"
+    new: dict[Any, cst.BaseExpression] = {}
+    in_graph: set[Any] = context.notes.get("graph origins", set())
+    for call_, found in made.items():
+        size = solve(context, call_, found, [size_of(i) for i in found])
+        if call_ in in_graph:
+            size = cst.Name(HOLE)
+        if size is None:
+            return None
+        new[call_] = size
+    for call_, size in new.items():
+        context.edits.wrap(call_, _with_first(size))
+    context.edits.wrap(params, _with_parameter(name))
+    return name
+
+
+def _is_base(context: Context, cls: Class) -> bool:
+    for node in find(context.module, cst.ClassDef):
+        value = context.fact(node)
+        if isinstance(value, Class) and cls in value.bases:
+            return True
+    return False
+
+
+def _constructor(cls: Class) -> cst.Parameters | None:
+    """The parameters of what becomes the constructor."""
+    for name in ("__init__", "build"):
+        for statement in cls.node.body.body:
+            if isinstance(statement, cst.FunctionDef) and statement.name.value == name:
+                return statement.params
+    return None
+
+
+def _with_first(size: cst.BaseExpression) -> Callable[[Any], Any]:
+    def change(node: Any) -> Any:
+        if not isinstance(node, cst.Call):
+            return node
+        return node.with_changes(args=[*arguments([size]), *node.args])
+
+    return change
+
+
+def _with_parameter(name: str) -> Callable[[Any], Any]:
+    def change(node: Any) -> Any:
+        if not isinstance(node, cst.Parameters):
+            return node
+        first, *rest = node.params
+        comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+        more = rest or node.kwonly_params or node.star_kwarg
+        own = cst.Param(cst.Name(name), comma=comma if more else cst.MaybeSentinel.DEFAULT)
+        return node.with_changes(params=[first.with_changes(comma=comma), own, *rest])
+
+    return change
