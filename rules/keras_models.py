@@ -46,16 +46,6 @@ def count_params(site: Site) -> Any:
     return fill("sum(p.numel() for p in model.parameters())", model=site.receiver)
 
 
-@rewrites("keras.Layer.trainable_variables", "keras.Layer.trainable_weights", to="torch")
-def trainable_variables(site: Site) -> Any:
-    return fill("[p for p in model.parameters() if p.requires_grad]", model=site.receiver)
-
-
-@rewrites("keras.Layer.variables", "keras.Layer.weights", to="torch")
-def variables(site: Site) -> Any:
-    return fill("list(model.parameters())", model=site.receiver)
-
-
 @rewrites("keras.utils.set_random_seed", "tf.random.set_seed", to="torch")
 def seed(site: Site) -> Any:
     """Other numbers come from an equal seed."""

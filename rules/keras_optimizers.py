@@ -97,6 +97,8 @@ class Recipe:
                 raise Unfit(f"`{name}` of the optimizer has no equal here")
         clipped = any(self.const(n, None) is not None or n in self.args
                       for n in ("clipnorm", "clipvalue", "global_clipnorm"))  # fmt: skip
+        if self.counted:
+            return self.exact(params, rate)
         if self.kind == "SGD" and self.schedule is None and not clipped and (
             not self.context.exact or "momentum" not in self.args
         ) and "weight_decay" not in self.args:  # fmt: skip

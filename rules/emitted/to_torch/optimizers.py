@@ -23,6 +23,10 @@ class KerasOptimizer(torch.optim.Optimizer):
         self.global_clipnorm = global_clipnorm
         self.clipvalue = clipvalue
 
+    @property
+    def iterations(self):
+        return self.param_groups[0]["iterations"]
+
     def clip(self, gradient, scale):
         if self.clipnorm is not None:
             return gradient * (self.clipnorm / gradient.norm().clamp(min=self.clipnorm))

@@ -7,6 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
+from transpiler.planners.keras_tape.arrays import plan_arrays
 from transpiler.planners.keras_tape.chains import trace
 from transpiler.planners.keras_tape.constants import plan_borders, plan_watches
 from transpiler.planners.keras_tape.functions import plan_functions
@@ -14,6 +15,7 @@ from transpiler.planners.keras_tape.gradients import place_gradient
 from transpiler.planners.keras_tape.modes import plan_modes
 from transpiler.planners.keras_tape.modules import plan_modules
 from transpiler.planners.keras_tape.optimizers import plan_optimizers
+from transpiler.planners.keras_tape.rates import plan_counts, plan_rates
 from transpiler.planners.keras_tape.reach import Reach
 from transpiler.planners.keras_tape.returns import plan_evaluation, plan_returns
 from transpiler.planners.keras_tape.steps import Step, between
@@ -36,13 +38,16 @@ def plan(context: Context) -> None:
     for update in updates:
         trace(context, update, gradients)
     plan_watches(context, tapes)
+    plan_counts(context)
     varying = plan_optimizers(context, updates)
     _write_updates(context, updates, varying)
     applied = {u.gradient for u in updates if u.gradient is not None}
     for gradient in gradients:
         if gradient not in applied:
             place_gradient(context, gradient)
+    plan_arrays(context, modes, tapes)
     plan_borders(context, tapes, reach)
+    plan_rates(context)
     plan_assignments(context)
     plan_returns(context, tapes, updates)
     plan_evaluation(context, tapes, reach, modes)

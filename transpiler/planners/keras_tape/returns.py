@@ -108,9 +108,10 @@ def _is_handed_on(context: Context, function: cst.FunctionDef) -> bool:
     for name in find(context.module, cst.Name):
         if name.value != function.name.value or name is function.name:
             continue
+        node: Any = name
         parent: Any = context.edits.parent.get(name)
         if isinstance(parent, cst.Attribute) and parent.attr is name:
-            name, parent = parent, context.edits.parent.get(parent)
-        if not (isinstance(parent, cst.Call) and parent.func is name):
+            node, parent = parent, context.edits.parent.get(parent)
+        if not (isinstance(parent, cst.Call) and parent.func is node):
             return True
     return False
