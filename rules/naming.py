@@ -40,6 +40,7 @@ TARGET_IMPORTS: dict[str, dict[str, str]] = {
         "shutil": "import shutil",
         "tarfile": "import tarfile",
         "urllib": "import urllib.request",
+        "warnings": "import warnings",
         "torch": "import torch",
         "nn": "from torch import nn",
         "F": "import torch.nn.functional as F",

@@ -239,13 +239,26 @@ def test_plateau_is_that_of_torch_with_other_counts(patience: int, cooldown: int
 
 def test_model_checkpoint(tmp_path) -> None:
     module = torch.nn.Linear(1, 1)
-    best = callbacks.ModelCheckpoint(tmp_path / "best.pt", save_best_only=True)
-    every = callbacks.ModelCheckpoint(tmp_path / "{epoch:02d}-{val_loss:.2f}.pt")
+    best = callbacks.ModelCheckpoint(tmp_path / "best.pt")
+    named = callbacks.ModelCheckpoint(tmp_path / "{epoch:02d}-{val_loss:.2f}.pt", whole=True)
     for epoch, value in enumerate([0.5, 0.3, 0.4]):
         module.bias.data.fill_(epoch)
         best.step(value, epoch, module)
-        every.step(value, epoch, module, val_loss=value)
+        named.step(value, epoch, module, val_loss=value)
     assert torch.load(tmp_path / "best.pt")["bias"].item() == 1
+    assert torch.load(tmp_path / "02-0.30.pt", weights_only=False).bias.item() == 1
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["01-0.50.pt", "02-0.30.pt", "03-0.40.pt", "best.pt"]
+    assert names == ["01-0.50.pt", "02-0.30.pt", "best.pt"]
     assert math.isclose(best.best, 0.3)
+
+
+def test_csv_logger(tmp_path) -> None:
+    logger = callbacks.CSVLogger(tmp_path / "log.csv")
+    logger.write(0, {"loss": 2.0, "accuracy": 0.5})
+    logger.write(1, {"loss": 1.0})
+    logger.close()
+    assert (tmp_path / "log.csv").read_text().split() == [
+        "epoch,accuracy,loss",
+        "0,0.5,2.0",
+        "1,NA,1.0",
+    ]

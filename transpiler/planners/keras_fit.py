@@ -227,8 +227,8 @@ class _Use:
             raise Unfit("the history of fit is used in the expression that trains",
                         "assign it to a variable first")  # fmt: skip
         names = self.loop_names()
-        callbacks = read_callbacks(self.context, site, names)
         lines = self.data_lines(names)
+        callbacks = read_callbacks(self.context, site, names, self.validated)
         if isinstance(parent, cst.Return):
             history = free_name(self.context, "history")
         if history is not None:
@@ -246,8 +246,8 @@ class _Use:
     def loop_names(self) -> dict[str, str]:
         notes = self.context.notes
         if "loop names" not in notes:
-            wanted = ("train_loader", "val_loader", "epoch", "inputs", "targets", "outputs", "loss",
-                      "total", "count", "metric", "logs", "split", "key", "value")  # fmt: skip
+            wanted = ("train_loader", "val_loader", "epoch", "batch", "inputs", "targets", "outputs",
+                      "loss", "total", "count", "metric", "logs", "split", "key", "value")  # fmt: skip
             notes["loop names"] = {n: free_name(self.context, n) for n in wanted}
         found: dict[str, str] = notes["loop names"]
         return found
@@ -322,12 +322,16 @@ class _Use:
         shown = "outputs"
         if self.probabilities(training) and training.removed:
             shown = "outputs.softmax(-1)" if training.removed == "softmax" else "outputs.sigmoid()"
+        counts = any(c.counts for c in callbacks)
         text = "for epoch in rounds:\n"
         text += "    starts\n"
         text += "    model.train()\n    total = count = 0\n"
         if has_metrics:
             text += "    for metric in metrics.values():\n        metric.reset_state()\n"
-        text += "    for inputs, targets in train_loader:\n"
+        text += "    for batch, (inputs, targets) in enumerate(train_loader):\n" if counts else (
+            "    for inputs, targets in train_loader:\n"
+        )
+        text += "        batch_starts\n"
         text += "        optimizer.zero_grad()\n        outputs = model(inputs)\n"
         text += f"        loss = {loss}\n        loss.backward()\n        optimizer.step()\n"
         if training.schedule:
@@ -336,11 +340,18 @@ class _Use:
         if has_metrics:
             text += "        for metric in metrics.values():\n"
             text += f"            metric.update_state(targets, {shown})\n"
+        if any(c.reads_logs for c in callbacks):
+            text += '        logs = {"loss": total / count}\n'
+            if has_metrics:
+                text += "        logs |= {key: float(value.result()) for key, value in "
+                text += "metrics.items()}\n"
+        text += "        batch_ends\n"
         text += '    logs = {"loss": total / count}\n'
         if has_metrics:
             text += "    logs |= {key: float(value.result()) for key, value in metrics.items()}\n"
         if self.validated:
             text += '    logs |= {f"val_{key}": value for key, value in validation.items()}\n'
+        text += "    logged\n"
         if history is not None:
             text += "    for key, value in logs.items():\n"
             text += "        history.setdefault(key, []).append(value)\n"
@@ -358,8 +369,19 @@ class _Use:
             text, **holes, model=self.model, rounds=rounds, epochs=epochs, validation=validation,
             history=cst.Name(history or "history"),
             starts=[s for c in callbacks for s in c.at_start],
-            ends=[s for c in callbacks for s in c.at_end],
+            batch_starts=[s for c in callbacks for s in c.batch_start],
+            batch_ends=[s for c in callbacks for s in c.batch_end],
+            logged=once([s for c in callbacks for s in c.logged]),
+            ends=[s for c in callbacks for s in c.at_end] + [s for c in callbacks for s in c.stops],
         )  # fmt: skip
+
+
+def once(statements: list[cst.BaseStatement]) -> list[cst.BaseStatement]:
+    """Statements without those that stand there already."""
+    found: dict[str, cst.BaseStatement] = {}
+    for statement in statements:
+        found.setdefault(cst.Module([statement]).code, statement)  # type: ignore[list-item]
+    return list(found.values())
 
 
 def _rank(value: Value | None) -> int | None:
