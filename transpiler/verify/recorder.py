@@ -35,6 +35,9 @@ class Recorder:
         self.modes: list[list[bool]] = []
         self.said = 0.0
         self.on_stop: Callable[[], None] = lambda: None
+        self.is_enough: Callable[[int], bool] = lambda updates: (
+            steps is not None and (updates >= steps)
+        )
         self.lock = threading.RLock()
 
     def add(self, kind: str, **facts: Any) -> None:
@@ -52,7 +55,7 @@ class Recorder:
                 self.stepped = False
                 self.updates += 1
                 self._tell()
-                if self.steps is not None and self.updates >= self.steps:
+                if self.is_enough(self.updates):
                     self.stopped = True
                     self.on_stop()
         self.add("loss", value=float(value))

@@ -9,10 +9,13 @@ import time
 import traceback
 import types
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from transpiler.verify.scratch import LinkCutter
 from transpiler.verify.side import Framework, Run, Setup
+
+if TYPE_CHECKING:
+    from transpiler.weights.job import Job
 
 
 class Printed(io.TextIOBase):
@@ -132,8 +135,8 @@ def run_script(run: Run) -> str | None:
     sys.stdout = Printed(sys.stdout, run)
     try:
         execute(run.setup)
-    except StopTwin:
-        pass
+    except StopTwin as stop:
+        run.stopped_in = stop.__traceback__
     except SystemExit as end:
         if end.code not in (None, 0):
             return f"the script left with exit code {end.code}"
@@ -192,11 +195,23 @@ def carry_out(setup: Setup) -> int:
     error: str | None
     try:
         install(run)
+        job = start_job(run)
         error = run_script(run)
+        if error is None and job is not None:
+            error = job.finish()
     except BaseException:
         error = traceback.format_exc()
     finish(run, error)
     return 0 if error is None else 2
+
+
+def start_job(run: Run) -> Job | None:
+    """The job that this side has beside running the script, if any."""
+    if run.setup.job is None:
+        return None
+    from transpiler.weights.job import start
+
+    return start(run)
 
 
 def finish(run: Run, error: str | None) -> None:

@@ -30,6 +30,8 @@ class Setup:
     arguments: tuple[str, ...] = ()
     steps: int | None = None
     float64: bool = True
+    job: dict[str, str] | None = None
+    """What to do with the models once the run has come far enough: move a checkpoint."""
 
     def write(self, path: Path) -> None:
         """Store the orders."""
@@ -52,10 +54,14 @@ class Run:
     captures: Captures
     used: set[tuple[int, str]] = field(default_factory=set)
     names: list[Any] = field(default_factory=list)
+    partners: dict[int, tuple[int, list[Pair]]] = field(default_factory=dict)
+    """The recorded model behind each of this side's, by number, and how their variables pair."""
     notes: list[str] = field(default_factory=list)
     models: Any = None
     seeds: Any = None
     failure: str = ""
+    stopped_in: Any = None
+    """The traceback of the stop: the frames that hold the script's variables."""
     cut_link: Any = None
 
     @property
@@ -87,6 +93,7 @@ class Run:
                 failure = failure or error
                 continue
             self.used.add((index, node.path))
+            self.partners[number] = index, pairs
             first, second = (number, index) if mine_is_torch else (index, number)
             for torch_names, keras_names in names_of(pairs):
                 mine = tuple(f"{first}:{name}" for name in torch_names)

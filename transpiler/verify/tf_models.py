@@ -103,8 +103,6 @@ class Models:
         built = build_tree(met.root, self.ranks)
         if not built.tree.has_arrays():
             return
-        for name, variable in built.variables.items():
-            self.names[variable_key(variable)] = f"{met.number}:{name}"
         models = self.run.captures.models
         if self.run.record:
             if met.index is None:
@@ -112,7 +110,10 @@ class Models:
                 models.append(Capture(built.tree, "keras"))
             else:
                 models[met.index] = Capture(built.tree, "keras")
-        else:
+        number = met.number if met.index is None else met.index
+        for name, variable in built.variables.items():
+            self.names[variable_key(variable)] = f"{number}:{name}"
+        if not self.run.record:
             if met.pairs is None:
                 met.pairs = self.run.partner(built.tree, met.number)
             fill(built, to_keras(met.pairs))

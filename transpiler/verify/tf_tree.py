@@ -42,7 +42,7 @@ class _Builder:
     def node(self, name: str, path: str, layer: Any) -> Node:
         """One layer."""
         self.seen.add(id(layer))
-        kinds = tuple(k.__name__ for k in type(layer).__mro__ if k.__name__ not in STOPS)
+        kinds = tuple(kind_of(k) for k in type(layer).__mro__ if k.__name__ not in STOPS)
         node = Node(name, kinds or ("Model",), rank=self.ranks.get(id(layer), NEVER))
         optional = set()
         for key, variable in own_variables(layer).items():
@@ -68,6 +68,12 @@ class _Builder:
         items = part.items() if isinstance(part, dict) else enumerate(part)
         children = [self.part(str(k), f"{path}.{k}", p) for k, p in items if holds_layers(p)]
         return Node(name, ("list",), children=[c for c in children if c is not None])
+
+
+def kind_of(cls: Any) -> str:
+    """A class's name; one that a script gives to a class of its own is no stock layer's."""
+    own = hasattr(keras.layers, cls.__name__) and not cls.__module__.startswith("keras.")
+    return f"{cls.__module__}.{cls.__name__}" if own else str(cls.__name__)
 
 
 def attributes(layer: Any) -> list[tuple[str, Any]]:

@@ -73,8 +73,9 @@ class Models:
                 failure = failure or error
                 continue
             self.met.append(met)
+            number = met.number if met.index is None else met.index
             for name, parameter in root.named_parameters():
-                self.names[id(parameter)] = f"{met.number}:{name}"
+                self.names[id(parameter)] = f"{number}:{name}"
             return met
         self.run.failure = str(failure)
         raise failure or AssertionError("a module is its own root")
@@ -142,7 +143,7 @@ def build_tree(module: Any, ranks: dict[int, int]) -> Node:
 
 
 def _node(name: str, module: Any, ranks: dict[int, int], seen: set[int]) -> Node:
-    kinds = tuple(k.__name__ for k in type(module).__mro__ if k not in (object, nn.Module))
+    kinds = tuple(kind_of(k) for k in type(module).__mro__ if k not in (object, nn.Module))
     node = Node(name, kinds or ("Module",), rank=ranks.get(id(module), NEVER))
     optional = set()
     for key, parameter in module._parameters.items():
@@ -163,6 +164,12 @@ def _node(name: str, module: Any, ranks: dict[int, int], seen: set[int]) -> Node
         if child is not None
     ]
     return node
+
+
+def kind_of(cls: Any) -> str:
+    """A class's name; one that a script gives to a class of its own is no stock layer's."""
+    own = hasattr(nn, cls.__name__) and not cls.__module__.startswith("torch.")
+    return f"{cls.__module__}.{cls.__name__}" if own else str(cls.__name__)
 
 
 def rank_tree(node: Node, module: Any, ranks: dict[int, int]) -> None:

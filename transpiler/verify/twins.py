@@ -60,9 +60,12 @@ class Workshop:
         float64: bool = True,
         timeout: float = 600.0,
         folder: Path | None = None,
+        job: dict[str, str] | None = None,
     ) -> Recording:
         """Start the original; any number of translations can be checked against it."""
-        return Recording(self.starter, original, to, tuple(args), steps, float64, timeout, folder)
+        return Recording(
+            self.starter, original, to, tuple(args), steps, float64, timeout, folder, job
+        )
 
     def close(self) -> None:
         """End all processes."""
@@ -88,6 +91,7 @@ class Recording:
         float64: bool,
         timeout: float,
         folder: Path | None,
+        job: dict[str, str] | None = None,
     ) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="transpile-verify-")).resolve()
         self.exchange = self.root / "exchange"
@@ -102,7 +106,7 @@ class Recording:
         self.checks = 0
         self.report: dict[str, Any] | None = None
         source: Framework = "torch" if to == "tf" else "tf"
-        self.process = self._start("original", source, original.resolve())
+        self.process = self._start("original", source, original.resolve(), job)
 
     def __enter__(self) -> Recording:
         return self
@@ -113,9 +117,20 @@ class Recording:
 
     def check(self, translated: Path, progress: Progress | None = None) -> Verdict:
         """Run a translation against the recorded original and compare."""
+        other = self.replay(translated, progress)
+        assert self.report is not None
+        return judge(self.report, other, to=self.to, float64=self.float64)
+
+    def replay(
+        self,
+        translated: Path,
+        progress: Progress | None = None,
+        job: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Run a translation against the recorded original; its report."""
         self.checks += 1
         side = f"translation-{self.checks}"
-        process = self._start(side, self.to, translated.resolve())
+        process = self._start(side, self.to, translated.resolve(), job)
         try:
             if self.report is None:
                 self.report = self._wait("original", self.process, progress)
@@ -126,9 +141,11 @@ class Recording:
                 other = self._wait(side, process, progress)
         finally:
             process.kill()
-        return judge(self.report, other, to=self.to, float64=self.float64)
+        return other
 
-    def _start(self, side: str, framework: Framework, script: Path) -> Process:
+    def _start(
+        self, side: str, framework: Framework, script: Path, job: dict[str, str] | None = None
+    ) -> Process:
         """Lay out one side's folders and start its process."""
         place = self.root / side
         home, work = lay_out(script, self.base, place, self.float64)
@@ -144,6 +161,7 @@ class Recording:
             self.arguments,
             self.steps,
             self.float64,
+            job,
         ).write(orders)
         return self.starter.start(orders)
 

@@ -183,6 +183,30 @@ def attention(t: Arrays, k: Arrays) -> list[Slot] | None:
     return slots
 
 
+def projections(t: Arrays, k: Arrays) -> list[Slot] | None:
+    """Attention with a layer of its own for each projection, on both sides."""
+    slots: list[Slot] = []
+    for name, other in (("query", "query"), ("key", "key"), ("value", "value"), ("output", "output")):
+        kernel = next((n for n in k if other in n and n.endswith("kernel")), None)
+        bias = next((n for n in k if other in n and n.endswith("bias")), None)
+        if kernel is None or f"{name}.weight" not in t:
+            return None
+        slots.append(flattened(f"{name}.weight", kernel, t[f"{name}.weight"], k[kernel]))
+        if bias is not None and f"{name}.bias" in t:
+            slots.append(reshape_slot(f"{name}.bias", bias, t[f"{name}.bias"], k[bias]))
+    return slots
+
+
+def flattened(name: str, other: str, weight: Array, kernel: Array) -> Slot:
+    """A matrix against a dense kernel in more than two axes."""
+    return Slot(
+        (name,),
+        (other,),
+        lambda a: [a[0].T.reshape(kernel.shape)],
+        lambda a: [a[0].reshape(weight.T.shape).T],
+    )
+
+
 def projection_slot(torch_name: str, names: list[str], t: Arrays, k: Arrays) -> Slot:
     """One torch matrix of stacked (out, in) blocks as one kernel per block."""
     blocks = len(names)
@@ -275,6 +299,7 @@ KINDS = (
     ),
     _kind("Embedding EmbeddingBag", "Embedding", named),
     _kind("PReLU", "PReLU", named),
+    _kind("KerasMultiHeadAttention", "MultiHeadAttention", projections),
     _kind("MultiheadAttention", "MultiHeadAttention TorchMultiheadAttention", attention),
 )
 RECURRENT = frozenset({"LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"})

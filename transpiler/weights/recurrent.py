@@ -107,4 +107,4 @@ def _bias(names: tuple[str, str], prefix: str, k: Arrays, swap: bool) -> Slot:
     else:
         forward = lambda a: [change(a[0] + a[1])]  # type: ignore[operator]
         backward = lambda a: [change(a[0]), np.zeros_like(a[0])]
-    return Slot(names, (own,), forward, backward)
+    return Slot(names, (own,), forward, backward, shares=k[own].ndim == 1)

@@ -18,6 +18,8 @@ class Slot:
     keras: tuple[str, ...]
     forward: Move
     backward: Move
+    shares: bool = False
+    """Whether the torch arrays are added up in one: each of them has the sum's own gradient."""
 
     def to_keras(self, state: Mapping[str, Array]) -> dict[str, Array]:
         """The Keras arrays for torch's."""

@@ -22,7 +22,7 @@ UNITS = frozenset(
         "ConvTranspose3d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "GroupNorm",
         "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "RMSNorm", "Embedding",
         "EmbeddingBag", "LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell",
-        "MultiheadAttention", "PReLU", "Bilinear",
+        "MultiheadAttention", "KerasMultiHeadAttention", "PReLU", "Bilinear",
         # keras
         "Dense", "EinsumDense", "Conv2D", "Conv1D", "Conv3D", "Conv1DTranspose",
         "Conv2DTranspose", "Conv3DTranspose", "DepthwiseConv1D", "DepthwiseConv2D",
