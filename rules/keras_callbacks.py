@@ -13,7 +13,6 @@ from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
     NONE,
     UNKNOWN,
-    Const,
     Function,
     Instance,
     Mapping,
@@ -24,6 +23,7 @@ from transpiler.infer.values import (
     options,
 )
 from transpiler.rule import Unfit, infers, infers_property, rewrites
+from transpiler.rules.keras_saving import remember
 from transpiler.site import Site
 
 BASE = "keras.callbacks.Callback"
@@ -43,6 +43,9 @@ def introduce(call: Invocation, model: Instance) -> None:
         for option in options(callback):
             if isinstance(option, Instance):
                 option.state["model"] = model
+                if option.class_names[:1] == ("keras.callbacks.ModelCheckpoint",):
+                    path = option.arguments.get("filepath")
+                    remember(call, path if isinstance(path, Value) else None, model)
                 run_methods(call, option)
 
 
@@ -106,6 +109,3 @@ def construct(site: Site) -> Any:
     if site.alone and (site.positional or site.keywords):
         return site.fill("super().__init__()")
     return site.keep()
-
-
-__all__ = ["Const", "base", "introduce"]

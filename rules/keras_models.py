@@ -26,21 +26,6 @@ def epochs(site: Site) -> Any:
     return fill('list(range(len(history["loss"])))', history=site.receiver)
 
 
-@rewrites("keras.Model.save", "keras.Model.save_weights", to="torch")
-def save(site: Site) -> Any:
-    """The weights go into a file of PyTorch's."""
-    site.caution("the file holds the state_dict of the PyTorch model, whatever its name ends in")
-    return fill("torch.save(model.state_dict(), path)", model=site.receiver,
-                path=site.arg("filepath"))  # fmt: skip
-
-
-@rewrites("keras.Model.load_weights", to="torch")
-def load_weights(site: Site) -> Any:
-    site.caution("the file has to hold a state_dict of this PyTorch model")
-    return fill("model.load_state_dict(torch.load(path))", model=site.receiver,
-                path=site.arg("filepath"))  # fmt: skip
-
-
 @rewrites("keras.Layer.count_params", to="torch")
 def count_params(site: Site) -> Any:
     return fill("sum(p.numel() for p in model.parameters())", model=site.receiver)

@@ -142,6 +142,7 @@ class _Maker:
                         "make it in a statement of its own")  # fmt: skip
         target = parent.targets[0].target
         scheduler = self.scheduler_name(target)
+        context.notes.setdefault("schedulers", []).append((self.origin, scheduler))
         lines = fill_statements(
             "scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)",
             scheduler=scheduler, optimizer=target.deep_clone(), schedule=recipe.schedule,
