@@ -8,6 +8,7 @@ from transpiler.infer.values import (
     UNKNOWN,
     Const,
     Instance,
+    ListObject,
     Number,
     Sequence,
     Symbol,
@@ -229,6 +230,21 @@ def tensor_shape(call: Invocation) -> Value:
 
 
 # ---- attributes and methods -------------------------------------------------------------------
+
+
+@infers("builtins.as_list", "builtins.numpy")
+def of_sizes(call: Invocation) -> Value:
+    """Sizes, which are plain numbers here, asked for as a list or as an array."""
+    items = items_of(call.receiver) if isinstance(call.receiver, Sequence) else None
+    if items is not None and call.name.endswith("as_list"):
+        return ListObject(list(items))
+    return call.receiver or UNKNOWN
+
+
+@infers_property("builtins.ndims", "builtins.rank")
+def of_shape(value: Value) -> Value:
+    items = items_of(value)
+    return Number("int") if items is None else Const(len(items))
 
 
 @infers_property(*members("dtype"))

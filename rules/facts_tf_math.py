@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from transpiler.infer.arrays import arithmetic, broadcast, is_float
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
     UNKNOWN,
     Const,
-    ListObject,
     Number,
     Sequence,
     Shape,
@@ -57,7 +57,7 @@ ARITHMETIC = {
     "logical_or": "Equal", "logical_xor": "Equal", "isclose": "Equal",
     "bitwise_and": "BitAnd", "bitwise_or": "BitOr", "bitwise_xor": "BitXor",
 }  # fmt: skip
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[[float], float]] = {
     "exp": math.exp, "log": math.log, "sqrt": math.sqrt, "sin": math.sin, "cos": math.cos,
     "tanh": math.tanh, "rsqrt": lambda x: 1 / math.sqrt(x),
 }  # fmt: skip
@@ -154,7 +154,15 @@ def totals(call: Invocation) -> Value:
     given = Given(call)
     if given.on_number and given.first is not None:
         return given.first
+    if isinstance(given.first, Sequence) and given.arg("axis") is None and are_sizes(given.first):
+        return Number("int")
     return reduced(given)
+
+
+def are_sizes(value: Sequence) -> bool:
+    """Whether a tuple holds sizes of tensors, as `tf.shape` gives them."""
+    items = value.items if value.items else (value.element,)
+    return all(isinstance(i, (Const, Number)) for i in items) and any(is_number(i) for i in items)
 
 
 @infers(*everywhere("reduce_any", "reduce_all", "any", "all"))
@@ -370,6 +378,3 @@ def sequence_mask(call: Invocation) -> Value:
     shape = given.x.shape
     whole = None if shape is None else (*shape, longest)
     return Tensor(whole, given.dtype("bool"), "tf")
-
-
-__all__ = ["ListObject", "combine", "operands", "reduced"]

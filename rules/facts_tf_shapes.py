@@ -9,12 +9,14 @@ from transpiler.infer.values import (
     Const,
     Dim,
     ListObject,
+    Number,
     Sequence,
     Shape,
     Tensor,
     Value,
     element_of,
     items_of,
+    scalar_type,
 )
 from transpiler.rule import infers
 from transpiler.rules.facts_torch_shapes import fill_in
@@ -105,9 +107,29 @@ def parts_of(value: Value | None) -> list[Tensor] | None:
     return None if items is None else [as_tensor(i) for i in items]
 
 
+def joined_sizes(value: Value | None) -> Value | None:
+    """Sizes in one list, such as `[tf.shape(x)[:-1], [4]]`; None where it is something else."""
+    parts = items_of(value) if value is not None else None
+    if not parts or not any(isinstance(p, Sequence) for p in parts):
+        return None
+    if not all(isinstance(p, (Sequence, ListObject)) for p in parts):
+        return None
+    held = [items_of(p) for p in parts]
+    known = [i for items in held for i in items or ()]
+    if not all(is_number(i) for i in known):
+        return None
+    if any(items is None for items in held):
+        whole = all(is_number(element_of(p)) for p in parts)
+        return ListObject(None, Number("int")) if whole else None
+    return ListObject(known)
+
+
 @infers(*everywhere("concat", "concatenate", "hstack", "vstack"))
 def concatenated(call: Invocation) -> Value:
     given = Given(call)
+    sizes = joined_sizes(given.first)
+    if sizes is not None:
+        return sizes
     parts = parts_of(given.first)
     usual = 0 if not call.name.startswith("keras.backend") else -1
     axis = given.integer("axis", default=usual)
@@ -119,15 +141,18 @@ def concatenated(call: Invocation) -> Value:
     if whole is None or axis is None or call.name.endswith("stack") or not whole:
         return Tensor(None if whole is None else (None,) * len(whole), dtype, "tf")
     at = normal_axis(axis, len(whole))
-    sizes = [p.shape[at] if p.shape is not None and at < len(p.shape) else None for p in parts]
-    total = sum(s for s in sizes if isinstance(s, int))
-    known = total if all(isinstance(s, int) for s in sizes) else None
+    lengths = [p.shape[at] if p.shape is not None and at < len(p.shape) else None for p in parts]
+    total = sum(n for n in lengths if isinstance(n, int))
+    known = total if all(isinstance(n, int) for n in lengths) else None
     return Tensor((*whole[:at], known, *whole[at + 1 :]), dtype, "tf")
 
 
 @infers(*everywhere("stack", "parallel_stack"))
 def stacked(call: Invocation) -> Value:
     given = Given(call)
+    held = items_of(given.first) if given.first is not None else None
+    if held and all(scalar_type(i) == "int" for i in held):
+        return ListObject(list(held))  # sizes
     parts = parts_of(given.first)
     axis = given.integer("axis", default=0)
     count: Dim = len(parts) if parts is not None else None
@@ -421,7 +446,7 @@ def convolved(call: Invocation) -> Value:
         channels = filters.shape[-2] if "transpose" in kind else filters.shape[-1]
         if "depthwise" in kind:
             two = filters.shape[-2:]
-            channels = two[0] * two[1] if all(isinstance(d, int) for d in two) else None  # type: ignore[operator]
+            channels = product(two)
     wanted = dims_from(given.arg("output_shape"))
     if wanted is not None:
         return x.but(shape=wanted)

@@ -10,6 +10,7 @@ from transpiler.infer.values import Tensor
 from transpiler.rule import Proof, Rule, Unfit, rewrites
 from transpiler.rules.operands import both, in_module
 from transpiler.rules.tensor_arguments import OMIT, Arguments, axis, dtype_argument, fill, is_simple
+from transpiler.rules.tf_arguments import on_tensor
 from transpiler.site import Site, constant_value
 from transpiler.syntax import find
 
@@ -50,7 +51,7 @@ def activation(site: Site) -> Any:
 
 
 RELU_BACK = Rule("relu", torch="torch.relu(x)", keras=("tf.nn.relu(x)", "keras.ops.relu(x)"),
-                 to="torch")  # fmt: skip
+                 when=on_tensor, to="torch")  # fmt: skip
 
 
 @rewrites(

@@ -9,6 +9,7 @@ from transpiler.rule import Proof, Rule, Unfit, rewrites
 from transpiler.rules.operands import both
 from transpiler.rules.promotion import casts
 from transpiler.rules.tensor_arguments import Arguments, cast, fill, is_number, is_simple
+from transpiler.rules.tf_arguments import on_tensor
 from transpiler.site import Site, constant_value
 
 UNARY = {
@@ -31,6 +32,8 @@ _DOMAINS = {"log": "positive", "log1p": "positive", "sqrt": "positive", "rsqrt":
 
 
 def _takes_as_is(site: Site) -> bool:
+    if site.context.to == "torch":
+        return on_tensor(site)
     dtype = site.dtype(site.receiver if site.receiver is not None else site.arg("input"))
     return dtype is None or is_float(dtype)
 
@@ -45,7 +48,7 @@ def _rule(name: str, target: str, floats: bool) -> Rule:
         torch=(f"torch.{name}(x)", f"torch.Tensor.{name}(x)"),
         keras=f"{target}(x)",
         layout="elementwise",
-        when=_takes_as_is if floats else None,
+        when=_takes_as_is if floats else on_tensor,
         proof=proof,
     )
 
@@ -58,6 +61,7 @@ TESTS = [
         torch=(f"torch.{name}(x)", f"torch.Tensor.{name}(x)"),
         keras=f"tf.math.is_{name[2:]}(x)",
         layout="elementwise",
+        when=on_tensor,
         proof=Proof(inputs=[(2, 3)], cases=[f"torch.{name}(x)"], gradients=False),
     )
     for name in ("isnan", "isinf", "isfinite")

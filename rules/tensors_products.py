@@ -12,6 +12,7 @@ from transpiler.rule import Proof, Rule, Unfit, rewrites
 from transpiler.rules.operands import both, in_module
 from transpiler.rules.promotion import casts
 from transpiler.rules.tensor_arguments import OMIT, Arguments, cast, drop_around, fill
+from transpiler.rules.tf_arguments import on_tensor
 from transpiler.site import Site, constant_value
 
 
@@ -126,7 +127,7 @@ def add_product(site: Site) -> Any:
 
 
 LINEAR_ALGEBRA = [
-    Rule(name, torch=spellings, keras=keras, proof=proof)
+    Rule(name, torch=spellings, keras=keras, when=on_tensor, proof=proof)
     for name, spellings, keras, proof in (
         ("inverse", ("torch.linalg.inv(x)", "torch.inverse(x)", "torch.Tensor.inverse(x)"),
          "tf.linalg.inv(x)", Proof(inputs=[(3, 3)], cases=["torch.linalg.inv(x)"])),

@@ -54,6 +54,7 @@ UNSQUEEZE = Rule(
     "unsqueeze",
     torch=("torch.Tensor.unsqueeze(x, dim)", "torch.unsqueeze(x, dim)"),
     keras="tf.expand_dims(x, dim)",
+    to="tf",
     proof=Proof(inputs=[(2, 3)], cases=["x.unsqueeze(0)", "torch.unsqueeze(x, -1)",
                                         "x.unsqueeze(dim=1)"]),
 )  # fmt: skip

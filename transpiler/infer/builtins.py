@@ -7,6 +7,7 @@ from typing import Any
 
 from transpiler.infer import values as v
 from transpiler.infer.evaluation import Evaluation
+from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
     NONE,
     UNKNOWN,
@@ -88,7 +89,9 @@ class Builtins(Evaluation):
                 return Number(kind) if kind else UNKNOWN
             case "isinstance":
                 return self.is_instance(positional)
-            case "hasattr" | "callable" | "any" | "all" | "issubclass":
+            case "hasattr" if len(positional) == 2:
+                return self.has_attribute(first, positional[1])
+            case "callable" | "any" | "all" | "issubclass" | "hasattr":
                 return Number("bool")
             case "getattr":
                 if len(positional) > 1 and isinstance(positional[1], Const):
@@ -175,6 +178,18 @@ class Builtins(Evaluation):
         kind = scalar_type(element)
         return Number(kind if kind in ("int", "float") else "int") if kind else UNKNOWN
 
+    def has_attribute(self, value: Value, name: Value) -> Value:
+        """False where none of the objects can have it; what they have may come later."""
+        found = options(value)
+        if not isinstance(name, Const) or not found:
+            return Number("bool")
+        for option in found:
+            if not isinstance(option, Instance) or "unnamed" in option.state:
+                return Number("bool")
+            if self.attribute(option, str(name.value)) is not UNKNOWN:
+                return Number("bool")
+        return Const(False)
+
     def is_instance(self, positional: list[Value]) -> Value:
         if len(positional) < 2:
             return Number("bool")
@@ -206,6 +221,12 @@ class Builtins(Evaluation):
             return _string_method(name[4:])
         if name == "next":
             return self.iterate(receiver, None)
+        known = self.knowledge.functions.get(function.name)
+        if known is not None:
+            interpreter: Any = self
+            return known(
+                Invocation(interpreter, function.name, None, receiver, positional, keywords)
+            )
         if isinstance(receiver, ListObject):
             return self.list_method(receiver, name, positional)
         if isinstance(receiver, Mapping):

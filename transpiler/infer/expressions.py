@@ -262,11 +262,14 @@ class Expressions(Builtins):
             case Sequence() if name in (fields := receiver.kind.partition(":")[2].split(",")):
                 return receiver.items[fields.index(name)] if receiver.items else receiver.element
             case ListObject() | Mapping() | Sequence():
-                return Bound(f"builtins.{name}", receiver)
+                known = self.knowledge.properties.get(f"builtins.{name}")
+                return known(receiver) if known is not None else Bound(f"builtins.{name}", receiver)
             case Const(value=None):
                 return v.NONE  # the program would raise: another value is meant
             case Const() | Number() if scalar_type(receiver) == "str":
                 return Bound(f"builtins.str.{name}", receiver)
+            case Const() | Number() if f"builtins.{name}" in self.knowledge.functions:
+                return Bound(f"builtins.{name}", receiver)
             case Bound():
                 qualified = f"{receiver.name}.{name}"
                 if qualified in self.knowledge.properties:

@@ -20,7 +20,7 @@ from transpiler.infer.values import (
     options,
 )
 from transpiler.rule import Unfit
-from transpiler.rules.naming import AMBIGUOUS_METHODS, ANNOTATIONS, SOURCE_ROOTS
+from transpiler.rules.naming import AMBIGUOUS_METHODS, ANNOTATIONS, MODULE_METHODS, SOURCE_ROOTS
 from transpiler.site import Keep, Site
 from transpiler.syntax import walk
 from transpiler.template import fill
@@ -69,6 +69,8 @@ def _guess_method(context: Context, func: cst.CSTNode) -> str | None:
         return None
     parent = context.edits.parent.get(func)
     called = isinstance(parent, cst.Call) and parent.func is func
+    if called and func.attr.value in MODULE_METHODS.get(context.to, ()):
+        return f"torch.nn.Module.{func.attr.value}"
     for library in SOURCE_ROOTS[context.to]:
         cls = context.knowledge.arrays.get(library)
         entry = signatures.lookup(f"{cls}.{func.attr.value}") if cls is not None else None
@@ -99,6 +101,9 @@ class _Planner:
             if parent.attr is node:
                 return True
             if isinstance(self.context.fact(node), Symbol) and self.is_target(parent):
+                return True
+            owner = self.context.fact(node)
+            if isinstance(owner, Symbol) and self.constant_name(owner, parent.attr.value):
                 return True
             return isinstance(self.context.fact(parent), Symbol)
         if isinstance(parent, cst.Arg) and parent.keyword is node:
@@ -196,6 +201,8 @@ class _Planner:
                 names.add(f"{cls}.{attribute}" if known else None)
             elif isinstance(receiver, Instance) and attribute not in receiver.attributes:
                 names.add(self.instance_property(receiver, attribute))
+            elif isinstance(receiver, Symbol):
+                names.add(self.constant_name(receiver, attribute))
             else:
                 names.add(None)
         if len(names) == 1 and None not in names:
@@ -203,6 +210,14 @@ class _Planner:
         if self.context.fact(node.value) is UNKNOWN:
             return _guess_method(self.context, node)
         return None
+
+    def constant_name(self, receiver: Symbol, attribute: str) -> str | None:
+        """A constant of the library whose value is known, such as `torch.pi`."""
+        name = self.context.knowledge.canonical(f"{receiver.name}.{attribute}")
+        root = name.partition(".")[0]
+        if root not in SOURCE_ROOTS[self.context.to]:
+            return None
+        return name if self.context.rulebook.candidates(self.context.to, name) else None
 
     def instance_property(self, receiver: Instance, attribute: str) -> str | None:
         for base in receiver.class_names:
