@@ -6,7 +6,9 @@ from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
     NONE,
     UNKNOWN,
+    Class,
     Const,
+    Function,
     Instance,
     ListObject,
     Mapping,
@@ -18,6 +20,7 @@ from transpiler.infer.values import (
     Value,
     as_dim,
     from_dim,
+    is_none,
     items_of,
     join,
     options,
@@ -286,6 +289,8 @@ def trained(call: Invocation) -> Value:
     result: Value = UNKNOWN
     if isinstance(model, Instance) and batch is not None and batch is not UNKNOWN:
         result = call.interpreter.call(model, [batch], {}, None)
+    if isinstance(model, Instance):
+        run_steps(call, model)
     if call.name.endswith("fit"):
         if isinstance(model, Instance):
             introduce(call, model)
@@ -293,6 +298,20 @@ def trained(call: Invocation) -> Value:
     if "predict" in call.name:
         return as_numpy(result)
     return UNKNOWN
+
+
+def run_steps(call: Invocation, model: Instance) -> None:
+    """The program's own train_step and test_step, on what they are handed."""
+    x, y = call.arg("x", at=0), call.arg("y", at=1)
+    if x is None or not isinstance(model.cls, Class):
+        return
+    data = call.interpreter.iterate(x, None) if isinstance(x, Instance) else without_batch(x)
+    if y is not None and not is_none(y):
+        data = Sequence("tuple", (data, without_batch(y)))
+    training = call.name.endswith(("fit", "train_on_batch"))
+    for name in ("train_step", "test_step"):
+        if isinstance(model.cls.lookup(name), Function) and (training or name == "test_step"):
+            call.method(model, name, data)
 
 
 def as_numpy(value: Value) -> Value:

@@ -41,6 +41,8 @@ def _check(context: Context, node: cst.ClassDef, cls: Class) -> None:
             raise Unfit(f"a class derived from {name.removeprefix('keras.')} is not translated",
                         "write it as an nn.Module that holds the layer")  # fmt: skip
     for name in ("compute_loss", "compile", "predict_step"):
+        if name == "compile" and method(node, "train_step") is not None:
+            continue
         if method(node, name) is not None:
             raise Unfit(f"the method `{name}` of a Keras class is not translated",
                         "write the training loop by hand")  # fmt: skip

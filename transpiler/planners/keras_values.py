@@ -31,6 +31,8 @@ ARRAY = "x.detach().cpu().numpy()"
 def plan(context: Context) -> None:
     """Record edits where PyTorch needs written what TensorFlow does unasked."""
     for node in walk(context.module):
+        if node in context.claimed:
+            continue
         match node:
             case cst.BinaryOperation():
                 plan_operands(context, node.left, node.right)

@@ -9,6 +9,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.planners.keras_tape.arrays import plan_arrays
 from transpiler.planners.keras_tape.chains import trace
+from transpiler.planners.keras_tape.compiled import plan_compiled
 from transpiler.planners.keras_tape.constants import plan_borders, plan_watches
 from transpiler.planners.keras_tape.functions import plan_functions
 from transpiler.planners.keras_tape.gradients import place_gradient
@@ -30,6 +31,7 @@ def plan(context: Context) -> None:
     """Write every tape, gradient, update and optimizer of the module."""
     plan_functions(context)
     plan_modules(context)
+    plan_compiled(context)
     reach = Reach(context)
     modes = context.notes["modes"] = plan_modes(context, reach)
     tapes = read_tapes(context, reach)

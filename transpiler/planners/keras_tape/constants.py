@@ -149,5 +149,9 @@ def _runs(body: list[Any], marked: list[Any]) -> list[list[Any]]:
 
 def wrap_no_grad(context: Context, run: list[Any]) -> None:
     """Put statements under `with torch.no_grad()`."""
+    held: set[Any] = context.notes.setdefault("under no_grad", set())
+    if any(s in held for s in run):
+        return
+    held.update(run)
     (block,) = fill_statements("with torch.no_grad():\n    inner\n", inner=run)
     context.edits.surround(run, block)

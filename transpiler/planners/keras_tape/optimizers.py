@@ -28,8 +28,9 @@ def plan_optimizers(context: Context, updates: list[Update]) -> set[Any]:
                 groups.setdefault(optimizer.origin, []).append(update)
                 made[optimizer.origin] = optimizer
     narrow = set()
+    fitted = context.notes.get("fitted optimizers", ())
     for origin, own in groups.items():
-        if origin not in context.edits.parent:
+        if origin not in context.edits.parent or origin in fitted:
             continue
         maker = _Maker(context, origin, made[origin], own)
         try:
@@ -137,10 +138,12 @@ class _Maker:
     def schedule(self, recipe: Recipe, new: cst.BaseExpression, after: Any) -> None:
         """A scheduler beside the optimizer, stepped where the optimizer steps."""
         context, parent = self.context, self.context.edits.parent[self.origin]
-        if not isinstance(parent, cst.Assign) or len(parent.targets) != 1:
-            raise Unfit("an optimizer with a schedule is made inside of another expression",
-                        "make it in a statement of its own")  # fmt: skip
-        target = parent.targets[0].target
+        target = context.notes.get("compiled optimizers", {}).get(self.origin)
+        if target is None:
+            if not isinstance(parent, cst.Assign) or len(parent.targets) != 1:
+                raise Unfit("an optimizer with a schedule is made inside of another expression",
+                            "make it in a statement of its own")  # fmt: skip
+            target = parent.targets[0].target
         scheduler = self.scheduler_name(target)
         context.notes.setdefault("schedulers", []).append((self.origin, scheduler))
         lines = fill_statements(

@@ -102,6 +102,7 @@ def _plan_read(context: Context, node: cst.Attribute, new: cst.BaseExpression) -
         call = context.edits.parent[parent]
         if isinstance(call, cst.Call) and qualified_name(context, call.func) in GETTERS:
             place = call
+    context.claim(node)
     context.claim(place)
     if place is not node or new is not node:
         context.edits.replace(place, new)

@@ -1,0 +1,477 @@
+"""Training loops with GradientTape as PyTorch: what is written, no framework needed."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+
+from transpiler.config import Config
+from transpiler.convert import Conversion, convert
+from transpiler.findings import Grade
+
+IMPORTS = """
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+from tensorflow.keras import layers
+"""
+MODEL = """
+model = keras.Sequential([keras.Input((4,)), layers.Dense(8, "relu"), layers.Dense(1)])
+x = tf.random.normal([16, 4])
+y = tf.random.normal([16, 1])
+"""
+
+
+def translated(source: str, fidelity: str = "fluent") -> Conversion:
+    text = IMPORTS + textwrap.dedent(source)
+    conversion = convert(text, "torch", config=Config(fidelity=fidelity))  # type: ignore[arg-type]
+    ast.parse(conversion.code)
+    return conversion
+
+
+def whole(source: str, fidelity: str = "fluent") -> str:
+    """The translation, of which nothing may be left to do."""
+    conversion = translated(source, fidelity)
+    left = [f.message for f in conversion.findings if f.grade is Grade.MANUAL]
+    assert not left, f"{left}\n{conversion.code}"
+    return conversion.code
+
+
+def flat(code: str) -> str:
+    """The code without line breaks and indentation."""
+    return " ".join(code.split())
+
+
+def test_a_step_is_zero_grad_backward_step() -> None:
+    code = whole(
+        MODEL
+        + """
+loss_fn = keras.losses.MeanSquaredError()
+optimizer = keras.optimizers.SGD(0.1)
+
+@tf.function
+def train_step(x, y):
+    with tf.GradientTape() as tape:
+        loss = loss_fn(y, model(x, training=True))
+    grads = tape.gradient(loss, model.trainable_variables)
+    optimizer.apply_gradients(zip(grads, model.trainable_variables))
+    return loss
+
+for _ in range(3):
+    train_step(x, y)
+"""
+    )
+    assert "tf.function" not in code
+    assert "torch.optim.SGD(model.parameters(), lr=0.1)" in code
+    assert "loss_fn = nn.MSELoss()" in code
+    assert "loss_fn(model(x), y)" in code
+    order = ["optimizer.zero_grad()", "loss.backward()", "optimizer.step()"]
+    assert [code.index(o) for o in order] == sorted(code.index(o) for o in order)
+    assert "return loss.detach()" in code
+
+
+def test_an_optimizer_made_before_its_model_is_made_after_it() -> None:
+    code = whole("""
+    opt = keras.optimizers.SGD(learning_rate=0.1)
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    x = tf.ones([3, 2])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model(x))
+    grads = tape.gradient(loss, model.trainable_weights)
+    opt.apply_gradients(zip(grads, model.trainable_weights))
+    """)
+    assert code.index("model = ") < code.index("opt = torch.optim.SGD(model.parameters()")
+
+
+def test_an_optimizer_of_a_trainer_class() -> None:
+    code = whole("""
+    class Trainer:
+        def __init__(self, lr):
+            self.optimizer = keras.optimizers.SGD(lr)
+            self.model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+
+        def step(self, x):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(self.model(x))
+            variables = self.model.trainable_variables
+            grads = tape.gradient(loss, variables)
+            self.optimizer.apply_gradients(zip(grads, variables))
+
+    Trainer(0.1).step(tf.ones([3, 2]))
+    """)
+    assert "self.optimizer = torch.optim.SGD(self.model.parameters(), lr=lr)" in code
+    assert code.index("self.model = ") < code.index("self.optimizer = ")
+
+
+def test_clipping_forms() -> None:
+    step = """
+with tf.GradientTape() as tape:
+    loss = tf.reduce_mean(model(x))
+grads = tape.gradient(loss, model.trainable_variables)
+{}
+optimizer.apply_gradients(zip(grads, model.trainable_variables))
+"""
+    start = MODEL + "optimizer = keras.optimizers.SGD(0.1)\n"
+    forms = {
+        "grads, _ = tf.clip_by_global_norm(grads, 1.0)":
+            "nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
+        "grads, norm = tf.clip_by_global_norm(grads, 1.0)\nprint(float(norm))":
+            "norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
+        "grads = [tf.clip_by_value(g, -0.5, 0.5) for g in grads]":
+            "nn.utils.clip_grad_value_(model.parameters(), 0.5)",
+        "grads = [tf.clip_by_norm(g, 2.0) for g in grads]":
+            "for p in model.parameters(): nn.utils.clip_grad_norm_(p, 2.0)",
+        "grads = [g / 4.0 for g in grads]": "p.grad = p.grad / 4.0",
+    }  # fmt: skip
+    for given, expected in forms.items():
+        assert expected in flat(whole(start + step.format(given))), given
+    exact = whole(start + step.format("grads = tf.clip_by_global_norm(grads, 1.0)[0]"), "exact")
+    assert "clip_by_global_norm(model.parameters(), 1.0)" in exact
+
+
+def test_changes_beside_the_variables() -> None:
+    code = whole(
+        MODEL
+        + """
+optimizer = keras.optimizers.SGD(0.1)
+with tf.GradientTape() as tape:
+    loss = tf.reduce_mean(model(x))
+grads = tape.gradient(loss, model.trainable_variables)
+optimizer.apply_gradients(
+    (g + 0.1 * v, v) for g, v in zip(grads, model.trainable_variables) if g is not None)
+"""
+    )
+    assert "p.grad = p.grad + 0.1 * p" in code
+
+
+def test_gradients_that_are_read_elsewhere_keep_their_name() -> None:
+    code = whole(
+        MODEL
+        + """
+optimizer = keras.optimizers.SGD(0.1)
+with tf.GradientTape() as tape:
+    loss = tf.reduce_mean(model(x))
+grads = tape.gradient(loss, model.trainable_variables)
+print(len(grads))
+optimizer.apply_gradients(zip(grads, model.trainable_variables))
+"""
+    )
+    assert "torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)" in flat(code)
+    assert "for p, g in zip(model.parameters(), grads): p.grad = g" in flat(code)
+
+
+def test_gradients_from_a_function_of_their_own() -> None:
+    code = whole(
+        MODEL
+        + """
+optimizer = keras.optimizers.SGD(0.1)
+
+def grad(model, x, y):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(model(x) - y))
+    return loss, tape.gradient(loss, model.trainable_variables)
+
+loss, grads = grad(model, x, y)
+optimizer.apply_gradients(zip(grads, model.trainable_variables))
+"""
+    )
+    assert "return loss, torch.autograd.grad(" in code
+    assert "p.grad = g" in code
+
+
+GAN = """
+G = keras.Sequential([keras.Input((2,)), layers.Dense(4)])
+D = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+noise, real = tf.random.normal([8, 2]), tf.random.normal([8, 4])
+"""
+
+
+def test_two_tapes_over_one_forward_keep_their_gradients_apart() -> None:
+    code = whole(
+        GAN
+        + """
+g_opt, d_opt = keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1)
+with tf.GradientTape() as g_tape, tf.GradientTape() as d_tape:
+    fake = G(noise)
+    g_loss = -tf.reduce_mean(D(fake))
+    d_loss = tf.reduce_mean(D(fake)) - tf.reduce_mean(D(real))
+g_grads = g_tape.gradient(g_loss, G.trainable_variables)
+d_grads = d_tape.gradient(d_loss, D.trainable_variables)
+g_opt.apply_gradients(zip(g_grads, G.trainable_variables))
+d_opt.apply_gradients(zip(d_grads, D.trainable_variables))
+"""
+    )
+    assert "g_loss.backward(inputs=list(G.parameters()), retain_graph=True)" in code
+    assert "d_loss.backward(inputs=list(D.parameters()))" in code
+    assert code.index("d_loss.backward") < code.index("g_opt.step()")
+
+
+def test_what_a_tape_did_not_record_is_constant() -> None:
+    code = whole(
+        GAN
+        + """
+d_opt = keras.optimizers.SGD(0.1)
+for _ in range(2):
+    fake = G(noise)
+    with tf.GradientTape() as tape:
+        d_loss = tf.reduce_mean(D(fake)) - tf.reduce_mean(D(real))
+    grads = tape.gradient(d_loss, D.trainable_variables)
+    d_opt.apply_gradients(zip(grads, D.trainable_variables))
+"""
+    )
+    assert "with torch.no_grad(): fake = G(noise)" in flat(code)
+
+
+def test_results_of_an_earlier_tape_are_detached() -> None:
+    code = whole(
+        GAN
+        + """
+g_opt, d_opt = keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1)
+with tf.GradientTape() as tape:
+    fake = G(noise)
+    g_loss = -tf.reduce_mean(D(fake))
+g_opt.apply_gradients(zip(tape.gradient(g_loss, G.trainable_variables), G.trainable_variables))
+with tf.GradientTape() as tape:
+    d_loss = tf.reduce_mean(D(fake)) - tf.reduce_mean(D(real))
+d_opt.apply_gradients(zip(tape.gradient(d_loss, D.trainable_variables), D.trainable_variables))
+"""
+    )
+    assert "fake = fake.detach()" in code
+
+
+def test_nested_tapes_differentiate_twice() -> None:
+    code = whole("""
+    x = tf.constant(3.0)
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = x * x * x
+        dy = inner.gradient(y, x)
+    d2y = outer.gradient(dy, x)
+    print(float(d2y))
+    """)
+    assert "dy = torch.autograd.grad(y, x, create_graph=True)[0]" in code
+    assert "d2y = torch.autograd.grad(dy, x)[0]" in code
+
+
+def test_a_penalty_in_a_function_that_a_tape_runs() -> None:
+    code = whole(
+        GAN
+        + """
+d_opt = keras.optimizers.SGD(0.1)
+def penalty(real, fake):
+    between = (real + fake) / 2.0
+    with tf.GradientTape() as tape:
+        tape.watch(between)
+        score = D(between)
+    slope = tape.gradient(score, [between])[0]
+    return tf.reduce_mean(tf.square(tf.norm(slope, axis=1) - 1.0))
+
+with tf.GradientTape() as tape:
+    loss = penalty(real, G(noise))
+d_opt.apply_gradients(zip(tape.gradient(loss, D.trainable_variables), D.trainable_variables))
+"""
+    )
+    assert "between.requires_grad_()" in code
+    assert "create_graph=True" in code
+
+
+def test_variables_set_by_hand() -> None:
+    code = whole("""
+    w, b = tf.Variable(2.0), tf.Variable([1.0, 2.0])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(w * b)
+    dw, db = tape.gradient(loss, [w, b])
+    w.assign_sub(0.1 * dw)
+    b.assign(b - 0.1 * db)
+    steps = tf.Variable(0, trainable=False)
+    steps.assign_add(1)
+    """)
+    assert "dw, db = torch.autograd.grad(loss, [w, b])" in code
+    assert "with torch.no_grad(): w.sub_(0.1 * dw) b.copy_(b - 0.1 * db)" in flat(code)
+    assert "w, b = torch.tensor(2.0, requires_grad=True)" in code
+    assert "steps = torch.tensor(0)" in code
+    assert "\nsteps.add_(1)" in code
+
+
+DROPPING = """
+model = keras.Sequential([keras.Input((4,)), layers.Dropout(0.5), layers.Dense(1)])
+data = tf.data.Dataset.from_tensor_slices((np.ones((8, 4), "float32"), np.ones((8, 1), "float32")))
+data = data.batch(4)
+"""
+
+
+def test_modes_are_switched_before_the_loops_that_agree() -> None:
+    code = whole(
+        DROPPING
+        + """
+optimizer = keras.optimizers.SGD(0.1)
+for epoch in range(2):
+    for x, y in data:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(x, training=True) - y))
+        grads = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(grads, model.trainable_variables))
+    for x, y in data:
+        print(float(tf.reduce_mean(model(x))))
+"""
+    )
+    assert "model.train() for x, y in data:" in flat(code)
+    assert "model.eval() with torch.no_grad(): for x, y in data:" in flat(code)
+
+
+def test_a_flag_that_is_passed_on_and_a_call_without_one() -> None:
+    code = whole(
+        DROPPING
+        + """
+def forward(x, training):
+    return model(x, training=training)
+
+def predict(x):
+    return model(x)
+
+for x, y in data:
+    forward(x, True)
+    predict(x)
+"""
+    )
+    assert "model.train(training)" in code
+    assert "@torch.no_grad() def predict(x): model.eval()" in flat(code)
+
+
+def test_models_without_modes_are_not_switched() -> None:
+    assert ".train()" not in whole(MODEL + "print(model(x, training=True))")
+
+
+def test_losses_keep_kerass_order_where_pytorchs_do_not_agree() -> None:
+    code = whole("""
+    loss_fn = keras.losses.BinaryCrossentropy(reduction="none")
+    mse = keras.losses.mean_squared_error
+    p, y = tf.constant([[0.3], [0.6]]), tf.constant([[0.0], [1.0]])
+    print(loss_fn(y, p), mse(y, p))
+    """)
+    assert 'loss_fn = MeanLoss(binary_crossentropy, reduction="none")' in code
+    assert "loss_fn(y, p)" in code
+    assert "mse = mean_squared_error" in code
+
+
+def test_a_softmax_layers_loss_is_not_clipped() -> None:
+    code = whole("""
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax")])
+    loss_fn = keras.losses.SparseCategoricalCrossentropy()
+    print(loss_fn(tf.constant([0, 2]), model(tf.ones([2, 4]))))
+    """)
+    assert "MeanLoss(sparse_log_loss)" in code
+
+
+def test_rates_and_counts() -> None:
+    code = whole(
+        MODEL
+        + """
+optimizer = keras.optimizers.Adam(0.1)
+with tf.GradientTape() as tape:
+    loss = tf.reduce_mean(model(x))
+optimizer.apply_gradients(
+    zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables))
+optimizer.learning_rate = optimizer.learning_rate * 0.5
+optimizer.learning_rate.assign(0.01)
+keras.backend.set_value(optimizer.lr, 0.02)
+print(optimizer.learning_rate.numpy(), optimizer.iterations.numpy())
+"""
+    )
+    rate = 'optimizer.param_groups[0]["lr"]'
+    assert f"{rate} = {rate} * 0.5" in flat(code)
+    assert f"{rate} = 0.01" in code
+    assert f"{rate} = 0.02" in code
+    assert f"print({rate}, optimizer.iterations)" in code
+    assert "optimizer = KerasAdam(" in code
+
+
+def test_schedules_step_where_the_optimizer_steps() -> None:
+    code = whole(
+        MODEL
+        + """
+schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
+optimizer = keras.optimizers.SGD(schedule)
+with tf.GradientTape() as tape:
+    loss = tf.reduce_mean(model(x))
+optimizer.apply_gradients(
+    zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables))
+"""
+    )
+    assert "scheduler = torch.optim.lr_scheduler.LambdaLR(" in code
+    assert "optimizer.step() scheduler.step()" in flat(code)
+
+
+def test_metrics_are_small_classes() -> None:
+    code = whole("""
+    loss = keras.metrics.Mean(name="loss")
+    accuracy = keras.metrics.SparseCategoricalAccuracy()
+    loss(3.0)
+    loss.update_state(tf.constant([1.0, 2.0]))
+    accuracy.update_state(tf.constant([0]), tf.constant([[0.9, 0.1]]))
+    print(loss.result().numpy(), float(accuracy.result()))
+    loss.reset_states()
+    """)
+    assert "loss = Mean()" in code
+    assert "accuracy = MeanMetric(sparse_categorical_accuracy)" in code
+    assert "loss.reset_state()" in code
+
+
+def test_variables_of_a_tf_module() -> None:
+    code = whole("""
+    class Line(tf.Module):
+        def __init__(self, name=None):
+            super().__init__(name=name)
+            self.w = tf.Variable(1.0)
+            self.b = tf.Variable(0.0, trainable=False)
+
+        @tf.function
+        def __call__(self, x):
+            return self.w * x + self.b
+
+    print(Line()(tf.constant([1.0, 2.0])))
+    """)
+    assert "class Line(nn.Module):" in code
+    assert "super().__init__()" in code
+    assert "self.w = nn.Parameter(torch.tensor(1.0))" in code
+    assert "self.b = nn.Parameter(torch.tensor(0.0), requires_grad=False)" in code
+    assert "def forward(self, x):" in code
+
+
+def test_strategies_and_traced_functions_leave_their_code() -> None:
+    code = whole("""
+    strategy = tf.distribute.MirroredStrategy()
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    double = tf.function(lambda x: 2.0 * x)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32)])
+    def run(x):
+        return double(model(x))
+
+    print(run(tf.ones([1, 2])))
+    """)
+    assert "scope" not in code
+    assert "tf." not in code
+
+
+def test_compile_of_a_model_that_only_tapes_train() -> None:
+    code = whole("""
+    class Agent:
+        def __init__(self):
+            self.net = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+            self.net.compile(optimizer=keras.optimizers.SGD(learning_rate=0.1))
+
+        def learn(self, x):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(self.net(x))
+            grads = tape.gradient(loss, self.net.trainable_variables)
+            self.net.optimizer.apply_gradients(zip(grads, self.net.trainable_variables))
+
+    Agent().learn(np.ones((3, 2), "float32"))
+    """)
+    assert "self.net.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.1)" in code
+    assert "x = torch.as_tensor(x, dtype=torch.float32)" in code
+    assert "self.net.optimizer.step()" in code

@@ -1,0 +1,106 @@
+"""`compile` of models that the program's own loop trains: only the optimizer matters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import Const, Instance, Symbol, options
+from transpiler.modules import method, module_classes
+from transpiler.planners.expressions import qualified_name
+from transpiler.planners.keras_tape.updates import optimizers_at
+from transpiler.rule import Unfit
+from transpiler.rules.keras_optimizers import Recipe
+from transpiler.site import Site
+from transpiler.syntax import code, find
+from transpiler.template import fill, fill_statements
+
+COMPILE = "keras.Model.compile"
+TRAINING = frozenset(
+    f"keras.Model.{n}"
+    for n in ("fit", "evaluate", "fit_generator", "evaluate_generator", "train_on_batch",
+              "test_on_batch")
+)  # fmt: skip
+
+
+def plan_compiled(context: Context) -> None:
+    """Write compile where no fit follows; leave the optimizers of the others alone."""
+    calls: list[tuple[str, cst.Call]] = []
+    for node in find(context.module, cst.Call):
+        if isinstance(node.func, cst.Attribute):
+            name = qualified_name(context, node.func) or ""
+            if name == COMPILE or name in TRAINING:
+                calls.append((name, node))
+    trained = {id(m) for name, n in calls if name in TRAINING for m in _models(context, n)}
+    fitted: set[Any] = context.notes.setdefault("fitted optimizers", set())
+    for name, node in calls:
+        models = _models(context, node)
+        if name != COMPILE or not models:
+            continue
+        if {id(m) for m in models} & trained:
+            fitted.update(_given(context, node))
+            continue
+        try:
+            _write(context, node)
+        except Unfit as error:
+            context.claim(node)
+            context.unfit(node, "Model.compile", error)
+    for owner, _ in module_classes(context):
+        _plan_own_compile(context, owner)
+
+
+def _models(context: Context, node: cst.Call) -> list[Instance]:
+    assert isinstance(node.func, cst.Attribute)
+    return [o for o in options(context.fact(node.func.value)) if isinstance(o, Instance)]
+
+
+def _given(context: Context, node: cst.Call) -> list[Any]:
+    """The calls that made what compile is given as optimizer."""
+    try:
+        given = Site(context, node, COMPILE).args.get("optimizer")
+    except Unfit:
+        return []
+    return [o.origin for o in optimizers_at(context, given)] if given is not None else []
+
+
+def _write(context: Context, node: cst.Call) -> None:
+    """The optimizer as an attribute of the model."""
+    assert isinstance(node.func, cst.Attribute)
+    owner = node.func.value
+    if isinstance(owner, cst.Call) or not isinstance(context.edits.parent[node], cst.Expr):
+        return
+    given = Site(context, node, COMPILE).args.get("optimizer")
+    context.claim(node)
+    statement = context.edits.statement(node)
+    if given is None:
+        context.edits.replace(statement, [])
+        return
+    new: Any = given
+    fact = context.fact(given)
+    if isinstance(fact, (Const, Symbol)):
+        params = fill("model.parameters()", model=owner.deep_clone())
+        new = Recipe(context, fact, statement).write(params)
+    elif not optimizers_at(context, given):
+        raise Unfit("the optimizer is not one of Keras' that are known before the program runs")
+    target = cst.Attribute(owner, cst.Name("optimizer"))
+    context.notes.setdefault("compiled optimizers", {})[given] = target
+    context.edits.replace(statement, fill_statements("target = new", target=target, new=new))
+
+
+def _plan_own_compile(context: Context, owner: cst.ClassDef) -> None:
+    """`super().compile()` has nothing to do in PyTorch."""
+    own = method(owner, "compile")
+    if own is None:
+        return
+    for node in find(own.body, cst.Call):
+        text = code(node.func).replace(" ", "")
+        if not text.startswith("super(") or not text.endswith(".compile"):
+            continue
+        context.claim(node)
+        lines: list[cst.BaseStatement] = []
+        for arg in node.args:
+            if arg.keyword is not None and arg.keyword.value == "optimizer":
+                lines = fill_statements("self.optimizer = new", new=arg.value)
+        context.edits.replace(context.edits.statement(node), lines)
