@@ -127,8 +127,13 @@ def call_layer(call: Invocation) -> Value:
     )
     held = [*inputs, *call.keywords.values()]
     if any(graph_tensors(v) for v in held) and not call.interpreter.unsure:
-        result = placed(without_graph(result), GraphNode(layer, inputs, dict(call.keywords), call.node))
-        layer.state["graph input"], layer.state["graph output"] = inputs[0] if inputs else UNKNOWN, result
+        result = placed(
+            without_graph(result), GraphNode(layer, inputs, dict(call.keywords), call.node)
+        )
+        layer.state["graph input"], layer.state["graph output"] = (
+            inputs[0] if inputs else UNKNOWN,
+            result,
+        )
         return result
     return without_graph(result)
 

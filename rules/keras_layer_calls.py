@@ -33,7 +33,9 @@ def layer(site: Site) -> Any:
     texts = set()
     for instance in found:
         chain = Chain(site.context)
-        modules = chain.take(layer_parts(site, instance, peers=found), rank_in(instance), rank_out(instance))
+        modules = chain.take(
+            layer_parts(site, instance, peers=found), rank_in(instance), rank_out(instance)
+        )
         modules += chain.finish(rank_out(instance))
         texts.add(" ".join(cst.Module([]).code_for_node(m) for m in modules))
     if len(texts) > 1:

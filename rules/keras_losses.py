@@ -8,7 +8,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Const, Function, Instance, Symbol, Tensor, Value
+from transpiler.infer.values import Class, Const, Function, Instance, Method, Symbol, Tensor, Value
 from transpiler.rule import Unfit
 from transpiler.site import Site, constant_value, missing
 from transpiler.template import as_node, call, fill
@@ -56,6 +56,8 @@ class Loss:
     options: dict[str, Any] = field(default_factory=dict)
     own: cst.BaseExpression | None = None
     """The program's own function of targets and predictions."""
+    instance: bool = False
+    """Whether it is an object that takes the mean itself."""
 
     @property
     def from_logits(self) -> bool:
@@ -89,11 +91,15 @@ def read_loss(context: Context, node: cst.BaseExpression) -> Loss:
             if name in KNOWN:
                 return Loss(name, _options(context, value))
         case Function():
-            return Loss(own=node)
-        case Instance(cls=Class()):
-            raise Unfit("a loss class of the program's own is not translated",
-                        "write it as a function of targets and predictions")  # fmt: skip
+            return Loss(own=_called(context, node, value))
+        case Instance(cls=Class()) | Method():
+            return Loss(own=node, instance=isinstance(value, Instance))
     raise Unfit("the loss is not known before the program runs")
+
+
+def _called(context: Context, node: cst.BaseExpression, value: Function) -> cst.BaseExpression:
+    """A function by name; one that another function makes is made once more."""
+    return node
 
 
 def _options(context: Context, value: Instance) -> dict[str, Any]:
@@ -119,12 +125,22 @@ def rank_of(value: Any) -> int | None:
 
 
 def write_loss(
-    context: Context, loss: Loss, logits: bool, outputs: Any, targets: Any, name: str
+    context: Context,
+    loss: Loss,
+    logits: bool,
+    outputs: Any,
+    targets: Any,
+    name: str,
+    weighted: bool = False,
 ) -> list[cst.BaseStatement]:
     """Statements that define `name(outputs, targets)`, the mean loss of a batch."""
     value: Any = None
     options = {k: v for k, v in loss.options.items() if k != "from_logits"}
+    if weighted:
+        return _weighted(context, loss, options, logits, name)
     same_rank = rank_of(outputs) is not None and rank_of(outputs) == rank_of(targets)
+    if loss.instance:
+        return _definition(name, fill("loss(targets, outputs)", loss=loss.own))
     if loss.own is not None:
         return _definition(name, fill("loss(targets, outputs).mean()", loss=loss.own))
     if "reduction" in options:
@@ -143,6 +159,31 @@ def write_loss(
         return _definition(name, fill("value.mean()", value=new))
     assign = cst.Assign([cst.AssignTarget(cst.Name(name))], value)
     return [cst.SimpleStatementLine([assign])]
+
+
+OF_LOGITS = {
+    "binary_crossentropy": "binary_cross_entropy",
+    "categorical_crossentropy": "soft_cross_entropy",
+    "sparse_categorical_crossentropy": "sparse_cross_entropy",
+}
+
+
+def _weighted(
+    context: Context, loss: Loss, options: dict[str, Any], logits: bool, name: str
+) -> list[cst.BaseStatement]:
+    """`name(outputs, targets, sample_weight)`: the weighted sum by the number of losses."""
+    if "reduction" in options:
+        raise Unfit("`reduction` of the loss has no equal in this training loop")
+    if loss.instance:
+        value = fill("loss(targets, outputs, sample_weight)", loss=loss.own)
+        return _definition(name, value, "sample_weight=None")
+    if loss.own is not None:
+        losses = fill("loss(targets, outputs)", loss=loss.own)
+    else:
+        unit = OF_LOGITS.get(loss.name, loss.name) if logits else loss.name
+        losses = call(context.emit(unit), cst.Name("targets"), cst.Name("outputs"), **options)
+    value = call(context.emit("weighted_mean"), losses, cst.Name("sample_weight"))
+    return _definition(name, value, "sample_weight=None")
 
 
 def _on_logits(loss: Loss, options: dict[str, Any], outputs: Any) -> Any:
@@ -172,8 +213,9 @@ def _flat_entropy(name: str, loss: Loss, options: dict[str, Any]) -> list[cst.Ba
     return _definition(name, new)
 
 
-def _definition(name: str, value: cst.BaseExpression) -> list[cst.BaseStatement]:
-    function = cst.parse_statement(f"def {name}(outputs, targets):\n    return None\n")
+def _definition(name: str, value: cst.BaseExpression, more: str = "") -> list[cst.BaseStatement]:
+    params = ", ".join(["outputs", "targets", *([more] if more else [])])
+    function = cst.parse_statement(f"def {name}({params}):\n    return None\n")
     assert isinstance(function, cst.FunctionDef)
     line = cst.SimpleStatementLine([cst.Return(value)])
     return [function.with_changes(body=cst.IndentedBlock([line]))]
@@ -202,16 +244,11 @@ def read_metric(
             name = snake(full.rpartition(".")[2])
         case Instance(cls=Symbol(name=full)) if full.startswith("keras.metrics."):
             name = snake(full.rpartition(".")[2])
-            options = {k: constant_value(v) for k, v in value.arguments.items()
-                       if isinstance(v, Value)}  # fmt: skip
-            shown = options.pop("name", None) or name
-            options.pop("dtype", None)
-            if any(v is not missing and v is not None for v in options.values()) or (
-                missing in options.values()
-            ):
-                if set(options) - {"k", "threshold", "thresholds", "num_thresholds"}:
-                    raise Unfit(f"options of the metric {name} have no equal here")
-                return _with_options(context, name, str(shown), options)
+            given = value.arguments.get("name")
+            shown = given.value if isinstance(given, Const) and given.value else name
+            return Metric(str(shown), node, reads_probabilities(name, value))
+        case Instance(cls=Class(name=own)):
+            return Metric(_own_name(context, value) or snake(own), node, True)
         case Function():
             text = cst.Module([]).code_for_node(node)
             return Metric(text, _mean(context, node), True)
@@ -233,21 +270,21 @@ def read_metric(
     raise Unfit(f"the metric {shown} is not translated")
 
 
-def _with_options(context: Context, name: str, shown: str, options: dict[str, Any]) -> Metric:
-    if name in ("precision", "recall", "auc"):
-        unit = {"auc": "AUC", "precision": "Precision", "recall": "Recall"}[name]
-        if "thresholds" in options:
-            options = {"threshold": options["thresholds"]}
-        return Metric(shown, call(context.emit(unit), **options), True)
-    if name == "binary_accuracy":
-        unit = context.emit("binary_accuracy")
-        node = fill(f"lambda y, p: {unit}(y, p, threshold)", threshold=options["threshold"])
-        return Metric(shown, _mean(context, node), True)
-    if name == "sparse_top_k_categorical_accuracy":
-        unit = context.emit("top_k_accuracy")
-        node = fill(f"lambda y, p: {unit}(y, p, k)", k=options["k"])
-        return Metric(shown, _mean(context, node), False)
-    raise Unfit(f"the metric {name} is not translated")
+def reads_probabilities(name: str, value: Instance) -> bool:
+    """Whether a metric needs more than the order of the predictions."""
+    if value.arguments.get("from_logits") == Const(True):
+        return False
+    ranks = ("sparse_categorical_accuracy", "categorical_accuracy", "accuracy")
+    return name not in ranks and "top_k" not in name
+
+
+def _own_name(context: Context, value: Instance) -> str | None:
+    """The name that a metric class of the program gives itself."""
+    found = value.attributes.get("name") or value.arguments.get("name")
+    if found is None:
+        with_ = value.state.get("made with", {})
+        found = with_.get("name")
+    return found.value if isinstance(found, Const) and isinstance(found.value, str) else None
 
 
 def _mean(context: Context, function: cst.BaseExpression) -> cst.BaseExpression:

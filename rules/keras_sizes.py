@@ -62,8 +62,10 @@ def solve(
         return name
     if same:
         return cst.Integer(str(sizes[0]))
-    return _attribute(among, sizes) or _sibling(context, node, made, sizes) or _input(
-        context, node, among, sizes
+    return (
+        _attribute(among, sizes)
+        or _sibling(context, node, made, sizes)
+        or _input(context, node, among, sizes)
     )
 
 
@@ -115,7 +117,10 @@ def _sibling(
         if other is not None and instance.origin is not None:
             by_call.setdefault(instance.origin, {})[id(other[1][0])] = instance
     for other_call, instances in by_call.items():
-        if other_call is node or context.edits.enclosing(other_call, cst.FunctionDef) is not function:
+        if (
+            other_call is node
+            or context.edits.enclosing(other_call, cst.FunctionDef) is not function
+        ):
             continue
         for argument in ("units", "filters", "output_dim"):
             values = [instances[id(o)].arguments.get(argument) if id(o) in instances else None

@@ -33,11 +33,22 @@ class Edits:
         self._bodies: dict[cst.CSTNode, Statements] = {}
         self._unwrapped: set[cst.CSTNode] = set()
         self._dirty: set[cst.CSTNode] = set()
+        self._order: dict[cst.CSTNode, int] = {}
 
     def replace(self, node: cst.CSTNode, new: Any) -> None:
         """Put `new` in its place: a node, or a list of statements, elements, arguments."""
         self._replacements[node] = new
         self._touch(node)
+
+    def withdraw(self, node: cst.CSTNode) -> None:
+        """Take a replacement back."""
+        self._replacements.pop(node, None)
+
+    def order(self, node: cst.CSTNode) -> int:
+        """The place of a node among all nodes of the original, in source order."""
+        if not self._order:
+            self._order = {n: i for i, n in enumerate(walk(self.module))}
+        return self._order.get(node, -1)
 
     def wrap(self, node: cst.CSTNode, function: Wrap) -> None:
         """Apply a function to whatever the expression has become."""

@@ -62,7 +62,9 @@ def _is_for_keras(statement: Any) -> bool:
 def _locals(function: cst.FunctionDef) -> set[str]:
     found = set()
     for target in find(function.body, cst.AssignTarget):
-        found |= {n.value for n in find(target.target, cst.Name) if isinstance(target.target, cst.Name)}
+        found |= {
+            n.value for n in find(target.target, cst.Name) if isinstance(target.target, cst.Name)
+        }
     return found
 
 

@@ -61,7 +61,9 @@ class Construction:
 
     def spread(self, helpers: set[Any]) -> None:
         """Add what is only there for statements that go: names, loops, helper functions."""
-        inside = {s for h in helpers for s in walk(h.body) if isinstance(s, cst.SimpleStatementLine)}
+        inside = {
+            s for h in helpers for s in walk(h.body) if isinstance(s, cst.SimpleStatementLine)
+        }
         self.gone |= inside | helpers
         lines = [s for s in walk(self.context.module) if isinstance(s, cst.SimpleStatementLine)]
         while True:
@@ -153,8 +155,11 @@ class Construction:
             if isinstance(func, cst.Attribute) and func.attr.value in ADDING:
                 return
             if isinstance(func, cst.Name) and func.value == "print":
-                self.context.remark(statement, "keras.Model",
-                                    "a line that shows symbolic arrays of the graph is left out")
+                self.context.remark(
+                    statement,
+                    "keras.Model",
+                    "a line that shows symbolic arrays of the graph is left out",
+                )
                 return
         if isinstance(small, cst.Expr) and not find_calls(small):
             return

@@ -1,4 +1,4 @@
-"""`compile`, `fit`, `evaluate` and `predict` as an explicit training loop."""
+"""`fit`, `evaluate`, `predict` and their like, of models that are compiled."""
 
 from __future__ import annotations
 
@@ -7,50 +7,57 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Instance, Sequence, Tensor, Value, items_of
+from transpiler.infer.values import Const, Instance
 from transpiler.planners.expressions import qualified_name
-from transpiler.planners.keras_callbacks import Callback, read_callbacks
-from transpiler.planners.keras_training import (
-    Training,
-    calls_of,
-    free_name,
-    models_of,
-    penalized,
-    read_trainings,
-    write_compile,
-)
+from transpiler.planners.keras_batches import Batches
+from transpiler.planners.keras_callbacks import read_callbacks
+from transpiler.planners.keras_compile import adds_losses, penalized
+from transpiler.planners.keras_loop import Loop
+from transpiler.planners.keras_names import free_name
+from transpiler.planners.keras_training import Training, calls_of, models_of
 from transpiler.rule import Unfit
-from transpiler.site import Site, constant_value
-from transpiler.syntax import code
-from transpiler.template import OMIT, as_node, call, fill, fill_statements
+from transpiler.site import Site, constant_value, missing
+from transpiler.syntax import find
+from transpiler.template import OMIT, call, fill, fill_statements
 
-FIT, EVALUATE, PREDICT = (f"keras.Model.{n}" for n in ("fit", "evaluate", "predict"))
-ACTIVATIONS = {"softmax": "lambda x: x.softmax(-1)", "sigmoid": "torch.sigmoid"}
+METHODS = ("fit", "evaluate", "predict", "fit_generator", "evaluate_generator",
+           "predict_generator", "train_on_batch", "test_on_batch", "predict_on_batch",
+           "predict_classes", "predict_proba")  # fmt: skip
+ENDS = {"softmax": "lambda x: x.softmax(-1)", "sigmoid": "torch.sigmoid"}
+LOOP_NAMES = ("train_loader", "val_loader", "epoch", "batch", "inputs", "targets", "weights",
+              "outputs", "loss", "total", "count", "metric", "logs", "split", "key", "value",
+              "data")  # fmt: skip
 
 
 def plan(context: Context) -> None:
     """Write how each compiled model is trained and used."""
-    users = calls_of(context, FIT, EVALUATE)
-    trainings = []
-    for training in read_trainings(context, users):
-        try:
-            write_compile(training)
-            trainings.append(training)
-        except Unfit as error:
-            for model in training.models:
-                model.state.pop("logits", None)
-            context.claim(training.node)
-            context.unfit(training.node, "Model.compile", error)
-    for node in [*users, *calls_of(context, PREDICT)]:
+    trainings: list[Training] = context.notes.get("trainings", [])
+    for training in [t for t in trainings if _is_left(t.models)]:
+        context.edits.withdraw(context.edits.statement(training.node))
+        _leave(context, training.node)
+    for node in calls_of(context, *(f"keras.Model.{n}" for n in METHODS)):
         name = qualified_name(context, node.func) or ""
+        if _is_left(models_of(context, node)):
+            _leave(context, node)
+            continue
         try:
-            _Use(context, node, name, trainings).write()
+            Use(context, node, name, trainings).write()
         except Unfit as error:
             context.claim(node)
             context.unfit(node, name.removeprefix("keras."), error)
 
 
-class _Use:
+def _is_left(models: list[Instance]) -> bool:
+    return any(m.state.get("left") for m in models)
+
+
+def _leave(context: Context, node: cst.Call) -> None:
+    """What uses a model that stays Keras' stays as well."""
+    for item in find(node, cst.CSTNode):
+        context.claim(item)
+
+
+class Use:
     """One call of fit, evaluate or predict."""
 
     def __init__(
@@ -58,331 +65,388 @@ class _Use:
     ) -> None:
         self.context = context
         self.node = node
-        self.name = name
-        self.site = Site(context, node, name)
+        self.name = name.rpartition(".")[2].removesuffix("_generator")
+        self.site = Site(context, node, name.removesuffix("_generator"))
         assert isinstance(node.func, cst.Attribute)
         self.model = node.func.value
         self.models = models_of(context, node)
         self.trainings = [t for t in trainings if set(t.models) & set(self.models)]
+        self.batches = Batches(context, self.models, self.trainings[-1] if self.trainings else None)
 
     @property
     def training(self) -> Training:
         if not self.trainings:
-            raise Unfit(f"what {self.name.removeprefix('keras.')} trains with is not known here")
-        first = self.trainings[-1]
-        if any(t.loss != first.loss and t.loss.name != first.loss.name for t in self.trainings):
-            raise Unfit("the model is compiled with different losses")
-        return first
+            raise Unfit(f"what {self.name} trains with is not known here")
+        around = self.context.edits.enclosing(self.node, cst.FunctionDef)
+        place = self.context.edits.order(self.node)
+        before = [
+            t for t in self.trainings
+            if self.context.edits.order(t.node) < place
+            and self.context.edits.enclosing(t.node, cst.FunctionDef) is around
+        ]  # fmt: skip
+        return before[-1] if before else self.trainings[-1]
 
     def write(self) -> None:
-        if self.name == PREDICT:
-            self.write_predict()
-        elif self.name == EVALUATE:
-            self.write_evaluate()
-        else:
-            self.write_fit()
-
-    # ---- data --------------------------------------------------------------------------------
-
-    def tensor(self, node: cst.BaseExpression, targets: bool = False) -> cst.BaseExpression:
-        """Data as a tensor of the dtype that the model or the loss takes."""
-        fact = self.context.fact(node)
-        if isinstance(fact, (Sequence,)) or not isinstance(fact, Tensor):
-            if isinstance(node, (cst.List, cst.Dict, cst.Tuple)) or type(fact).__name__ in (
-                "Mapping", "ListObject", "Sequence", "Union",
-            ):  # fmt: skip
-                raise Unfit("several inputs or outputs at once are not translated")
-        if targets and self.training.loss.sparse:
-            new = fill("torch.as_tensor(x, dtype=torch.int64)", x=node)
-            flat = isinstance(fact, Tensor) and fact.rank == 2 and _rank(self.training.outputs) == 2
-            return fill("x.flatten()", x=new) if flat else new
-        if not targets and self.takes_ids():
-            return fill("torch.as_tensor(x, dtype=torch.int64)", x=node)
-        new = fill("torch.as_tensor(x, dtype=torch.float32)", x=node)
-        outputs = _rank(self.training.outputs) if targets else None
-        if targets and isinstance(fact, Tensor) and outputs is not None and fact.rank is not None:
-            if fact.rank == outputs - 1:
-                return fill("x.unsqueeze(-1)", x=new)
-        return new
-
-    def takes_ids(self) -> bool:
-        """Whether the model begins with an embedding."""
-        for model in self.models:
-            layers = model.state.get("layers") or []
-            first = layers[0] if layers else None
-            if isinstance(first, Instance) and first.class_names[:1] == ("keras.layers.Embedding",):
-                return True
-            inputs = model.state.get("inputs_of")
-            items = items_of(inputs) if isinstance(inputs, Value) else None
-            start = items[0] if items and len(items) == 1 else inputs
-            if isinstance(start, Tensor) and (start.dtype or "").startswith("int"):
-                return True
-        return False
-
-    def is_dataset(self, node: Any) -> bool:
-        fact = self.context.fact(node)
-        return isinstance(fact, Instance) and any("Dataset" in n for n in fact.class_names)
-
-    def loader(self, x: Any, y: Any, batch_size: Any, shuffle: Any) -> cst.BaseExpression:
-        """Batches of arrays, or the dataset as it is."""
-        if self.is_dataset(x):
-            return as_node(x)
-        if y is None:
-            raise Unfit("what the data holds is not known here")
-        parts = (self.tensor(x), self.tensor(y, targets=True))
-        return call(
-            "torch.utils.data.DataLoader", call("torch.utils.data.TensorDataset", *parts),
-            batch_size=batch_size, shuffle=shuffle,
-        )  # fmt: skip
-
-    # ---- predict and evaluate ----------------------------------------------------------------
-
-    def activation(self) -> Any:
-        found = {m.state.get("logits") for m in self.models}
-        if found == {None}:
-            return OMIT
-        if len(found) > 1:
-            raise Unfit("the models that predict here end differently")
-        return fill(ACTIVATIONS[str(found.pop())])
-
-    def write_predict(self) -> None:
-        if not self.models:
-            raise Unfit("the model that predicts here is not known")
-        x = self.site.arg("x")
-        if self.is_dataset(x):
-            raise Unfit("predict on a tf.data pipeline is not translated",
-                        "loop over the loader and collect the outputs")  # fmt: skip
-        for name in ("steps", "callbacks"):
-            if self.site.has(name):
-                raise Unfit(f"`{name}` of predict is not translated")
-        if isinstance(self.context.fact(x), (Tensor,)) or not isinstance(x, (cst.List, cst.Dict)):
-            new = call(
-                self.context.emit("predict"),
-                self.model,
-                self.tensor_of_input(x),
-                batch_size=self.site.given("batch_size"),
-                activation=self.activation(),
-            )
-            self.replace(new)
-            return
-        raise Unfit("several inputs at once are not translated")
-
-    def tensor_of_input(self, x: cst.BaseExpression) -> cst.BaseExpression:
-        kind = "int64" if self.takes_ids() else "float32"
-        return fill(f"torch.as_tensor(x, dtype=torch.{kind})", x=x)
-
-    def write_evaluate(self) -> None:
-        training = self.training
-        for name in ("sample_weight", "steps", "callbacks"):
-            if self.site.has(name):
-                raise Unfit(f"`{name}` of evaluate is not translated")
-        size = self.site.given("batch_size")
-        loader = self.loader(self.site.arg("x"), self.site.args.get("y"),
-                             32 if size is OMIT else size, OMIT)  # fmt: skip
-        result = self.evaluated(training, loader)
-        if self.site.const("return_dict", False) is True:
-            self.replace(result)
-        elif self.has_metrics(training):
-            self.replace(fill("list(x.values())", x=result))
-        else:
-            self.replace(fill('x["loss"]', x=result))
-
-    def has_metrics(self, training: Training) -> bool:
-        return Site(self.context, training.node, "keras.Model.compile").has("metrics")
-
-    def evaluated(self, training: Training, loader: Any) -> cst.BaseExpression:
-        active = training.removed if self.probabilities(training) else None
-        penalty: Any = OMIT
-        if penalized(self.context, self.models):
-            penalty = cst.Name(self.context.emit("regularization"))
-        return call(
-            self.context.emit("evaluate"), self.model, loader,
-            training.name("criterion", self.model),
-            training.name("metrics", self.model),
-            activation=fill(ACTIVATIONS[active]) if active else OMIT, penalty=penalty,
-        )  # fmt: skip
-
-    def probabilities(self, training: Training) -> bool:
-        return bool(training.models[0].state.get("metric activation"))
+        writers = {
+            "fit": self.write_fit, "evaluate": self.write_evaluate, "predict": self.write_predict,
+            "predict_proba": self.write_predict, "predict_classes": self.write_classes,
+            "predict_on_batch": self.write_predict, "train_on_batch": self.write_on_batch,
+            "test_on_batch": self.write_on_batch,
+        }  # fmt: skip
+        writers[self.name]()
 
     def replace(self, new: cst.BaseExpression) -> None:
         self.context.claim(self.node)
         self.context.edits.replace(self.node, new)
 
+    def given(self, *names: str) -> Any:
+        """An argument by any of its names, the former ones included."""
+        for name in names:
+            found = self.site.keywords.get(name)
+            found = self.site.args.get(name) if found is None else found
+            if found is not None and not (isinstance(found, cst.Name) and found.value == "None"):
+                return found
+        return None
+
+    # ---- predict -----------------------------------------------------------------------------
+
+    def activation(self) -> Any:
+        found = {m.state.get("logits") for m in self.models}
+        if found <= {None}:
+            return OMIT
+        if len(found) > 1:
+            raise Unfit("the models that predict here end differently")
+        return fill(ENDS[str(found.pop())])
+
+    def write_predict(self) -> None:
+        self.replace(self.predicted())
+
+    def write_classes(self) -> None:
+        """The former predict_classes: the largest, or whether it is above one half."""
+        model = self.models[0] if self.models else None
+        output = model.state.get("output") if model is not None else None
+        width = output.shape[-1] if getattr(output, "shape", None) else None
+        end = "(p > 0.5).astype('int32')" if width == 1 else "p.argmax(axis=-1)"
+        self.replace(fill(end, p=self.predicted()))
+
+    def predicted(self) -> cst.BaseExpression:
+        if not self.models:
+            raise Unfit("the model that predicts here is not known")
+        x = self.given("x", "generator")
+        kind = self.batches.kind(x)
+        size = self.site.args.get("batch_size", OMIT)
+        if kind == "one" and not self.batches.is_pipeline(x):
+            return call(
+                self.context.emit("predict"), self.model, self.batches.inputs(x), batch_size=size,
+                activation=self.activation(),
+            )  # fmt: skip
+        if self.batches.is_pipeline(x):
+            parts = self.batches.batch_of(x)
+            loader: Any = x
+            if len(parts) > 1:
+                loader = fill("(first for first, *_ in x)", x=x, first=cst.Name("x"))
+        else:
+            data = call(self.context.emit("slices"), self.batches.inputs(x))
+            loader = self.batches.loader(data, 32 if size is OMIT else size)
+        if self.given("steps") is not None:
+            self.context.request_import("import itertools")
+            loader = fill("itertools.islice(x, n)", x=loader, n=self.given("steps"))
+        several = self.batches.spreads(kind)
+        return call(
+            self.context.emit("predict_batches"), self.model, loader, activation=self.activation(),
+            call=cst.Name(self.context.emit("call_with_all")) if several else OMIT,
+        )  # fmt: skip
+
+    # ---- evaluate ----------------------------------------------------------------------------
+
+    def write_evaluate(self) -> None:
+        training = self.training
+        size = self.given("batch_size")
+        loader = self.loader(self.given("x", "generator"), self.given("y"),
+                             32 if size is None else size, OMIT,
+                             self.given("sample_weight"))  # fmt: skip
+        steps = self.given("steps")
+        if steps is not None:
+            loader = self.islice(loader, steps)
+        kind = self.batches.kind(self.given("x", "generator"))
+        self.finish(self.evaluated(training, loader, kind), training)
+
+    def finish(self, result: cst.BaseExpression, training: Training) -> None:
+        """The results as Keras hands them out."""
+        parent = self.context.edits.parent[self.node]
+        if isinstance(parent, cst.Expr) and self.name == "evaluate":
+            result = fill("print(x)", x=result) if self.is_shown() else result
+            self.replace(result)
+        elif self.site.const("return_dict", False) is True or isinstance(parent, cst.Expr):
+            self.replace(result)
+        elif training.has_metrics or training.stepped:
+            self.replace(fill("list(x.values())", x=result))
+        else:
+            self.replace(fill('x["loss"]', x=result))
+
+    def is_shown(self) -> bool:
+        given = self.given("verbose")
+        value = constant_value(self.context.fact(given)) if given is not None else "auto"
+        return value is missing or value not in (0, False)
+
+    def evaluated(self, training: Training, loader: Any, kind: str) -> cst.BaseExpression:
+        if training.stepped:
+            return call(self.context.emit("evaluate_steps"), self.model, loader)
+        if not training.has_loss:
+            raise Unfit("evaluating a model without a loss is not translated")
+        active = training.removed if training.probabilities else None
+        several = self.batches.spreads(kind)
+        return call(
+            self.context.emit("evaluate"), self.model, loader,
+            training.name("criterion", self.model), training.name("metrics", self.model),
+            activation=fill(ENDS[active]) if active else OMIT, penalty=self.penalty(),
+            call=cst.Name(self.context.emit("call_with_all")) if several else OMIT,
+            weighted=True if training.weighs_metrics else OMIT,
+        )  # fmt: skip
+
+    def penalties(self) -> tuple[str, ...]:
+        names = []
+        if penalized(self.models):
+            names.append(self.context.emit("regularization"))
+        if adds_losses(self.context, self.models):
+            names.append(self.context.emit("added_losses"))
+        return tuple(names)
+
+    def penalty(self) -> Any:
+        names = self.penalties()
+        if len(names) < 2:
+            return cst.Name(names[0]) if names else OMIT
+        return fill(f"lambda model: {' + '.join(f'{n}(model)' for n in names)}")
+
+    # ---- one batch ---------------------------------------------------------------------------
+
+    def write_on_batch(self) -> None:
+        training = self.training
+        if training.stepped or not training.has_loss:
+            raise Unfit(f"{self.name} of a model with a training step of its own is not translated")
+        x, y = self.site.arg("x"), self.given("y")
+        if y is None:
+            raise Unfit(f"{self.name} without targets is not translated")
+        if self.given("class_weight") is not None:
+            raise Unfit(f"`class_weight` of {self.name} is not translated")
+        kind = self.batches.kind(x)
+        active = training.removed if training.probabilities else None
+        weights = self.given("sample_weight")
+        parts = [self.batches.inputs(x), self.batches.targets(y, training.outputs)]
+        several = self.batches.spreads(kind)
+        options = {
+            "activation": fill(ENDS[active]) if active else OMIT, "penalty": self.penalty(),
+            "call": cst.Name(self.context.emit("call_with_all")) if several else OMIT,
+        }  # fmt: skip
+        names = [training.name(n, self.model) for n in ("criterion", "optimizer", "metrics")]
+        if self.name == "test_on_batch":
+            batch = cst.List([cst.Element(cst.Tuple([cst.Element(p) for p in parts]))])
+            result = call(self.context.emit("evaluate"), self.model, batch, names[0], names[2],
+                          **options)  # fmt: skip
+        else:
+            if weights is not None:
+                options["weights"] = cst.Tuple([cst.Element(self.batches.weights(weights))])
+            result = call(
+                self.context.emit("train_on_batch"), self.model, *parts, *names, **options
+            )
+        if training.has_metrics:
+            self.context.remark(
+                self.context.edits.statement(self.node), f"Model.{self.name}",
+                "losses and metrics are those of the batch; Keras 3 averages them since the last"
+                " reset",
+            )  # fmt: skip
+        self.finish(result, training)
+
+    # ---- loaders -----------------------------------------------------------------------------
+
+    def loader(self, x: Any, y: Any, size: Any, shuffle: Any, weights: Any = None) -> Any:
+        """Batches of arrays, or the pipeline as it is."""
+        if self.batches.is_pipeline(x):
+            return x
+        parts = [self.batches.inputs(x)]
+        if y is not None:
+            parts.append(self.batches.targets(y, self.training.outputs))
+        if weights is not None:
+            parts.append(self.batches.weights(weights))
+        return self.batches.loader(self.batches.dataset(parts), size, shuffle)
+
+    def islice(self, loader: Any, steps: Any) -> cst.BaseExpression:
+        self.context.request_import("import itertools")
+        return fill("itertools.islice(x, n)", x=loader, n=steps)
+
     # ---- fit ---------------------------------------------------------------------------------
 
     def write_fit(self) -> None:
-        training, site = self.training, self.site
+        training = self.training
         if training.schedule and not training.scoped:
             raise Unfit("a learning-rate schedule of another function is not translated")
-        for name in ("class_weight", "sample_weight", "steps_per_epoch", "validation_steps",
-                     "validation_freq", "validation_batch_size"):  # fmt: skip
-            if site.has(name) and site.const(name, None) != 1:
-                raise Unfit(f"`{name}` of fit is not translated")
-        parent = self.context.edits.parent[self.node]
-        history: str | None = None
-        if isinstance(parent, cst.Assign) and isinstance(parent.targets[0].target, cst.Name):
-            history = parent.targets[0].target.value
-        elif not isinstance(parent, (cst.Expr, cst.Return)):
-            raise Unfit("the history of fit is used in the expression that trains",
-                        "assign it to a variable first")  # fmt: skip
+        if not training.stepped and not training.has_loss and not self.penalties():
+            raise Unfit("a model compiled without a loss is not translated")
+        history, statement = self.history()
         names = self.loop_names()
-        lines = self.data_lines(names)
-        callbacks = read_callbacks(self.context, site, names, self.validated)
-        if isinstance(parent, cst.Return):
-            history = free_name(self.context, "history")
+        fit = Fit(self, training, names)
+        lines = fit.data_lines()
+        callbacks = read_callbacks(self.context, self.site, names, fit.validation is not None)
         if history is not None:
-            lines += fill_statements("history = {}", history=cst.Name(history))
+            lines += fill_statements("history = {}", history=history)
         for callback in callbacks:
             lines += callback.before
-        lines += self.loop(training, callbacks, names, history)
+        lines += fit.loop(history, callbacks).write()
         for callback in callbacks:
             lines += callback.after
-        if isinstance(parent, cst.Return):
-            lines += fill_statements("return history", history=cst.Name(str(history)))
+        if isinstance(self.context.edits.parent[self.node], cst.Return):
+            lines += fill_statements("return history", history=history)
         self.context.claim(self.node)
-        self.context.edits.replace(self.context.edits.statement(self.node), lines)
+        self.context.edits.replace(statement, lines)
+
+    def history(self) -> tuple[cst.BaseExpression | None, cst.CSTNode]:
+        """Where the history goes, and the statement that the loop replaces."""
+        statement = self.context.edits.statement(self.node)
+        parent: Any = self.context.edits.parent[self.node]
+        if isinstance(parent, cst.Attribute) and parent.attr.value == "history":
+            self.context.claim(parent)
+            parent = self.context.edits.parent[parent]
+        if isinstance(parent, cst.Assign) and len(parent.targets) == 1:
+            target = parent.targets[0].target
+            if isinstance(target, (cst.Name, cst.Attribute)):
+                return target, statement
+        if isinstance(parent, cst.Expr):
+            return None, statement
+        if isinstance(parent, cst.Return):
+            return cst.Name(free_name(self.context, "history")), statement
+        raise Unfit("the history of fit is used in the expression that trains",
+                    "assign it to a variable first")  # fmt: skip
 
     def loop_names(self) -> dict[str, str]:
         notes = self.context.notes
         if "loop names" not in notes:
-            wanted = ("train_loader", "val_loader", "epoch", "batch", "inputs", "targets", "outputs",
-                      "loss", "total", "count", "metric", "logs", "split", "key", "value")  # fmt: skip
-            notes["loop names"] = {n: free_name(self.context, n) for n in wanted}
+            notes["loop names"] = {n: free_name(self.context, n) for n in LOOP_NAMES}
         found: dict[str, str] = notes["loop names"]
         return found
 
-    def holes(self, names: dict[str, str]) -> dict[str, Any]:
-        return {n: cst.Name(v) for n, v in names.items()}
 
-    def data_lines(self, names: dict[str, str]) -> list[cst.BaseStatement]:
-        site, holes = self.site, self.holes(names)
-        x, y = site.arg("x"), site.args.get("y")
-        size = site.given("batch_size")
-        size = 32 if size is OMIT or constant_value(site.fact(size)) is None else size
-        shuffle = True if site.const("shuffle", None) is True else site.arg("shuffle")
-        lines: list[cst.BaseStatement] = []
-        split = site.const("validation_split", None)
-        self.validated = False
-        if site.has("validation_split") and split != 0:
-            lines += fill_statements("split = int(len(x) * (1 - part))", **holes, x=x,
-                                     part=site.arg("validation_split"))  # fmt: skip
-            if y is None:
-                raise Unfit("validation_split needs targets as an array")
-            train = self.sliced(x, y, ":split", size, shuffle, holes)
-            held = self.sliced(x, y, "split:", size, OMIT, holes)
-            lines += fill_statements("train_loader = new", **holes, new=train)
-            self.validated = True
-            return lines + fill_statements("val_loader = new", **holes, new=held)
-        new = self.loader(x, y, size, shuffle)
-        lines += fill_statements("train_loader = new", **holes, new=new)
-        if site.has("validation_data"):
-            self.validated = True
-            data = site.arg("validation_data")
-            if isinstance(data, (cst.Tuple, cst.List)) and len(data.elements) == 2:
-                vx, vy = (e.value for e in data.elements)
-                held = self.loader(vx, vy, size, OMIT)
-            elif self.is_dataset(data):
-                held = as_node(data)
-            else:
-                raise Unfit("validation_data is not understood")
-            lines += fill_statements("val_loader = new", **holes, new=held)
+class Fit:
+    """The data and the loop of one fit."""
+
+    def __init__(self, use: Use, training: Training, names: dict[str, str]) -> None:
+        self.use = use
+        self.training = training
+        self.names = names
+        self.batches = use.batches
+        self.x, self.y = use.given("x", "generator"), use.given("y")
+        self.kind = self.batches.kind(self.x)
+        self.validation: cst.BaseExpression | None = None
+        self.weighted = False
+        self.rounds: Any = None
+
+    def holes(self) -> dict[str, Any]:
+        return {n: cst.Name(v) for n, v in self.names.items()}
+
+    def data_lines(self) -> list[cst.BaseStatement]:
+        use, holes = self.use, self.holes()
+        size = use.given("batch_size")
+        size = 32 if size is None else size
+        shuffle = True if use.site.const("shuffle", None) is True else use.site.arg("shuffle")
+        weights = use.given("sample_weight")
+        split = use.given("validation_split")
+        if use.given("class_weight") is not None:
+            weights = use.given("class_weight")
+        self.weighted = weights is not None
+        if split is not None and use.site.const("validation_split", None) != 0:
+            return self.split_lines(split, size, shuffle)
+        if self.batches.is_pipeline(self.x):
+            self.weighted = len(self.batches.batch_of(self.x)) > 2
+            loader: Any = self.x
+        else:
+            loader = self.batches.loader(self.batches.dataset(self.parts()), size, shuffle)
+        lines = fill_statements("train_loader = new", **holes, new=loader)
+        data = use.given("validation_data")
+        if data is not None:
+            lines += fill_statements("val_loader = new", **holes, new=self.held_out(data, size))
+            self.validation = self.validated()
         return lines
 
-    def sliced(
-        self, x: Any, y: Any, part: str, size: Any, shuffle: Any, holes: dict[str, Any]
-    ) -> cst.BaseExpression:
-        """A loader over a part of the arrays."""
-        tensors = []
-        for node, targets in ((x, False), (y, True)):
-            whole = self.tensor(node, targets)
-            tensors.append(fill(f"whole[{part}]", whole=whole, **holes))
-        return call(
-            "torch.utils.data.DataLoader", call("torch.utils.data.TensorDataset", *tensors),
-            batch_size=size, shuffle=shuffle,
-        )  # fmt: skip
+    def parts(self) -> list[Any]:
+        """The tensors of the training data."""
+        use = self.use
+        parts: list[Any] = [self.batches.inputs(self.x)]
+        if self.y is not None:
+            parts.append(self.batches.targets(self.y, self.training.outputs))
+        if use.given("class_weight") is not None:
+            weights = use.given("class_weight")
+            parts.append(self.batches.class_weights(weights, self.y))
+        elif use.given("sample_weight") is not None:
+            parts.append(self.batches.weights(use.given("sample_weight")))
+        return parts
 
-    def loop(
-        self,
-        training: Training,
-        callbacks: list[Callback],
-        names: dict[str, str],
-        history: str | None,
-    ) -> list[cst.BaseStatement]:
-        site, holes = self.site, self.holes(names)
-        holes |= {w: training.name(w, self.model) for w in ("criterion", "optimizer", "metrics")}
-        epochs = site.arg("epochs")
-        rounds = call("range", site.arg("initial_epoch"), epochs) if site.has("initial_epoch") and \
-            site.const("initial_epoch", None) != 0 else call("range", epochs)  # fmt: skip
-        has_metrics = self.has_metrics(training)
-        regular = penalized(self.context, self.models)
-        loss = "criterion(outputs, targets)"
-        if regular:
-            loss += f" + {self.context.emit('regularization')}(model)"
-        shown = "outputs"
-        if self.probabilities(training) and training.removed:
-            shown = "outputs.softmax(-1)" if training.removed == "softmax" else "outputs.sigmoid()"
-        counts = any(c.counts for c in callbacks)
-        text = "for epoch in rounds:\n"
-        text += "    starts\n"
-        text += "    model.train()\n    total = count = 0\n"
-        if has_metrics:
-            text += "    for metric in metrics.values():\n        metric.reset_state()\n"
-        text += "    for batch, (inputs, targets) in enumerate(train_loader):\n" if counts else (
-            "    for inputs, targets in train_loader:\n"
+    def split_lines(self, part: Any, size: Any, shuffle: Any) -> list[cst.BaseStatement]:
+        """The last part of the data is held out, as it comes."""
+        holes = self.holes()
+        data = self.batches.dataset(self.parts())
+        name = cst.Name(free_name(self.use.context, "dataset"))
+        lines = fill_statements("dataset = new", dataset=name, new=data)
+        lines += fill_statements(
+            "split = int(len(dataset) * (1 - part))", **holes, dataset=name, part=part
         )
-        text += "        batch_starts\n"
-        text += "        optimizer.zero_grad()\n        outputs = model(inputs)\n"
-        text += f"        loss = {loss}\n        loss.backward()\n        optimizer.step()\n"
-        if training.schedule:
-            text += "        scheduler.step()\n"
-        text += "        total += loss.item() * len(targets)\n        count += len(targets)\n"
-        if has_metrics:
-            text += "        for metric in metrics.values():\n"
-            text += f"            metric.update_state(targets, {shown})\n"
-        if any(c.reads_logs for c in callbacks):
-            text += '        logs = {"loss": total / count}\n'
-            if has_metrics:
-                text += "        logs |= {key: float(value.result()) for key, value in "
-                text += "metrics.items()}\n"
-        text += "        batch_ends\n"
-        text += '    logs = {"loss": total / count}\n'
-        if has_metrics:
-            text += "    logs |= {key: float(value.result()) for key, value in metrics.items()}\n"
-        if self.validated:
-            text += '    logs |= {f"val_{key}": value for key, value in validation.items()}\n'
-        text += "    logged\n"
-        if history is not None:
-            text += "    for key, value in logs.items():\n"
-            text += "        history.setdefault(key, []).append(value)\n"
-        if site.const("verbose", "auto") != 0:
-            last = code(epochs) if isinstance(epochs, cst.Integer) else "{epochs}"
-            text += f'    print(f"Epoch {{epoch + 1}}/{last} - " + '
-            text += '" - ".join(f"{key}: {value:.4f}" for key, value in logs.items()))\n'
-        text += "    ends\n"
-        validation: cst.BaseExpression = cst.Name("x")
-        if self.validated:
-            validation = self.evaluated(training, holes["val_loader"])
-        if training.names is not None:
-            holes["scheduler"] = cst.Name(training.names["scheduler"])
-        return fill_statements(
-            text, **holes, model=self.model, rounds=rounds, epochs=epochs, validation=validation,
-            history=cst.Name(history or "history"),
-            starts=[s for c in callbacks for s in c.at_start],
-            batch_starts=[s for c in callbacks for s in c.batch_start],
-            batch_ends=[s for c in callbacks for s in c.batch_end],
-            logged=once([s for c in callbacks for s in c.logged]),
-            ends=[s for c in callbacks for s in c.at_end] + [s for c in callbacks for s in c.stops],
+        for loader, chosen, mixed in (
+            ("train_loader", "range(split)", shuffle),
+            ("val_loader", "range(split, len(dataset))", OMIT),
+        ):
+            subset = call("torch.utils.data.Subset", name, fill(chosen, **holes, dataset=name))
+            new = self.batches.loader(subset, size, mixed)
+            lines += fill_statements(f"{loader} = new", **holes, new=new)
+        self.validation = self.validated()
+        return lines
+
+    def held_out(self, data: Any, size: Any) -> Any:
+        use = self.use
+        size = use.given("validation_batch_size") or size
+        if self.batches.is_pipeline(data):
+            return data
+        if isinstance(data, (cst.Tuple, cst.List)) and len(data.elements) in (2, 3):
+            vx, vy, *rest = (e.value for e in data.elements)
+            return use.loader(vx, vy, size, OMIT, rest[0] if rest else None)
+        fact = use.context.fact(data)
+        from transpiler.infer.values import items_of
+
+        items = items_of(fact)
+        if items is not None and len(items) == 2 and isinstance(data, cst.Name):
+            return use.loader(fill("d[0]", d=data), fill("d[1]", d=data), size, OMIT)
+        raise Unfit("validation_data is not understood")
+
+    def validated(self) -> cst.BaseExpression:
+        use = self.use
+        loader: Any = self.holes()["val_loader"]
+        if use.given("validation_steps") is not None:
+            loader = use.islice(loader, use.given("validation_steps"))
+        return use.evaluated(self.training, loader, self.kind)
+
+    def loop(self, history: Any, callbacks: Any) -> Loop:
+        use, site = self.use, self.use.site
+        epochs = use.given("epochs", "nb_epoch") or cst.Integer("1")
+        first = use.given("initial_epoch")
+        rounds = call("range", epochs) if first is None else call("range", first, epochs)
+        freq = use.given("validation_freq")
+        if freq is not None and use.context.fact(freq) == Const(1):
+            freq = None
+        verbose = (
+            constant_value(site.fact("verbose")) if site.args.get("verbose") is not None else 1
+        )
+        return Loop(
+            self.training, use.model, self.names, epochs, rounds, history, callbacks,
+            self.validation, freq, self.taken(), self.kind, self.batches.spreads(self.kind),
+            self.weighted, self.is_unlabelled(), self.batches.is_pipeline(self.x),
+            use.penalties(), verbose not in (0, False),
         )  # fmt: skip
 
+    def is_unlabelled(self) -> bool:
+        if self.batches.is_pipeline(self.x):
+            return len(self.batches.batch_of(self.x)) == 1
+        return self.y is None
 
-def once(statements: list[cst.BaseStatement]) -> list[cst.BaseStatement]:
-    """Statements without those that stand there already."""
-    found: dict[str, cst.BaseStatement] = {}
-    for statement in statements:
-        found.setdefault(cst.Module([statement]).code, statement)  # type: ignore[list-item]
-    return list(found.values())
-
-
-def _rank(value: Value | None) -> int | None:
-    return value.rank if isinstance(value, Tensor) else None
+    def taken(self) -> Any:
+        """The batches of one epoch, where their number is given."""
+        steps = self.use.given("steps_per_epoch", "samples_per_epoch")
+        if steps is None:
+            return None
+        return self.use.islice(self.holes()["train_loader"], steps)

@@ -153,8 +153,10 @@ def _holds_modules(context: Context, value: ListObject, assign: cst.Assign) -> b
     held: list[Value] = [*(value.items or ())]
     held += [] if value.element is None else [value.element]
     found = [o for v in held for o in options(v)]
-    return bool(found) and all(is_module(context, v) for v in found if isinstance(v, Instance)) and (
-        any(isinstance(v, Instance) for v in found)
+    return (
+        bool(found)
+        and all(is_module(context, v) for v in found if isinstance(v, Instance))
+        and (any(isinstance(v, Instance) for v in found))
     )
 
 
@@ -165,7 +167,9 @@ def _drop_method(context: Context, node: cst.ClassDef, name: str) -> None:
     context.edits.replace(found, [])
     for item in find(found, cst.CSTNode):
         context.claim(item)
-    context.remark(node, f"class {node.name.value}", f"`{name}` is left out: PyTorch has no such method")
+    context.remark(
+        node, f"class {node.name.value}", f"`{name}` is left out: PyTorch has no such method"
+    )
 
 
 def _plan_entry(context: Context, entry: cst.FunctionDef) -> None:
@@ -224,7 +228,9 @@ def _plan_added_losses(context: Context, node: cst.ClassDef) -> None:
         if context.edits.parent[context.edits.parent[statement]] is not function:
             start = fill_statements("owner.added_loss = 0.0", owner=owner.deep_clone())
             context.edits.insert_before(function.body.body[0], start)
-            new = fill_statements("owner.added_loss += value", owner=owner, value=call.args[0].value)
+            new = fill_statements(
+                "owner.added_loss += value", owner=owner, value=call.args[0].value
+            )
         context.edits.replace(statement, new)
 
 
@@ -240,7 +246,9 @@ def _plan_calls(context: Context) -> None:
     for call in find(context.module, cst.Call):
         if call in context.claimed:
             continue
-        values = [o for o in options(context.fact(call.func)) if isinstance(o, (Instance, Method, Class))]
+        values = [
+            o for o in options(context.fact(call.func)) if isinstance(o, (Instance, Method, Class))
+        ]
         if values and all(isinstance(v, Class) and is_module(context, v) for v in values):
             _plan_constructor(context, call, values)
         modules = [v for v in values if isinstance(v, Instance) and is_module(context, v)]

@@ -123,10 +123,10 @@ class Trace:
     def name_input(self, node: GraphNode) -> str:
         given = node.keywords.get("name")
         name = self.assigned(node)
-        if isinstance(name, cst.Name):
-            text = name.value
+        if isinstance(given, Const) and str(given.value).isidentifier():
+            text = str(given.value)  # dicts of inputs go by it
         else:
-            text = str(given.value) if isinstance(given, Const) else "x"
+            text = name.value if isinstance(name, cst.Name) else "x"
         text = self.fresh(text if text.isidentifier() else "x")
         self.values[node], self.orders[node] = cst.Name(text), LAST
         self.calls.add(node.call)
@@ -445,9 +445,7 @@ class Trace:
             self.values[part] = cst.Name(names[int(part.part or 0)])
             self.orders[part] = LAST
         left = cst.Tuple([cst.Element(cst.Name(n)) for n in names], lpar=[], rpar=[])
-        self.lines.append(
-            cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(left)], new)])
-        )
+        self.lines.append(cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(left)], new)]))
 
     def is_inside(self, node: GraphNode) -> bool:
         """Whether the step is written inside of the layer's call that reads it."""
@@ -493,6 +491,22 @@ class Trace:
             number += 1
             candidate = f"{name}{number}"
         return candidate
+
+
+def attribute_name(context: Context, model: Instance, part: Instance) -> str | None:
+    """The attribute under which a functional model holds a layer."""
+    known: dict[int, dict[Instance, str]] = context.notes.setdefault("graph attributes", {})
+    if id(model) not in known:
+        names: dict[Instance, str] = {}
+        scope = Scope(context, None)
+        trace = Trace(context, model, scope, lambda layer: cst.Name("layer"))
+        for node in steps(model.state["outputs"]) if "outputs" in model.state else ():
+            if node.layer is not None and node.layer not in names:
+                name = trace.fresh_attribute(trace.layer_name(node.layer))
+                trace.setup[name] = cst.Name(name)
+                names[node.layer] = name
+        known[id(model)] = names
+    return known[id(model)].get(part)
 
 
 MODULE_NAMES = frozenset(

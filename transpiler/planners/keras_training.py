@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Function, Instance, Symbol, Value, items_of, options
+from transpiler.infer.values import (
+    Const,
+    Function,
+    Instance,
+    ListObject,
+    Mapping,
+    Sequence,
+    Symbol,
+    Value,
+    is_none,
+    items_of,
+    options,
+)
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_names import free_name
 from transpiler.rule import Unfit
 from transpiler.rules.keras_activations import activation_name
-from transpiler.rules.keras_losses import Loss, Metric, read_loss, read_metric, write_loss
-from transpiler.rules.keras_optimizers import Recipe
-from transpiler.site import Site, constant_value, missing
+from transpiler.rules.keras_losses import Loss, read_loss
+from transpiler.site import Site
 from transpiler.syntax import find
-from transpiler.template import fill, fill_statements
 
 COMPILE = "keras.Model.compile"
+USERS = tuple(
+    f"keras.Model.{n}"
+    for n in ("fit", "evaluate", "train_on_batch", "test_on_batch", "fit_generator",
+              "evaluate_generator")
+)  # fmt: skip
 
 
 def calls_of(context: Context, *names: str) -> list[cst.Call]:
@@ -27,6 +43,7 @@ def calls_of(context: Context, *names: str) -> list[cst.Call]:
         node
         for node in find(context.module, cst.Call)
         if isinstance(node.func, cst.Attribute)
+        and node not in context.claimed
         and node.func.attr.value in {n.rpartition(".")[2] for n in names}
         and qualified_name(context, node.func) in names
     ]
@@ -40,7 +57,7 @@ def models_of(context: Context, node: cst.Call) -> list[Instance]:
 
 def output_of(context: Context, model: Instance) -> Value | None:
     """What a model gives, where it has been called."""
-    found = model.state.get("output")
+    found = model.state.get("outputs") or model.state.get("output")
     if isinstance(found, Value):
         return found
     if not isinstance(model.cls, Symbol):
@@ -51,32 +68,59 @@ def output_of(context: Context, model: Instance) -> Value | None:
 
 
 @dataclass
+class Output:
+    """One of a model's outputs, and what is wanted of it."""
+
+    key: str | int | None
+    """How it is taken from what the model gives; None where that is all."""
+    name: str
+    fact: Value | None
+    targets: Value | None
+    target_key: str | int | None = None
+    loss: Loss | None = None
+    weight: Any = None
+
+
+@dataclass
 class Training:
     """One `compile` and what follows from it."""
 
     context: Context
     node: cst.Call
     models: list[Instance]
-    loss: Loss
-    outputs: Value | None
-    targets: Value | None
-    logits: bool = False
+    outputs: list[Output] = field(default_factory=list)
     removed: str | None = None
     """The activation that the model left to its loss."""
-    names: dict[str, str] | None = None
+    names: dict[str, str] = field(default_factory=dict)
     scoped: bool = True
     """Whether fit sees the variables that compile leaves."""
     schedule: bool = False
+    weighted: bool = False
+    """Whether some batches come with a weight for each example."""
+    stepped: bool = False
+    """Whether the model has training steps of its own."""
+    has_metrics: bool = False
+    weighs_metrics: bool = False
+    probabilities: bool = False
+    """Whether metrics read probabilities where the model gives logits."""
 
     @property
     def owner(self) -> cst.BaseExpression:
         assert isinstance(self.node.func, cst.Attribute)
         return self.node.func.value
 
+    @property
+    def single(self) -> Output | None:
+        """The only output."""
+        return self.outputs[0] if len(self.outputs) == 1 and self.outputs[0].key is None else None
+
+    @property
+    def has_loss(self) -> bool:
+        return any(o.loss is not None for o in self.outputs)
+
     def name(self, what: str, model: cst.BaseExpression) -> cst.BaseExpression:
         """The expression by which the optimizer, loss or metrics are reached."""
         if self.scoped:
-            assert self.names is not None
             return cst.Name(self.names[what])
         return cst.Attribute(model, cst.Name(what))
 
@@ -95,40 +139,140 @@ def read_trainings(context: Context, users: list[cst.Call]) -> list[Training]:
 
 def _read(context: Context, node: cst.Call, users: list[cst.Call]) -> Training:
     models = models_of(context, node)
-    site = Site(context, node, COMPILE)
     if not models:
         raise Unfit("the model that is compiled here is not known")
-    for name in ("loss_weights", "weighted_metrics", "auto_scale_loss", "from_serialized"):
-        if site.has(name) and name != "auto_scale_loss":
-            raise Unfit(f"`{name}` of compile is not translated", "weigh the losses by hand")
-    if not site.has("loss"):
-        raise Unfit("a model compiled without a loss is not translated")
-    loss = read_loss(context, _single(site.arg("loss")))
-    targets = None
-    for user in users:
-        if set(models_of(context, user)) & set(models):
-            name = qualified_name(context, user.func) or ""
-            y = Site(context, user, name).args.get("y")
-            if isinstance(y, cst.CSTNode) and targets is None:
-                targets = context.fact(y)
-    outputs = output_of(context, models[0])
-    training = Training(context, node, models, loss, outputs, targets)
-    function = context.edits.enclosing(node, cst.FunctionDef)
-    for user in users:
-        if set(models_of(context, user)) & set(models):
-            around = context.edits.enclosing(user, cst.FunctionDef)
-            if function is not None and around is not function:
-                training.scoped = False
-    _plan_logits(context, training)
+    training = Training(context, node, models)
+    own = [u for u in users if set(models_of(context, u)) & set(models)]
+    _read_users(training, own)
+    training.stepped = any(has_step(m) for m in models)
+    site = Site(context, node, COMPILE)
+    targets = _targets(context, own)
+    training.outputs = read_outputs(output_of(context, models[0]), targets)
+    _read_losses(training, site)
+    if not training.stepped:
+        plan_logits(context, training)
+    names = context.notes.setdefault("training names", {})
+    key = frozenset(id(m) for m in models)
+    if key not in names:
+        kinds = ("criterion", "optimizer", "metrics", "scheduler")
+        names[key] = {n: free_name(context, n) for n in kinds}
+    training.names = names[key]
     return training
 
 
-def _single(node: cst.BaseExpression) -> cst.BaseExpression:
-    if isinstance(node, (cst.List, cst.Tuple)) and len(node.elements) == 1:
-        return node.elements[0].value
-    if isinstance(node, (cst.List, cst.Tuple, cst.Dict)):
-        raise Unfit("several losses for several outputs are not translated")
-    return node
+def has_step(model: Instance) -> bool:
+    """Whether a model's class writes its training step itself."""
+    return not isinstance(model.cls, Symbol) and isinstance(
+        model.cls.lookup("train_step"), Function
+    )
+
+
+def _read_users(training: Training, users: list[cst.Call]) -> None:
+    context = training.context
+    function = context.edits.enclosing(training.node, cst.FunctionDef)
+    for user in users:
+        around = context.edits.enclosing(user, cst.FunctionDef)
+        if function is not None and around is not function:
+            training.scoped = False
+        name = qualified_name(context, user.func) or ""
+        try:
+            site = Site(context, user, name)
+            training.weighted |= site.has("sample_weight") or (
+                "class_weight" in site.args and site.has("class_weight")
+            )
+        except Unfit:
+            continue
+    if not isinstance(training.owner, (cst.Name, cst.Attribute)):
+        training.scoped = False
+
+
+def _targets(context: Context, users: list[cst.Call]) -> Value | None:
+    for user in users:
+        try:
+            args = Site(context, user, qualified_name(context, user.func) or "").args
+        except Unfit:
+            continue
+        y = args.get("y")
+        if isinstance(y, cst.CSTNode):
+            return context.fact(y)
+        x = args.get("x", args.get("generator"))
+        fact = context.fact(x) if isinstance(x, cst.CSTNode) else None
+        if isinstance(fact, Instance):
+            batch = items_of(context.interpreter.iterate(fact, None))
+            if batch is not None and len(batch) > 1:
+                return batch[1]
+    return None
+
+
+def read_outputs(fact: Value | None, targets: Value | None) -> list[Output]:
+    """A model's outputs by key, with their targets."""
+    target_items = _parts(targets)
+    if isinstance(fact, Mapping) and fact.items:
+        return [
+            Output(k, str(k), v, target_items.get(k, target_items.get(i)),
+                   k if k in target_items else i if i in target_items else k)
+            for i, (k, v) in enumerate(fact.items.items())
+        ]  # fmt: skip
+    items = items_of(fact) if isinstance(fact, (Sequence, ListObject)) else None
+    if items is not None and len(items) > 1:
+        found = []
+        for index, item in enumerate(items):
+            name = _layer_name(item) or f"output_{index}"
+            key = name if name in target_items else index
+            found.append(Output(index, name, item, target_items.get(key), key))
+        return found
+    if items is not None and len(items) == 1:
+        fact = items[0]
+    return [Output(None, "", fact, targets)]
+
+
+def _parts(value: Value | None) -> dict[Any, Value]:
+    if isinstance(value, Mapping):
+        return dict(value.items)
+    items = items_of(value) if isinstance(value, (Sequence, ListObject)) else None
+    return dict(enumerate(items)) if items is not None else {}
+
+
+def _layer_name(value: Value) -> str | None:
+    node = getattr(value, "node", None)
+    given = node.layer.arguments.get("name") if node is not None and node.layer else None
+    return given.value if isinstance(given, Const) and isinstance(given.value, str) else None
+
+
+def by_output(training: Training, node: Any) -> dict[int, Any]:
+    """What an argument says for each output, by number: a list, a dict, or one for all."""
+    context, outputs = training.context, training.outputs
+    if node is None or is_none(context.fact(node)):
+        return {}
+    if isinstance(node, cst.Dict):
+        found = {}
+        for element in node.elements:
+            key = context.fact(element.key) if isinstance(element, cst.DictElement) else None
+            name = key.value if isinstance(key, Const) else None
+            place = [i for i, o in enumerate(outputs) if name in (o.name, o.key)]
+            if not place and len(outputs) == 1:
+                place = [0]
+            if not place:
+                raise Unfit(f"which output {name!r} means is not known before the program runs")
+            found[place[0]] = element.value
+        return found
+    if isinstance(node, (cst.List, cst.Tuple)) and len(node.elements) == len(outputs):
+        return {i: e.value for i, e in enumerate(node.elements)}
+    if isinstance(node, (cst.List, cst.Tuple)):
+        raise Unfit("the losses of this model do not agree with its outputs")
+    return dict.fromkeys(range(len(outputs)), node)
+
+
+def _read_losses(training: Training, site: Site) -> None:
+    given = site.args.get("loss")
+    for index, node in by_output(training, given).items():
+        if not is_none(training.context.fact(node)):
+            training.outputs[index].loss = read_loss(training.context, node)
+    for index, node in by_output(training, site.args.get("loss_weights")).items():
+        training.outputs[index].weight = node
+
+
+# ---- logits ----------------------------------------------------------------------------------
 
 
 def last_layer(model: Instance) -> Instance | None:
@@ -144,26 +288,27 @@ def last_layer(model: Instance) -> Instance | None:
     return node.layer if node is not None else None
 
 
-def _plan_logits(context: Context, training: Training) -> None:
+def plan_logits(context: Context, training: Training) -> None:
     """A softmax or sigmoid at the end goes into the loss, which Keras computes from the logits."""
-    wanted = training.loss.activation
-    if wanted is None:
+    output = training.single
+    if output is None or output.loss is None:
         return
-    if training.loss.from_logits:
-        training.logits = True
+    wanted = output.loss.activation
+    if wanted is None or output.loss.from_logits:
         return
     for model in training.models:
         last = last_layer(model)
         if last is None or not isinstance(model.cls, Symbol) or _is_nested(context, model):
             return
-        if _final_activation(last) != wanted:
+        if final_activation(last) != wanted or not isinstance(last.cls, Symbol):
             return
     for model in training.models:
         model.state["logits"] = wanted
-    training.logits, training.removed = True, wanted
+    training.removed = wanted
 
 
-def _final_activation(layer: Instance) -> str | None:
+def final_activation(layer: Instance) -> str | None:
+    """The activation that a layer ends with."""
     name = (layer.class_names or ("",))[0].rpartition(".")[2]
     if name == "Softmax":
         return "softmax"
@@ -172,138 +317,23 @@ def _final_activation(layer: Instance) -> str | None:
 
 
 def _is_nested(context: Context, model: Instance) -> bool:
+    """Whether a model is a part of another, or shares its layers with one."""
+    last = last_layer(model)
     for other in context.interpreter.instances.values():
+        if other is model:
+            continue
         layers = other.state.get("layers") or []
-        if other is not model and any(x is model for x in layers):
+        if any(x is model or x is last for x in layers):
             return True
         if any(v is model for v in other.attributes.values()):
             return True
-    return bool(model.state.get("in graph"))
+        outputs = other.state.get("outputs")
+        if isinstance(outputs, Value) and _reaches(outputs, model, last):
+            return True
+    return False
 
 
-def write_compile(training: Training) -> None:
-    """The loss, the optimizer and the metrics as variables. Raises Unfit."""
-    context, node = training.context, training.node
-    site = Site(context, node, COMPILE)
-    if not isinstance(context.edits.parent[node], cst.Expr):
-        raise Unfit("compile is used as an expression")
-    names = context.notes.setdefault("training names", {})
-    key = frozenset(id(m) for m in training.models)
-    if key not in names:
-        kinds = ("criterion", "optimizer", "metrics", "scheduler")
-        names[key] = {n: free_name(context, n) for n in kinds}
-    training.names = names[key]
-    if training.loss.activation and not training.logits:
-        context.caution(
-            context.edits.statement(node), "Model.compile",
-            "the loss is computed from probabilities that are clipped to 1e-7; where Keras finds"
-            " the softmax or sigmoid that made them it takes the logits: certain predictions"
-            " differ", "let the model give logits, and use from_logits=True",
-        )  # fmt: skip
-    lines = write_loss(
-        context, training.loss, training.logits, training.outputs, training.targets,
-        training.names["criterion"],
-    )  # fmt: skip
-    lines += _optimizer_lines(training, site)
-    _drop_single(context, _single(site.arg("loss")))
-    lines += fill_statements("metrics = new", metrics=cst.Name(training.names["metrics"]),
-                             new=_metrics(training, site))  # fmt: skip
-    if not training.scoped:
-        for what in ("criterion", "optimizer", "metrics"):
-            name = cst.Name(training.names[what])
-            lines += fill_statements(f"model.{what} = name", model=training.owner, name=name)
-    context.claim(node)
-    context.edits.replace(context.edits.statement(node), lines)
+def _reaches(outputs: Value, model: Instance, last: Instance | None) -> bool:
+    from transpiler.rules.facts_keras_models import steps
 
-
-def _drop_single(context: Context, node: cst.BaseExpression) -> None:
-    """A loss object in a variable that only compile reads is not needed any more."""
-    fact = context.fact(node)
-    if not isinstance(node, cst.Name) or not isinstance(fact, Instance):
-        return
-    statement = context.edits.statement(fact.origin)
-    reads = [n for n in find(context.module, cst.Name) if n.value == node.value]
-    if len(reads) == 2 and isinstance(context.edits.parent[fact.origin], cst.Assign):
-        context.claim(fact.origin)
-        context.edits.replace(statement, [])
-
-
-def _optimizer_lines(training: Training, site: Site) -> list[cst.BaseStatement]:
-    context = training.context
-    assert training.names is not None
-    given = site.args.get("optimizer")
-    fact = context.fact(given) if isinstance(given, cst.CSTNode) else None
-    if fact is None:
-        from transpiler.infer.values import Const
-
-        fact = Const("rmsprop")
-    statement = context.edits.statement(training.node)
-    recipe = Recipe(context, fact, statement)
-    params = fill("model.parameters()", model=training.owner)
-    new = recipe.write(params)
-    if isinstance(given, cst.Name) and recipe.origin is not None:
-        target = context.edits.parent[recipe.origin]
-        if not isinstance(target, cst.Assign):
-            raise Unfit("the optimizer is made in a way that is not understood")
-        if context.edits.enclosing(recipe.origin, cst.FunctionDef) is not context.edits.enclosing(
-            training.node, cst.FunctionDef
-        ):
-            raise Unfit("the optimizer is made in another function")
-        context.claim(recipe.origin)
-        context.edits.replace(context.edits.statement(recipe.origin), [])
-        names = context.notes["training names"]
-        training.names["optimizer"] = given.value
-        names[frozenset(id(m) for m in training.models)] = training.names
-    lines = fill_statements("optimizer = new", optimizer=cst.Name(training.names["optimizer"]),
-                            new=new)  # fmt: skip
-    if recipe.schedule is not None:
-        training.schedule = True
-        lines += fill_statements(
-            "scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)",
-            scheduler=cst.Name(training.names["scheduler"]),
-            optimizer=cst.Name(training.names["optimizer"]), schedule=recipe.schedule,
-        )  # fmt: skip
-    return lines
-
-
-def _metrics(training: Training, site: Site) -> cst.BaseExpression:
-    found = read_metrics(training, site)
-    elements = [cst.DictElement(cst.SimpleString(f'"{m.name}"'), m.node) for m in found]
-    return cst.Dict(elements)
-
-
-def read_metrics(training: Training, site: Site) -> list[Metric]:
-    """The metrics that compile was given."""
-    given = site.args.get("metrics")
-    if given is None or (isinstance(given, cst.Name) and given.value == "None"):
-        return []
-    nodes = [given]
-    if isinstance(given, (cst.List, cst.Tuple)):
-        nodes = [e.value for e in given.elements]
-    elif isinstance(given, cst.Dict):
-        raise Unfit("metrics for several outputs are not translated")
-    found = []
-    for node in nodes:
-        found.append(
-            read_metric(training.context, node, training.loss, training.outputs, training.targets)
-        )
-    training.models[0].state["metric activation"] = any(m.needs_probabilities for m in found)
-    return found
-
-
-def penalized(context: Context, models: list[Instance]) -> bool:
-    """Whether a layer of the models has a regularizer."""
-    from transpiler.modules import descendants
-
-    for model in models:
-        held: list[Value] = [model, *(x for x in model.state.get("layers") or [])]
-        for part in [d for h in held for d in descendants(h)]:
-            if isinstance(part, Instance):
-                for name, value in part.arguments.items():
-                    known = constant_value(value) if isinstance(value, Value) else missing
-                    if name.endswith("_regularizer") and known is not None:
-                        return True
-                for inner in part.state.get("layers") or []:
-                    if isinstance(inner, Instance) and penalized(context, [inner]):
-                        return True
-    return any(m.state.get("penalized") for m in models)
+    return any(n.layer is model or n.layer is last for n in steps(outputs) if n.layer is not None)

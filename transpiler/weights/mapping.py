@@ -186,7 +186,12 @@ def attention(t: Arrays, k: Arrays) -> list[Slot] | None:
 def projections(t: Arrays, k: Arrays) -> list[Slot] | None:
     """Attention with a layer of its own for each projection, on both sides."""
     slots: list[Slot] = []
-    for name, other in (("query", "query"), ("key", "key"), ("value", "value"), ("output", "output")):
+    for name, other in (
+        ("query", "query"),
+        ("key", "key"),
+        ("value", "value"),
+        ("output", "output"),
+    ):
         kernel = next((n for n in k if other in n and n.endswith("kernel")), None)
         bias = next((n for n in k if other in n and n.endswith("bias")), None)
         if kernel is None or f"{name}.weight" not in t:

@@ -129,7 +129,11 @@ def categorical_focal_crossentropy(y_true, y_pred, alpha=0.25, gamma=2.0):
     return -(alpha * (1 - p) ** gamma * like(y_true, y_pred) * p.log()).sum(-1)
 
 
-def weighted_mean(losses, sample_weight):
+def weighted_mean(losses, sample_weight=None):
     """Keras' loss with sample weights: their weighted sum divided by the number of losses."""
-    weights = sample_weight.reshape(-1, *[1] * (losses.dim() - 1))
+    if sample_weight is None:
+        return losses.mean()
+    weights = sample_weight.reshape(
+        sample_weight.shape + (1,) * (losses.dim() - sample_weight.dim())
+    )
     return (losses * weights).sum() / losses.numel()

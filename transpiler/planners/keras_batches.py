@@ -1,0 +1,243 @@
+"""The data that `fit` and its like are given, as loaders of batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import (
+    Const,
+    Instance,
+    ListObject,
+    Mapping,
+    Sequence,
+    Symbol,
+    Tensor,
+    Value,
+    is_none,
+    items_of,
+)
+from transpiler.planners.keras_training import Output, Training, output_of
+from transpiler.rule import Unfit
+from transpiler.template import OMIT, as_node, call, fill
+
+Shape = str
+"""How inputs come: "one", "many" (in order) or "named"."""
+
+
+class Batches:
+    """Data for the models of one call."""
+
+    def __init__(self, context: Context, models: list[Instance], training: Training | None) -> None:
+        self.context = context
+        self.models = models
+        self.training = training
+
+    # ---- what the data is --------------------------------------------------------------------
+
+    def is_pipeline(self, node: Any) -> bool:
+        """Whether something gives batches by itself."""
+        fact = self.context.fact(node)
+        if isinstance(fact, Sequence) and fact.kind == "generator":
+            return True
+        return isinstance(fact, Instance)
+
+    def batch_of(self, node: Any) -> list[Value]:
+        """What a pipeline gives at a time."""
+        batch = self.context.interpreter.iterate(self.context.fact(node), None)
+        items = items_of(batch) if isinstance(batch, (Sequence, ListObject)) else None
+        return list(items) if items is not None else [batch]
+
+    def kind_of(self, node: Any) -> Shape:
+        """How a model's inputs come in an expression."""
+        return kind_of(self.context.fact(node), node)
+
+    def kind(self, x: Any) -> Shape:
+        if self.is_pipeline(x):
+            return kind_of(self.batch_of(x)[0], None)
+        return self.kind_of(x)
+
+    def spreads(self, kind: Shape) -> bool:
+        """Whether the model takes its inputs one by one."""
+        return kind != "one" and any(isinstance(m.cls, Symbol) for m in self.models)
+
+    # ---- arrays as tensors -------------------------------------------------------------------
+
+    def inputs(self, node: Any) -> cst.BaseExpression:
+        """Inputs as tensors of the dtype that the model takes."""
+        given = graph_inputs(self.models)
+        if isinstance(node, (cst.List, cst.Tuple)):
+            parts = [self.input(e.value, given, i) for i, e in enumerate(node.elements)]
+            return cst.Tuple([cst.Element(p) for p in parts])
+        if isinstance(node, cst.Dict):
+            pairs = []
+            for e in node.elements:
+                if not isinstance(e, cst.DictElement):
+                    raise Unfit("the inputs are not known before the program runs")
+                name = self.context.fact(e.key)
+                key = name.value if isinstance(name, Const) else None
+                pairs.append(cst.DictElement(e.key, self.input(e.value, given, key)))
+            return cst.Dict(pairs)
+        kind = self.kind_of(node)
+        if kind == "many":
+            return fill("tuple(x)", x=node)
+        return as_node(node) if kind == "named" else self.input(node, given, 0)
+
+    def input(self, node: Any, given: dict[Any, Value], key: Any) -> cst.BaseExpression:
+        kind = "int64" if self.takes_ids(given.get(key)) else "float32"
+        return fill(f"torch.as_tensor(x, dtype=torch.{kind})", x=plain(self.context, node))
+
+    def takes_ids(self, start: Value | None) -> bool:
+        """Whether the model looks numbers up in an embedding."""
+        if isinstance(start, Tensor):
+            return (start.dtype or "").startswith(("int", "uint"))
+        for model in self.models:
+            layers = model.state.get("layers") or []
+            first = layers[0] if layers else None
+            if isinstance(first, Instance) and first.class_names[:1] == ("keras.layers.Embedding",):
+                return True
+            if isinstance(model.cls, Symbol):
+                continue
+            if reads_ids(self.context, model):
+                return True
+        return False
+
+    def targets(self, node: Any, outputs: list[Output]) -> cst.BaseExpression:
+        """Targets as tensors of the dtype that the loss takes."""
+        if isinstance(node, (cst.List, cst.Tuple)) and len(outputs) > 1:
+            named = {o.target_key: o for o in outputs}
+            parts = [self.target(e.value, named.get(i)) for i, e in enumerate(node.elements)]
+            return cst.Tuple([cst.Element(p) for p in parts])
+        if isinstance(node, cst.Dict):
+            named = {o.target_key: o for o in outputs}
+            pairs = []
+            for e in node.elements:
+                if not isinstance(e, cst.DictElement):
+                    raise Unfit("the targets are not known before the program runs")
+                name = self.context.fact(e.key)
+                key = name.value if isinstance(name, Const) else None
+                pairs.append(cst.DictElement(e.key, self.target(e.value, named.get(key))))
+            return cst.Dict(pairs)
+        kind = self.kind_of(node)
+        if kind == "many" and len(outputs) > 1:
+            return fill("tuple(y)", y=node)
+        if kind == "named" and len(outputs) > 1:
+            return as_node(node)
+        return self.target(node, outputs[0] if outputs else None)
+
+    def target(self, node: Any, output: Output | None) -> cst.BaseExpression:
+        fact = self.context.fact(node)
+        rank = fact.rank if isinstance(fact, Tensor) else None
+        wanted = output.fact.rank if output and isinstance(output.fact, Tensor) else None
+        value = plain(self.context, node)
+        if output is not None and output.loss is not None and output.loss.sparse:
+            new = fill("torch.as_tensor(x, dtype=torch.int64)", x=value)
+            return fill("x.flatten()", x=new) if rank == 2 and wanted == 2 else new
+        new = fill("torch.as_tensor(x, dtype=torch.float32)", x=value)
+        if rank is not None and wanted is not None and rank == wanted - 1:
+            return fill("x.unsqueeze(-1)", x=new)
+        return new
+
+    def weights(self, node: Any) -> cst.BaseExpression:
+        return fill("torch.as_tensor(w, dtype=torch.float32)", w=plain(self.context, node))
+
+    def class_weights(self, weights: Any, y: Any) -> cst.BaseExpression:
+        """A weight for each example, by its class."""
+        fact = self.context.fact(y)
+        rank, shape = (fact.rank, fact.shape) if isinstance(fact, Tensor) else (None, None)
+        labels = fill("y", y=y)
+        if rank == 2 and shape is not None and shape[-1] != 1:
+            labels = fill("np.argmax(y, axis=-1)", y=y)
+        elif rank != 1:
+            labels = fill("np.ravel(y)", y=y)
+        return fill("torch.tensor([weights[int(label)] for label in labels])", weights=weights,
+                    labels=labels, label=cst.Name("label"))  # fmt: skip
+
+    # ---- loaders -----------------------------------------------------------------------------
+
+    def dataset(self, parts: list[Any]) -> cst.BaseExpression:
+        """A dataset of arrays, or of tuples and dicts of arrays."""
+        parts = [p for p in parts if p is not None]
+        if any(isinstance(p, (cst.Tuple, cst.Dict, cst.Name)) or _is_tuple(p) for p in parts):
+            whole = cst.Tuple([cst.Element(p) for p in parts])
+            return call(self.context.emit("slices"), whole)
+        return call("torch.utils.data.TensorDataset", *parts)
+
+    def loader(
+        self, dataset: cst.BaseExpression, batch_size: Any, shuffle: Any = OMIT
+    ) -> cst.BaseExpression:
+        return call("torch.utils.data.DataLoader", dataset, batch_size=batch_size, shuffle=shuffle)
+
+
+def _is_tuple(node: Any) -> bool:
+    return (
+        isinstance(node, cst.Call)
+        and isinstance(node.func, cst.Name)
+        and node.func.value == "tuple"
+    )
+
+
+def kind_of(fact: Value | None, node: Any) -> Shape:
+    if isinstance(fact, Mapping) or isinstance(node, cst.Dict):
+        return "named"
+    if isinstance(fact, (ListObject, Sequence)):
+        items = items_of(fact)
+        if items is not None and items and all(isinstance(i, Tensor) for i in items):
+            return "many"
+    if isinstance(node, (cst.List, cst.Tuple)) and any(
+        isinstance(e.value, (cst.Name, cst.Call, cst.Attribute, cst.Subscript))
+        for e in node.elements
+    ):
+        return "many" if not isinstance(fact, Tensor) else "one"
+    return "one"
+
+
+def plain(context: Context, node: Any) -> Any:
+    """Lists of numbers become arrays; frames of pandas their values."""
+    fact = context.fact(node)
+    if isinstance(fact, Instance) and any(
+        "DataFrame" in n or "Series" in n for n in fact.class_names
+    ):
+        return fill("x.to_numpy()", x=node)
+    return node
+
+
+def graph_inputs(models: list[Instance]) -> dict[Any, Value]:
+    """The inputs of a functional model, by number and by name."""
+    found: dict[Any, Value] = {}
+    for model in models:
+        value = model.state.get("inputs_of")
+        items = items_of(value) if isinstance(value, (ListObject, Sequence)) else None
+        listed = list(items) if items is not None else [value] if isinstance(value, Tensor) else []
+        if isinstance(value, Mapping):
+            found |= value.items
+            listed = list(value.items.values())
+        for index, item in enumerate(listed):
+            found[index] = item
+            node = getattr(item, "node", None)
+            name = node.keywords.get("name") if node is not None else None
+            if isinstance(name, Const):
+                found[name.value] = item
+    return found
+
+
+def reads_ids(context: Context, model: Instance) -> bool:
+    """Whether a model's first use of its input is an embedding."""
+    from transpiler.modules import descendants
+
+    return any(
+        isinstance(p, Instance)
+        and p.class_names[:1] == ("keras.layers.Embedding",)
+        and isinstance(x := p.state.get("input"), Tensor)
+        and (x.dtype or "int").startswith(("int", "uint"))
+        for p in descendants(model)
+    )
+
+
+def is_given(context: Context, node: Any) -> bool:
+    return node is not None and not is_none(context.fact(node))
+
+
+__all__ = ["Batches", "is_given", "output_of"]

@@ -1,0 +1,338 @@
+"""`compile` as variables: the loss, the optimizer and the metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import Const, Instance, Value
+from transpiler.modules import descendants
+from transpiler.planners.keras_training import (
+    COMPILE,
+    USERS,
+    Output,
+    Training,
+    by_output,
+    calls_of,
+    read_trainings,
+)
+from transpiler.rule import Unfit
+from transpiler.rules.keras_losses import Metric, read_metric, write_loss
+from transpiler.rules.keras_optimizers import Recipe
+from transpiler.site import Site, constant_value, missing
+from transpiler.syntax import find
+from transpiler.template import as_node, call, fill, fill_statements
+
+Lines = list[cst.BaseStatement]
+
+
+def plan(context: Context) -> None:
+    """Write every `compile`; the trainings that fit and its like go by are left in the notes."""
+    trainings = []
+    for training in read_trainings(context, calls_of(context, *USERS)):
+        try:
+            write_compile(training)
+            trainings.append(training)
+        except Unfit as error:
+            for model in training.models:
+                model.state.pop("logits", None)
+            context.claim(training.node)
+            context.unfit(training.node, "Model.compile", error)
+    context.notes["trainings"] = trainings
+
+
+def write_compile(training: Training) -> None:
+    """The loss, the optimizer and the metrics as variables. Raises Unfit."""
+    context, node = training.context, training.node
+    site = Site(context, node, COMPILE)
+    if not isinstance(context.edits.parent[node], cst.Expr):
+        raise Unfit("compile is used as an expression")
+    metrics = read_metrics(training, site)
+    lines = loss_lines(training)
+    lines += _optimizer_lines(training, site)
+    drop_single(context, site.args.get("loss"))
+    kinds = ["optimizer"]
+    if training.has_loss:
+        kinds.append("criterion")
+    if not training.stepped or metrics:
+        elements = [cst.DictElement(cst.SimpleString(f'"{m.name}"'), m.node) for m in metrics]
+        name = cst.Name(training.names["metrics"])
+        lines += fill_statements("metrics = new", metrics=name, new=cst.Dict(elements))
+        kinds.append("metrics")
+    if training.stepped:
+        training.scoped = False
+    if not training.scoped:
+        for what in kinds:
+            name = cst.Name(training.names[what])
+            lines += fill_statements(f"model.{what} = name", model=training.owner, name=name)
+    context.claim(node)
+    context.edits.replace(context.edits.statement(node), lines)
+
+
+# ---- losses ----------------------------------------------------------------------------------
+
+
+def loss_lines(training: Training) -> Lines:
+    """The function of outputs and targets that is trained on."""
+    context = training.context
+    single = training.single
+    if not training.has_loss:
+        return []
+    for output in training.outputs:
+        warn_of_probabilities(training, output)
+    name = training.names["criterion"]
+    if single is not None and single.loss is not None and single.weight is None:
+        return write_loss(
+            context, single.loss, is_on_logits(training, single), single.fact, single.targets,
+            name, training.weighted,
+        )  # fmt: skip
+    lines: Lines = []
+    terms = []
+    for output in training.outputs:
+        if output.loss is None:
+            continue
+        own = f"{output.name or 'output'}_loss"
+        lines += write_loss(
+            context, output.loss, is_on_logits(training, output), output.fact, output.targets, own,
+            training.weighted,
+        )  # fmt: skip
+        terms.append(_term(training, output, own))
+    total = terms[0]
+    for term in terms[1:]:
+        total = fill("a + b", a=total, b=term)
+    params = "outputs, targets, sample_weight=None" if training.weighted else "outputs, targets"
+    return lines + fill_statements(f"def {name}({params}):\n    return total\n", total=total)
+
+
+def _term(training: Training, output: Output, own: str) -> cst.BaseExpression:
+    first = "outputs" if output.key is None else f"outputs[{output.key!r}]"
+    second = "targets" if output.target_key is None else f"targets[{output.target_key!r}]"
+    weights = ", sample_weight" if training.weighted else ""
+    term = fill(f"{own}({first}, {second}{weights})")
+    if output.weight is None or training.context.fact(output.weight) in (Const(1), Const(1.0)):
+        return term
+    return fill("w * term", w=output.weight, term=term)
+
+
+def is_on_logits(training: Training, output: Output) -> bool:
+    assert output.loss is not None
+    return output.loss.from_logits or training.removed is not None
+
+
+def warn_of_probabilities(training: Training, output: Output) -> None:
+    """Say where a loss is computed from probabilities."""
+    if output.loss is None or not output.loss.activation or is_on_logits(training, output):
+        return
+    training.context.caution(
+        training.context.edits.statement(training.node), "Model.compile",
+        "the loss is computed from probabilities that are clipped to 1e-7; where Keras finds"
+        " the softmax or sigmoid that made them it takes the logits: certain predictions"
+        " differ", "let the model give logits, and use from_logits=True",
+    )  # fmt: skip
+
+
+def drop_single(context: Context, node: Any) -> None:
+    """A loss object in a variable that only compile reads is not needed any more."""
+    fact = context.fact(node)
+    if not isinstance(node, cst.Name) or not isinstance(fact, Instance):
+        return
+    if fact.origin is None or not fact.class_names[0].startswith("keras.losses."):
+        return
+    reads = [n for n in find(context.module, cst.Name) if n.value == node.value]
+    if len(reads) == 2 and isinstance(context.edits.parent[fact.origin], cst.Assign):
+        context.claim(fact.origin)
+        context.edits.replace(context.edits.statement(fact.origin), [])
+
+
+# ---- the optimizer ---------------------------------------------------------------------------
+
+
+def _optimizer_lines(training: Training, site: Site) -> Lines:
+    context = training.context
+    given = site.args.get("optimizer")
+    fact = context.fact(given) if isinstance(given, cst.CSTNode) else Const("rmsprop")
+    statement = context.edits.statement(training.node)
+    recipe = Recipe(context, fact, statement)
+    new = recipe.write(parameters(training))
+    if isinstance(given, cst.Name) and recipe.origin is not None:
+        _take_over(training, given, recipe.origin)
+    name = cst.Name(training.names["optimizer"])
+    lines = fill_statements("optimizer = new", optimizer=name, new=new)
+    if recipe.schedule is not None:
+        training.schedule = True
+        lines += fill_statements(
+            "scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)",
+            scheduler=cst.Name(training.names["scheduler"]), optimizer=name,
+            schedule=recipe.schedule,
+        )  # fmt: skip
+    return lines
+
+
+def _take_over(training: Training, given: cst.Name, origin: cst.Call) -> None:
+    """An optimizer that is made before compile is made there: it needs the parameters."""
+    context = training.context
+    target = context.edits.parent[origin]
+    if not isinstance(target, cst.Assign):
+        raise Unfit("the optimizer is made in a way that is not understood")
+    if context.edits.enclosing(origin, cst.FunctionDef) is not context.edits.enclosing(
+        training.node, cst.FunctionDef
+    ):
+        raise Unfit("the optimizer is made in another function")
+    context.claim(origin)
+    context.edits.replace(context.edits.statement(origin), [])
+    training.names["optimizer"] = given.value
+
+
+def parameters(training: Training) -> cst.BaseExpression:
+    """What the optimizer trains: all that is not frozen when the model is compiled."""
+    frozen = [m for m in training.models[0].state.get("frozen at compile", ())]
+    names = [_part_name(training, m) for m in frozen]
+    if not frozen or None in names:
+        return fill("model.parameters()", model=training.owner)
+    starts = as_node(tuple(f"{n}." for n in names) if len(names) > 1 else f"{names[0]}.")
+    return fill(
+        "[p for name, p in model.named_parameters() if not name.startswith(starts)]",
+        model=training.owner, starts=starts,
+    )  # fmt: skip
+
+
+def _part_name(training: Training, part: Instance) -> str | None:
+    """The attribute under which a model holds another."""
+    from transpiler.planners.keras_trace import attribute_name
+
+    return attribute_name(training.context, training.models[0], part)
+
+
+# ---- metrics ---------------------------------------------------------------------------------
+
+
+def read_metrics(training: Training, site: Site) -> list[Metric]:
+    """The metrics that compile was given, and where it has several losses, those."""
+    context = training.context
+    found: list[Metric] = []
+    plain = _metrics_of(training, site.args.get("metrics"))
+    weighted = _metrics_of(training, site.args.get("weighted_metrics"))
+    if plain and weighted:
+        raise Unfit("metrics and weighted_metrics at once are not translated")
+    training.weighs_metrics = bool(weighted) and training.weighted
+    if training.single is None and training.has_loss and not training.stepped:
+        found += [_loss_metric(training, o) for o in training.outputs if o.loss is not None]
+    for output, metric in plain + weighted:
+        if output.key is not None:
+            name = f"{output.name}_{metric.name}"
+            node = _of_output(context, output, metric.node)
+            metric = Metric(name, node, metric.needs_probabilities)
+        found.append(metric)
+    training.has_metrics = bool(found)
+    training.probabilities = any(m.needs_probabilities for m in found) and bool(training.removed)
+    return found
+
+
+def _loss_metric(training: Training, output: Output) -> Metric:
+    name = f"{output.name}_loss"
+    new = call(training.context.emit("LossMetric"), cst.Name(name))
+    return Metric(name, _of_output(training.context, output, new), False)
+
+
+def _of_output(context: Context, output: Output, node: cst.BaseExpression) -> cst.BaseExpression:
+    keys = [as_node(output.key)]
+    if output.target_key != output.key:
+        keys.append(as_node(output.target_key))
+    return call(context.emit("OutputMetric"), node, *keys)
+
+
+def _metrics_of(training: Training, given: Any) -> list[tuple[Output, Metric]]:
+    context, outputs = training.context, training.outputs
+    given = listed(context, given)
+    if given is None or (isinstance(given, cst.Name) and given.value == "None"):
+        return []
+    groups: dict[int, list[Any]] = {}
+    nested = isinstance(given, (cst.List, cst.Tuple)) and any(
+        isinstance(e.value, (cst.List, cst.Tuple)) for e in given.elements
+    )
+    if isinstance(given, cst.Dict) or (nested and training.single is None):
+        for index, node in by_output(training, given).items():
+            groups[index] = _flat(node)
+    elif len(outputs) == 1 or training.single is not None:
+        groups[0] = _flat(given)
+    else:
+        raise Unfit("for which output the metrics are is not known before the program runs")
+    found = []
+    for index, nodes in sorted(groups.items()):
+        output = outputs[index]
+        for node in nodes:
+            metric = read_metric(context, node, output.loss, output.fact, output.targets)
+            found.append((output, metric))
+    return found
+
+
+def listed(context: Context, given: Any) -> Any:
+    """The list that a variable holds, where it is written once."""
+    if not isinstance(given, cst.Name):
+        return given
+    lists = [
+        a.value for a in find(context.module, cst.Assign)
+        if len(a.targets) == 1 and isinstance(a.targets[0].target, cst.Name)
+        and a.targets[0].target.value == given.value
+    ]  # fmt: skip
+    if len(lists) == 1 and isinstance(lists[0], (cst.List, cst.Tuple, cst.Dict)):
+        return lists[0]
+    return given
+
+
+def _flat(node: Any) -> list[Any]:
+    if isinstance(node, (cst.List, cst.Tuple)):
+        return [x for e in node.elements for x in _flat(e.value)]
+    return [node]
+
+
+# ---- penalties -------------------------------------------------------------------------------
+
+
+def penalized(models: list[Instance]) -> bool:
+    """Whether a layer of the models has a regularizer of its weights."""
+    for part in parts_of(models):
+        for name, value in part.arguments.items():
+            known = constant_value(value) if isinstance(value, Value) else missing
+            if name.endswith("_regularizer") and known is not None:
+                if name != "activity_regularizer":
+                    return True
+    return False
+
+
+def adds_losses(context: Context, models: list[Instance]) -> bool:
+    """Whether a layer of the models adds to the loss in its call."""
+    for part in parts_of(models):
+        value = part.arguments.get("activity_regularizer")
+        if isinstance(value, Value) and constant_value(value) is not None:
+            return True
+        if part.state.get("added") or part.class_names[:1] == (
+            "keras.layers.ActivityRegularization",
+        ):
+            return True
+        if not isinstance(part.cls, Instance) and hasattr(part.cls, "node"):
+            for node in find(part.cls.node, cst.Call):
+                if isinstance(node.func, cst.Attribute) and node.func.attr.value == "add_loss":
+                    return True
+    return False
+
+
+def parts_of(models: list[Instance]) -> list[Instance]:
+    """The models and all layers in them."""
+    from transpiler.rules.facts_keras_models import layers_of
+
+    found: list[Instance] = []
+    stack: list[Value] = list(models)
+    seen: set[int] = set()
+    while stack:
+        value = stack.pop()
+        for part in descendants(value):
+            if not isinstance(part, Instance) or id(part) in seen:
+                continue
+            seen.add(id(part))
+            found.append(part)
+            stack.extend(layers_of(part) or [x for x in part.state.get("layers") or []
+                                             if isinstance(x, Instance)])  # fmt: skip
+    return found
