@@ -35,7 +35,9 @@ TARGET_IMPORTS: dict[str, dict[str, str]] = {
         "collections": "import collections",
         "glob": "import glob",
         "gzip": "import gzip",
+        "io": "import io",
         "json": "import json",
+        "Image": "from PIL import Image",
         "pathlib": "import pathlib",
         "shutil": "import shutil",
         "tarfile": "import tarfile",
@@ -75,6 +77,11 @@ AMBIGUOUS_METHODS = frozenset(
     upper values var view where write zfill device is_leaf layout""".split()
 ) - {"view", "numpy", "requires_grad_", "dim", "float", "size", "item"}
 """Method names that arrays of the framework share with other objects: never guessed from."""
+
+MODULE_METHODS = {
+    "tf": frozenset({"parameters", "named_parameters", "named_modules", "named_children"}),
+}
+"""By target: methods that only modules have, also of a receiver of which nothing is known."""
 
 ANNOTATIONS = {
     "torch.Tensor": "tf.Tensor",
