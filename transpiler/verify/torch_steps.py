@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
@@ -133,5 +134,5 @@ def fill_loose(run: Run, loose: list[Any]) -> None:
         for place, value in enumerate(values):
             if value.shape == tuple(parameter.shape):
                 with torch.no_grad():
-                    parameter.copy_(torch.from_numpy(values.pop(place).copy()))
+                    parameter.copy_(torch.from_numpy(np.array(values.pop(place))))
                 break

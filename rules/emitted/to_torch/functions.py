@@ -100,7 +100,7 @@ def gather_batched(x, indices, axis, batch_dims):
     """tf.gather(batch_dims=...): each row of the batch has its own indices."""
     if batch_dims == 0:
         picked = x.index_select(axis, indices.reshape(-1).long())
-        return picked.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+        return picked.reshape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
     rows = [gather_batched(a, i, axis - 1, batch_dims - 1) for a, i in zip(x, indices)]
     return torch.stack(rows)
 
