@@ -122,7 +122,10 @@ _TRACED = (cst.BinaryOperation, cst.UnaryOperation, cst.Comparison, cst.Subscrip
 def trace(interpreter: Any, node: cst.CSTNode, value: Value, frame: Any) -> Value:
     """An expression's value; where it is computed from arrays of a graph it gets a place there."""
     latest, seen = interpreter.latest
-    if isinstance(node, _TRACED) and _is_plain(value) and not _is_placed(node, value):
+    if isinstance(value, Tensor) and not value.placed and not isinstance(node, _TRACED):
+        latest.pop(node, None)
+        return value
+    if isinstance(node, _TRACED) and latest and _is_plain(value) and not _is_placed(node, value):
         operands = _operands(node, latest)
         if operands and not _is_passed_on(node, interpreter, operands):
             names = {n: v for n in _free(node) if (v := frame.lookup(n)) is not None}
@@ -132,6 +135,7 @@ def trace(interpreter: Any, node: cst.CSTNode, value: Value, frame: Any) -> Valu
     if graph_tensors(value):
         latest[node] = value
         seen.add(node)
+        interpreter.placements += 1
     else:
         latest.pop(node, None)
     return value

@@ -40,6 +40,10 @@ class Part:
     """The order of its result, where it is another."""
 
 
+class UnknownSize(Unfit):
+    """The size of a layer's input is not known."""
+
+
 class Layer:
     """A Keras layer that is being written as PyTorch modules."""
 
@@ -124,7 +128,7 @@ class Layer:
         given = self.declared() if axis == -1 and not self.literal else None
         if given is not None:
             return given
-        raise Unfit(
+        raise UnknownSize(
             f"the input size of {self.site.short} is not known before the program runs",
             "give the first layer its shape with keras.Input, or write the size by hand",
         )
@@ -226,10 +230,21 @@ def activated(layer: Layer, parts: list[Part], name: str = "activation") -> list
     return parts
 
 
+def sized(layer: Layer, name: str, *rest: Any, **options: Any) -> cst.Call:
+    """A module that takes the input's size first; a lazy one where nothing is known of it."""
+    try:
+        return call(f"torch.nn.{name}", layer.size(), *rest, **options)
+    except UnknownSize:
+        layer.instance.state["lazy"] = True
+        layer.caution(
+            f"the input size of {layer.site.short} is not known before the program runs: a lazy"
+            " module finds it at its first call", "give the size by hand",
+        )  # fmt: skip
+        return call(f"torch.nn.Lazy{name}", *rest, **options)
+
+
 def dense(layer: Layer) -> list[Part]:
-    module = call(
-        "torch.nn.Linear", layer.size(), layer.arg("units"), bias=layer.unless("use_bias", True)
-    )
+    module = sized(layer, "Linear", layer.arg("units"), bias=layer.unless("use_bias", True))
     return activated(layer, [Part(weighted(layer, module), LAST)])
 
 
@@ -257,7 +272,6 @@ def convolution(layer: Layer) -> list[Part]:
     window = short(kernel, layer.arg("kernel_size"))
     before, padding = pads(layer, window, stride, dilation, count)
     depthwise = layer.name.startswith("Depthwise")
-    channels = layer.size()
     options = {
         "stride": OMIT if set(stride) == {1} else short(stride, None),
         "padding": padding,
@@ -265,15 +279,16 @@ def convolution(layer: Layer) -> list[Part]:
         "bias": layer.unless("use_bias", True),
     }
     if depthwise:
+        channels = layer.size()
         factor = layer.const("depth_multiplier", 1)
         outputs: Any = channels * factor if isinstance(channels, int) else channels
         if factor != 1 and not isinstance(channels, int):
             raise Unfit(f"the channels of {layer.site.short} are not known")
         options["groups"] = channels
+        module = call(f"torch.nn.Conv{count}d", channels, outputs, window, **options)
     else:
-        outputs = layer.arg("filters")
         options["groups"] = layer.unless("groups", 1)
-    module = call(f"torch.nn.Conv{count}d", channels, outputs, window, **options)
+        module = sized(layer, f"Conv{count}d", layer.arg("filters"), window, **options)
     parts = [*before, Part(weighted(layer, module, "depthwise" if depthwise else "kernel"), FIRST)]
     return activated(layer, parts)
 
@@ -436,7 +451,9 @@ def layer_norm(layer: Layer) -> list[Part]:
 
 
 def embedding(layer: Layer) -> list[Part]:
-    layer.refuse("mask_zero", "embeddings_constraint", "weights")
+    layer.refuse("embeddings_constraint", "weights")
+    if layer.scope is None and layer.const("mask_zero", False):
+        layer.refuse("mask_zero")
     unit = "KerasEmbedding" if layer.site.exact else None
     args = layer.arg("input_dim"), layer.arg("output_dim")
     module = layer.emit(unit, *args) if unit else call("torch.nn.Embedding", *args)

@@ -113,7 +113,9 @@ def _convert(
     for name in PLANNERS[to]:
         importlib.import_module(name).plan(context)
     context.settle()
-    result = settle_names(context.edits.apply())
+    result = context.edits.apply()
+    if context.notes.get("graphs"):
+        result = settle_names(result)
     result = finish_imports(context, place_units(context, result))
     return Conversion(format_code(result.code, config.line_length), context.findings())
 

@@ -20,6 +20,7 @@ class Evaluation(ABC):
     facts: dict[cst.CSTNode, Value]
     weak_facts: dict[cst.CSTNode, Value]
     dead: int
+    placements: int
     latest: tuple[dict[Any, Value], set[Any]] | None
     modes: dict[Instance, frozenset[bool]]
     sites: list[Any]

@@ -59,6 +59,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "GreaterThanEqual": operator.ge,
 }
 _CONTAINERS = (ListObject, Mapping, Sequence)
+_HOLDING = (Tensor, *_CONTAINERS)
 
 
 class Expressions(Builtins):
@@ -73,9 +74,13 @@ class Expressions(Builtins):
     def eval(self, node: Any, frame: Frame) -> Value:
         """The value of an expression, which is recorded as a fact."""
         method = _EVALUATORS.get(type(node))
+        before = self.placements
         value = method(self, node, frame) if method is not None else UNKNOWN
         if self.latest is not None and self.knowledge.tracer is not None:
-            value = self.knowledge.tracer(self, node, value, frame)
+            if self.placements != before or isinstance(value, _HOLDING):
+                value = self.knowledge.tracer(self, node, value, frame)
+            else:
+                self.latest[0].pop(node, None)
         facts = self.weak_facts if self.dead else self.facts
         have = facts.get(node)
         facts[node] = value if have is None or have is value else join(have, value)

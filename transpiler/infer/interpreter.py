@@ -76,6 +76,7 @@ class Interpreter(Expressions):
         self.rounds: dict[tuple[int, int], object] | None = None
         # Where it is a dict, each round of a known loop makes objects of its own.
         # The last values of expressions in a graph, and all nodes that ever had one.
+        self.placements = 0  # how often an expression was found to stand in a graph
         self.latest: tuple[dict[Any, Value], set[Any]] | None = None
         self.saved: dict[Any, Value] = {}
         self.usages: dict[cst.CSTNode, dict[str, Value]] = {}

@@ -187,7 +187,7 @@ def _take_over(training: Training, given: cst.Name, origin: cst.Call) -> None:
 
 def parameters(training: Training) -> cst.BaseExpression:
     """What the optimizer trains: all that is not frozen when the model is compiled."""
-    frozen = [m for m in training.models[0].state.get("frozen at compile", ())]
+    frozen = list(training.models[0].state.get("frozen at compile", ()))
     names = [_part_name(training, m) for m in frozen]
     if not frozen or None in names:
         return fill("model.parameters()", model=training.owner)

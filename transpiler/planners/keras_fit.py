@@ -11,7 +11,7 @@ from transpiler.infer.values import Const, Instance
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_batches import Batches
 from transpiler.planners.keras_callbacks import read_callbacks
-from transpiler.planners.keras_compile import adds_losses, penalized
+from transpiler.planners.keras_compile import adds_losses, parts_of, penalized
 from transpiler.planners.keras_loop import Loop
 from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_training import Training, calls_of, models_of
@@ -291,6 +291,7 @@ class Use:
             lines += fill_statements("history = {}", history=history)
         for callback in callbacks:
             lines += callback.before
+        lines += fit.dry_run()
         lines += fit.loop(history, callbacks).write()
         for callback in callbacks:
             lines += callback.after
@@ -438,6 +439,17 @@ class Fit:
             self.weighted, self.is_unlabelled(), self.batches.is_pipeline(self.x),
             use.penalties(), verbose not in (0, False),
         )  # fmt: skip
+
+    def dry_run(self) -> list[cst.BaseStatement]:
+        """One call that gives lazy modules their sizes."""
+        if not any(p.state.get("lazy") for p in parts_of(self.use.models)) or self.training.stepped:
+            return []
+        if self.batches.spreads(self.kind):
+            self.use.context.emit("call_with_all")
+            text = "call_with_all(model, next(iter(train_loader))[0])"
+        else:
+            text = "model(next(iter(train_loader))[0])"
+        return fill_statements(text, **self.holes(), model=self.use.model)
 
     def is_unlabelled(self) -> bool:
         if self.batches.is_pipeline(self.x):

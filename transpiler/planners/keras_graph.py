@@ -52,6 +52,7 @@ def _is_functional(context: Context, node: cst.Call) -> bool:
 
 
 def _take_out(context: Context, graphs: list[_Graph]) -> None:
+    context.notes["graphs"] = True
     calls = {c for g in graphs for c in g.trace.calls}
     written = {e for g in graphs for e in g.trace.expressions}
     Construction(context, calls, {g.node for g in graphs}).remove(written)

@@ -15,6 +15,7 @@ from transpiler.rule import Unfit
 from transpiler.rules.facts_keras_layers import axes_in, result_of
 from transpiler.rules.keras_graph import GraphTensor
 from transpiler.rules.keras_layers import FIRST, LAST, Part, layer_parts
+from transpiler.rules.keras_masks import is_source
 from transpiler.site import Site
 from transpiler.syntax import find
 from transpiler.template import call, fill
@@ -29,10 +30,30 @@ def plan(context: Context) -> None:
             context.fact(node.func), Symbol
         ):
             try:
-                _Model(context, node).write()
+                _write(context, node)
             except Unfit as error:
                 context.claim(node)
                 context.unfit(node, "Sequential", error)
+                for value in options(context.fact(node)):
+                    if isinstance(value, Instance):
+                        value.state["left"] = True
+
+
+def _write(context: Context, node: cst.Call) -> None:
+    """As the program writes it; else from the layers that it is known to have in the end."""
+    mark = len(context.reports)
+    model = _Model(context, node)
+    if not model.is_masked():
+        try:
+            model.write()
+            return
+        except Unfit as error:
+            if not isinstance(error, Unrolls):
+                raise
+    del context.reports[mark:]
+    from transpiler.planners.keras_unrolled import Unrolled
+
+    Unrolled(context, node, model.instances, list(model.every_add())).write()
 
 
 def to_first(rank: int) -> list[int]:
@@ -114,6 +135,10 @@ def is_library_layer(context: Context, node: cst.CSTNode, layer: Instance) -> bo
     )
 
 
+class Unrolls(Unfit):
+    """What is written is not a list of layers, but the layers may be known all the same."""
+
+
 class _Model:
     def __init__(self, context: Context, node: cst.Call) -> None:
         self.context = context
@@ -152,10 +177,7 @@ class _Model:
         if not isinstance(given, (cst.List, cst.Tuple)) or any(
             isinstance(e, cst.StarredElement) for e in given.elements
         ):
-            raise Unfit(
-                "the layers of this Sequential are not written as a list",
-                "write them out, or build an nn.Sequential by hand",
-            )
+            raise Unrolls("the layers of this Sequential are not written as a list")
         return [e.value for e in given.elements]
 
     def adds(self) -> Iterator[cst.Call]:
@@ -166,11 +188,21 @@ class _Model:
             receivers = options(self.context.fact(node.func.value))
             if any(r in self.instances for r in receivers if isinstance(r, Instance)):
                 if self.in_loop(node):
-                    raise Unfit(
-                        "layers are added to this Sequential in a loop or under a condition",
-                        "collect them in a list and hand it to nn.Sequential(*layers)",
-                    )
+                    raise Unrolls("layers are added in a loop or under a condition")
                 yield node
+
+    def every_add(self) -> Iterator[cst.Call]:
+        """Calls of `add` on the model, loops included."""
+        for node in find(self.context.module, cst.Call):
+            if isinstance(node.func, cst.Attribute) and node.func.attr.value == "add":
+                receivers = options(self.context.fact(node.func.value))
+                if any(r in self.instances for r in receivers if isinstance(r, Instance)):
+                    yield node
+
+    def is_masked(self) -> bool:
+        """Whether a layer makes a mask, which nn.Sequential does not hand on."""
+        layers = self.instances[0].state.get("layers") or []
+        return any(isinstance(x, Instance) and is_source(x) for x in layers)
 
     def in_loop(self, node: cst.CSTNode) -> bool:
         """Whether an add stands deeper than the model's own statement."""
@@ -189,21 +221,18 @@ class _Model:
         if not layers:
             raise Unfit("a layer of this Sequential is not known before the program runs")
         layer = layers[0]
-        if len(layers) > 1:
-            shapes = {str(i.state.get("input")) for i in layers}
-            if len(shapes) > 1:
-                raise Unfit("the models that are made here differ in their sizes")
         if is_library_layer(self.context, node, layer):
             assert isinstance(node, cst.Call)
-            parts = layer_parts(Site(self.context, node, layer.class_names[0]), layer)
+            made = self.context.interpreter.instances.values()
+            peers = [i for i in made if i.origin is node and i.state.get("input") is not None]
+            parts = layer_parts(Site(self.context, node, layer.class_names[0]), layer, peers=peers)
             self.context.claim(node)
             parts = self.without_activation(parts, model, layer)
             return chain.take(parts, rank_in(layer), rank_out(layer))
         if not is_module(self.context, layer):
             raise Unfit("an element of this Sequential is no layer")
-        if isinstance(layer.cls, Symbol) and layer.cls.name not in (SEQUENTIAL, "keras.Model"):
-            raise Unfit("a layer that is made elsewhere stands in this Sequential",
-                        "make it inside the list")  # fmt: skip
+        if isinstance(layer.cls, Symbol) and not isinstance(node, (cst.Name, cst.Attribute, cst.Call)):
+            raise Unrolls("a layer of this Sequential is made elsewhere")
         return chain.take([Part(node, LAST)], rank_in(layer), None)
 
     def without_activation(self, parts: list[Part], model: Instance, layer: Instance) -> list[Part]:

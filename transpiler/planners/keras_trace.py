@@ -28,6 +28,14 @@ from transpiler.rules.facts_keras_layers import argument
 from transpiler.rules.facts_keras_models import steps
 from transpiler.rules.keras_graph import GraphNode, GraphTensor, graph_tensors
 from transpiler.rules.keras_layers import FIRST, LAST, layer_parts
+from transpiler.rules.keras_masks import (
+    input_mask,
+    is_source,
+    kind_of,
+    mask_of,
+    output_mask,
+    takes_mask,
+)
 from transpiler.site import Site, constant_value, missing
 from transpiler.syntax import find
 from transpiler.template import as_node, call, fill, fill_statements
@@ -70,6 +78,9 @@ class Trace:
         self.frozen: list[str] = []
         """Attributes that run in evaluation mode whatever the model's mode."""
         self.readers: dict[GraphNode, GraphNode] = {}
+        self.masks: dict[GraphNode, Expression] = {}
+        self.last_mask: GraphNode | None = None
+        self.keeps_mask = bool(model.state.get("masked loss"))
 
     # ---- the whole ---------------------------------------------------------------------------
 
@@ -77,7 +88,7 @@ class Trace:
         """Write the lines; the names of the inputs and the expression that is returned."""
         outputs = self.model.state["outputs"]
         inputs = self.inputs(self.model.state["inputs_of"])
-        path = self.path(outputs, {n for n in inputs})
+        path = self.path(outputs, set(inputs))
         for tensor in graph_tensors(outputs):
             self.count(tensor.node)
         for node in path:
@@ -86,10 +97,15 @@ class Trace:
                 if tensor.node is not None:
                     self.readers[tensor.node.whole or tensor.node] = node
         names = [self.name_input(node) for node in inputs]
+        self.last_mask = output_mask(outputs)
         for node in path:
             if node not in self.values:
                 self.visit(node)
-        return names, self.result(outputs)
+        result = self.result(outputs)
+        if self.last_mask is not None and self.keeps_mask:
+            mask = self.masks[self.last_mask]
+            self.lines += fill_statements("self.mask = mask", mask=mask)
+        return names, result
 
     def count(self, node: GraphNode | None) -> None:
         if node is not None:
@@ -194,6 +210,13 @@ class Trace:
             self.calls.add(layer.origin)
         if library and kind in (*MERGES, "Concatenate", "Average", "Maximum", "Minimum", "Dot"):
             self.merge(node, layer, kind)
+        elif library and kind == "Masking":
+            self.make_mask(node, layer)
+            mask = fill("mask[..., None]", mask=self.masks[node])
+            self.assign(node, fill("x * m", x=self.argument(node.inputs[0]), m=mask), LAST)
+        elif library and kind == "GlobalAveragePooling1D" and input_mask(node) is not None:
+            unit, mask = self.context.emit("masked_mean"), self.mask(node, {})["mask"]
+            self.assign(node, call(unit, self.argument(node.inputs[0]), mask), LAST)
         elif library and kind == "Lambda":
             self.function(node, layer)
         elif library and self.held(layer) is None:
@@ -320,6 +343,8 @@ class Trace:
         self.assign(node, cst.Call(renamed(given, names), [cst.Arg(i) for i in inputs]), LAST)
 
     def library(self, node: GraphNode, layer: Instance) -> None:
+        if is_source(layer):
+            self.make_mask(node, layer)
         tensor = node.inputs[0] if node.inputs else next(iter(node.keywords.values()), None)
         parts = layer_parts(self.site(layer), layer, literal=True, scope=self.scope)
         single = len(node.inputs) == 1 and not self.extra(node) and isinstance(tensor, GraphTensor)
@@ -357,8 +382,49 @@ class Trace:
     def called(self, name: str, node: GraphNode, source: Expression | None) -> Expression:
         positional = [source] if source is not None else [self.argument(v) for v in node.inputs]
         keywords = {k: self.argument(v) for k, v in self.extra(node).items()}
+        keywords |= self.mask(node, keywords)
         self.keep_mode(name, node)
         return call(f"self.{name}", *positional, **keywords)
+
+    def mask(self, node: GraphNode, given: dict[str, Expression]) -> dict[str, Expression]:
+        """The mask that Keras hands to a call by itself."""
+        source, layer = input_mask(node), node.layer
+        if source is None or layer is None or not takes_mask(layer):
+            return {}
+        kind = kind_of(layer)
+        if "mask" in given or "attention_mask" in given:
+            return {}
+        if kind in ("Attention", "AdditiveAttention"):
+            raise Unfit(f"masks of {kind} are not translated", "pass the mask by hand")
+        mask = self.masks[source]
+        if kind == "MultiHeadAttention":
+            queries, keys = [mask_of(t.node) for t in self.attended(node)]
+            parts = []
+            if queries is not None:
+                parts.append(fill("mask[:, :, None]", mask=self.masks[queries]))
+            if keys is not None:
+                parts.append(fill("mask[:, None, :]", mask=self.masks[keys]))
+            both = parts[0] if len(parts) == 1 else fill("a & b", a=parts[0], b=parts[1])
+            return {"attention_mask": both}
+        return {"mask": mask}
+
+    def attended(self, node: GraphNode) -> list[GraphTensor]:
+        """Query and value of an attention."""
+        held = [*node.inputs, *(node.keywords.get(n) for n in ("query", "value"))]
+        found = [t for v in held if v is not None for t in graph_tensors(v)]
+        return [found[0], found[1] if len(found) > 1 else found[0]]
+
+    def make_mask(self, node: GraphNode, layer: Instance) -> None:
+        """The mask that an embedding or Masking layer makes."""
+        source = self.argument(node.inputs[0])
+        if kind_of(layer) == "Masking":
+            value = constant_value(layer.arguments.get("mask_value", Const(0.0)))
+            new = fill("(x != value).any(-1)", x=source, value=value)
+        else:
+            new = fill("x != 0", x=source)
+        name = cst.Name(self.fresh("mask"))
+        self.masks[node] = name
+        self.lines += fill_statements("name = new", name=name, new=new)
 
     def keep_mode(self, name: str, node: GraphNode) -> None:
         """`layer(x, training=False)`: the module stays in evaluation mode."""

@@ -179,3 +179,9 @@ class Bidirectional(nn.Module):
         }
         merged = merge[self.merge_mode]()
         return (merged, *states, *more) if first.return_state else merged
+
+
+def masked_mean(x, mask):
+    """keras.layers.GlobalAveragePooling1D with a mask: the mean over the steps that count."""
+    weights = mask.to(x.dtype)[..., None]
+    return (x * weights).sum(1) / weights.sum(1)
