@@ -12,6 +12,9 @@ from transpiler.rules.keras_layers import LAYERS, layer_parts
 from transpiler.site import Site
 from transpiler.template import call
 
+WEIGHTS = {"KerasMultiHeadAttention": "projections"}
+"""How the parameters of emitted classes map, where no rule names the class."""
+
 
 def instances_at(site: Site) -> list[Instance]:
     """The layers that a call makes, each in the surroundings that it is made in."""

@@ -97,6 +97,7 @@ def emitted(site: Site, name: str, *dropped: str) -> Any:
 @rewrites(
     "torch.nn.MultiheadAttention",
     to="tf",
+    weights="attention",
     proof=Proof(
         inputs=[(2, 5, 8), (2, 4, 8), (5, 2, 8), "bool(2, 4)"],
         cases=[

@@ -29,7 +29,7 @@ LINEAR = Rule(
     exact="keras.layers.Dense(units, use_bias=bias, "
     "kernel_initializer=start, bias_initializer=start_bias)",
     infer={"start": start, "start_bias": start_bias},
-    weights={"weight": "transposed kernel", "bias": "bias"},
+    weights="kernels",
     proof=Proof(inputs=[(5, 3)], args=["3, 4", "3, out_features=4, bias=False"]),
 )
 
@@ -40,7 +40,7 @@ LAZY_LINEAR = Rule(
     exact="keras.layers.Dense(units, use_bias=bias, "
     "kernel_initializer=start, bias_initializer=start_bias)",
     infer={"start": start, "start_bias": start_bias},
-    weights={"weight": "transposed kernel", "bias": "bias"},
+    weights="kernels",
     proof=Proof(inputs=[(5, 3)], args=["4"]),
     to="tf",
 )

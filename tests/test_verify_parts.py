@@ -14,6 +14,7 @@ from transpiler.verify.printed import compare_lines
 from transpiler.verify.scratch import LinkCutter, mirror
 from transpiler.verify.tape import Draws, marginals
 from transpiler.verify.updates import cut
+from transpiler.weights import declared
 from transpiler.weights.pairing import PairingError, pair_trees, to_keras, to_torch
 from transpiler.weights.tree import Node, set_paths
 
@@ -205,3 +206,43 @@ def test_a_linked_folder_is_not_written_into(tmp_path: Path) -> None:
     (scratch / "data").symlink_to(home)
     with pytest.raises(PermissionError):
         LinkCutter(scratch).cut(scratch / "data" / "new.csv")
+
+
+def test_what_a_rule_declares_is_what_pairs() -> None:
+    """A user's own rule for a class decides, also where shapes would say something else."""
+    w, b = RNG.normal(size=(3, 3)), RNG.normal(size=3)
+    torch_side = Node("", ("Net",), children=[Node("f", ("MyLinear",), {"weight": w, "bias": b})])
+    keras_side = Node(
+        "", ("Net",), children=[Node("f", ("MyDense",), {"kernel": w * 0, "bias": b * 0})]
+    )
+    try:
+        declared.use({"MyLinear": [{"weight": "transposed kernel", "bias": "bias"}]})
+        values = to_keras(pair_trees(set_paths(torch_side), set_paths(keras_side)))
+        declared.use({"MyLinear": [{"weight": "kernel", "bias": "bias"}]})
+        plain = to_keras(pair_trees(set_paths(torch_side), set_paths(keras_side)))
+    finally:
+        declared.use(None)
+    assert np.array_equal(values["f.kernel"], w.T)
+    assert np.array_equal(plain["f.kernel"], w)
+
+
+def test_the_shipped_rules_declare_every_stock_layer_with_parameters() -> None:
+    names = "Linear Conv2d ConvTranspose1d BatchNorm2d LayerNorm GroupNorm Embedding LSTM GRU PReLU"
+    assert set(names.split()) <= set(declared.table())
+    assert declared.declared(["MultiheadAttention"]) == ["attention"]
+
+
+def test_a_user_s_rule_file_is_read_with_the_table(tmp_path: Path) -> None:
+    rules = tmp_path / "own_rules.py"
+    rules.write_text(
+        "from transpiler.rule import Rule\n"
+        "OWN = Rule('own', torch='mylib.Scale(n)', keras='mylib.KScale(n)',"
+        " weights={'weight': 'gain'})\n"
+    )
+    declared.leave(tmp_path, (str(rules),))
+    try:
+        declared.pick_up(tmp_path)
+        assert declared.declared(["Scale"]) == [{"weight": "gain"}]
+        assert declared.is_declared(["KScale"])
+    finally:
+        declared.use(None)

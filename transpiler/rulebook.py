@@ -26,6 +26,8 @@ class RuleBook:
         self.rules: dict[Direction, dict[str, list[Rule | Rewriter]]] = {"tf": {}, "torch": {}}
         self.knowledge = Knowledge()
         self.unsupported: dict[str, str] = {}
+        self.weights: dict[str, Any] = {}
+        """How the parameters of emitted classes map, by the classes' names."""
         self.modules: list[str] = []
 
     def add_module(self, module: ModuleType) -> None:
@@ -47,6 +49,7 @@ class RuleBook:
         knowledge.tracer = getattr(module, "TRACER", knowledge.tracer)
         knowledge.boundary = getattr(module, "BOUNDARY", knowledge.boundary)
         self.unsupported.update(getattr(module, "UNSUPPORTED", {}))
+        self.weights.update(getattr(module, "WEIGHTS", {}))
 
     def add(self, item: Rule | Rewriter | Inference) -> None:
         if isinstance(item, Inference):

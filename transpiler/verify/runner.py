@@ -92,8 +92,10 @@ def make_run(setup: Setup) -> Run:
     """Open the tape and the recorder."""
     from transpiler.verify.recorder import Recorder
     from transpiler.verify.tape import Captures, Draws
+    from transpiler.weights.declared import pick_up
 
     exchange = Path(setup.exchange)
+    pick_up(exchange)
     recorder = Recorder(exchange, setup.side, setup.steps)
     draws = Draws(exchange, setup.record)
     recorder.on_stop = lambda: setattr(draws, "over", True)

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from transpiler.config import find_config, load_config
 from transpiler.verify.compared import Verdict, judge
 from transpiler.verify.nursery import Fresh, Nurseries, Process, Starter
 from transpiler.verify.scratch import mirror
 from transpiler.verify.side import Framework, Setup
+from transpiler.weights.declared import leave
 
 Progress = Callable[[str, int], None]
 
@@ -96,6 +98,7 @@ class Recording:
         self.root = Path(tempfile.mkdtemp(prefix="transpile-verify-")).resolve()
         self.exchange = self.root / "exchange"
         self.exchange.mkdir()
+        leave(self.exchange, own_rules(original))
         self.starter = starter
         self.to = to
         self.arguments = arguments
@@ -195,6 +198,12 @@ class Recording:
     def _text(self, side: str, kind: str) -> str:
         path = self.exchange / f"{side}.{kind}"
         return path.read_text(errors="replace") if path.exists() else ""
+
+
+def own_rules(script: Path) -> tuple[str, ...]:
+    """The rule files of the script's own project."""
+    path = find_config(script)
+    return load_config(path).rules if path else ()
 
 
 def lay_out(script: Path, base: Path, place: Path, float64: bool) -> tuple[Path, Path]:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from transpiler.weights.mapping import (
+from transpiler.weights.finders import (
     Arrays,
     Finder,
     attention,
     generic,
     kernels,
     named,
+    projections,
     reshape_slot,
     restore_kernel,
     transpose_kernel,
@@ -34,6 +35,7 @@ FINDERS: dict[str, Finder] = {
     "generic": generic,
     "kernels": kernels,
     "named": named,
+    "projections": projections,
 }
 """Mappings that depend on the arrays themselves: groups, gates, packed projections."""
 

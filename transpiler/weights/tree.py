@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from transpiler.weights.declared import is_declared
+
 Array = NDArray[np.generic]
 
 #: Stock classes whose variables are mapped as one unit, children included.
@@ -52,7 +54,7 @@ class Node:
     @property
     def is_unit(self) -> bool:
         """Whether the node is mapped as a whole."""
-        return any(kind in UNITS for kind in self.kinds)
+        return any(kind in UNITS for kind in self.kinds) or is_declared(self.kinds)
 
     def has_arrays(self) -> bool:
         """Whether the node or anything below it holds a variable."""
