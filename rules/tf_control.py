@@ -11,7 +11,7 @@ from transpiler.rule import Proof, Unfit, rewrites
 from transpiler.rules.tf_arguments import OMIT, TfArguments, drop
 from transpiler.rules.tf_elementwise import sides
 from transpiler.rules.tf_operands import is_number
-from transpiler.site import Site, constant_value
+from transpiler.site import Site
 from transpiler.template import fill, fill_statements
 
 # ---- control flow -----------------------------------------------------------------------------
@@ -175,106 +175,12 @@ def check_numerics(site: Site) -> Any:
     raise Unfit(f"{site.short} inside of an expression", "write an assert statement before it")
 
 
-@rewrites("tf.debugging.enable_check_numerics", to="torch")
-def detect_anomaly(site: Site) -> Any:
-    return fill("torch.autograd.set_detect_anomaly(True)")
-
-
-# ---- what torch is anyway ---------------------------------------------------------------------
-
-
-@rewrites("tf.executing_eagerly", to="torch")
-def executing_eagerly(site: Site) -> Any:
-    return cst.Name("True")
-
-
-@rewrites("tf.config.run_functions_eagerly", "tf.config.experimental_run_functions_eagerly",
-          "tf.compat.v1.enable_eager_execution", "tf.enable_eager_execution",
-          "tf.compat.v1.enable_v2_behavior", "tf.compat.v1.logging.set_verbosity",
-          "keras.backend.clear_session", "keras.utils.clear_session",
-          "tf.autograph.set_verbosity", "tf.config.optimizer.set_jit",
-          "tf.config.threading.set_inter_op_parallelism_threads",
-          "tf.config.experimental.set_memory_growth", "tf.config.set_soft_device_placement",
-          "tf.config.experimental.enable_tensor_float_32_execution",
-          "tf.debugging.set_log_device_placement", "tf.config.set_visible_devices",
-          "tf.config.experimental.set_visible_devices",
-          "tf.config.set_logical_device_configuration",
-          "tf.config.experimental.set_virtual_device_configuration",
-          "keras.backend.set_image_data_format", "keras.backend.set_session",
-          "keras.config.set_image_data_format",
-          "tf.data.experimental.enable_debug_mode", "keras.utils.disable_interactive_logging",
-          "keras.backend.manual_variable_initialization", to="torch")  # fmt: skip
-def setting(site: Site) -> Any:
-    """Settings of TensorFlow's own machinery go."""
-    if not site.alone:
-        raise Unfit(f"{site.short} inside of an expression")
-    if "image_data_format" in site.name and constant_value(
-        site.fact(site.positional[0] if site.positional else None)
-    ) not in ("channels_last",):
-        raise Unfit("images with the channels first", "PyTorch's layers take them so: write the"
-                    " model for them")  # fmt: skip
-    drop(site, *site.positional, *site.keywords.values())
-    block = site.context.edits.parent.get(site.statement)
-    if isinstance(block, cst.IndentedBlock) and len(block.body) == 1:
-        return fill_statements("pass")
-    return []
+# ---- settings and structures ----------------------------------------------------------------
 
 
 @rewrites("tf.config.threading.set_intra_op_parallelism_threads", to="torch")
 def threads(site: Site) -> Any:
     return fill("torch.set_num_threads(n)", n=TfArguments(site).first)
-
-
-@rewrites("keras.config.floatx", "keras.backend.floatx", to="torch",
-          proof=Proof(inputs=["int(3) < 4"], keras_cases=["tf.cast(x, tf.keras.backend.floatx())"]),
-)  # fmt: skip
-def floatx(site: Site) -> Any:
-    return fill("torch.get_default_dtype()")
-
-
-@rewrites("keras.config.set_floatx", "keras.backend.set_floatx", to="torch")
-def set_floatx(site: Site) -> Any:
-    name = constant_value(site.fact(TfArguments(site).first))
-    if name not in ("float32", "float64", "float16"):
-        raise Unfit("the dtype is not known before the program runs")
-    return fill(f"torch.set_default_dtype(torch.{name})")
-
-
-@rewrites("keras.config.epsilon", "keras.backend.epsilon", to="torch",
-          proof=Proof(inputs=[(2, 3)], keras_cases=["x + tf.keras.backend.epsilon()"]))  # fmt: skip
-def epsilon(site: Site) -> Any:
-    return cst.Float("1e-7")
-
-
-@rewrites("keras.config.image_data_format", "keras.backend.image_data_format", to="torch")
-def image_data_format(site: Site) -> Any:
-    return cst.SimpleString('"channels_last"')
-
-
-@rewrites("tf.__version__", "keras.__version__", "tf.version.VERSION", to="torch")
-def version(site: Site) -> Any:
-    return fill("torch.__version__")
-
-
-@rewrites("tf.config.list_physical_devices", "tf.config.experimental.list_physical_devices",
-          "tf.config.list_logical_devices", "tf.config.experimental.list_logical_devices",
-          to="torch")  # fmt: skip
-def devices(site: Site) -> Any:
-    """Graphics cards by number."""
-    kind = constant_value(site.fact(TfArguments(site).get("device_type")))
-    if kind == "CPU":
-        return fill('["cpu"]')
-    return fill("list(range(torch.cuda.device_count()))")
-
-
-@rewrites("tf.test.is_gpu_available", "tf.test.is_built_with_cuda", to="torch")
-def is_available(site: Site) -> Any:
-    return fill("torch.cuda.is_available()")
-
-
-@rewrites("tf.test.gpu_device_name", to="torch")
-def gpu_name(site: Site) -> Any:
-    return fill('"cuda:0" if torch.cuda.is_available() else ""')
 
 
 @rewrites("tf.nest.flatten", "keras.tree.flatten", to="torch")

@@ -110,6 +110,9 @@ def cast_rule(site: Site) -> Any:
     value, asked = given.first, given.need("dtype")
     fact = site.fact(value)
     name = dtype_named(site.fact(asked))
+    of_other = isinstance(asked, cst.Attribute) and asked.attr.value == "dtype"
+    if host_numbers(site, value) and of_other:
+        return tensor(site, value, asked)
     if host_numbers(site, value) and name is not None:
         kind = "float" if "float" in name else "bool" if name == "bool" else "int"
         drop(site, asked)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import libcst as cst
+
 from transpiler.infer.arrays import is_float, is_integer
 from transpiler.infer.values import Sequence, items_of
 from transpiler.rule import Proof, Unfit, rewrites
-from transpiler.rules.tf_arguments import OMIT, TfArguments, is_host, simple
+from transpiler.rules.tf_arguments import OMIT, TfArguments, drop, is_host, simple
 from transpiler.rules.tf_operands import as_tensor, everywhere
 from transpiler.site import Site, constant_value, missing
 from transpiler.template import fill
@@ -294,5 +296,9 @@ def bincount(site: Site) -> Any:
 def unique(site: Site) -> Any:
     """TensorFlow lists values as they come first, torch in order."""
     given = TfArguments(site)
-    unit = site.emit(site.name.rpartition(".")[2])
-    return fill("unit(x)", unit=unit, x=given.x)
+    drop(site, given.get("out_idx"))
+    name = "count_in_order" if site.name.endswith("counts") else "unique_in_order"
+    field = site.parent
+    if isinstance(field, cst.Attribute) and field.attr.value in ("y", "idx", "count"):
+        raise Unfit(f"{site.short} whose results are read by name", "unpack its results")
+    return fill("unit(x)", unit=site.emit(name), x=given.x)

@@ -26,6 +26,7 @@ from transpiler.rules.tf_arguments import (
 )
 from transpiler.rules.tf_operands import as_tensor, everywhere, is_number
 from transpiler.site import Site, constant_value
+from transpiler.syntax import find
 from transpiler.template import fill
 
 
@@ -442,9 +443,23 @@ def slice_rule(site: Site) -> Any:
                              "keras.ops.meshgrid(x, y)"]),
 )  # fmt: skip
 def meshgrid(site: Site) -> Any:
-    parts = [cst.Arg(tensor(site, n)) for n in site.positional]
+    parts = [cst.Arg(tensor(site, n)) for n in site.positional] + site.starred
     indexing = site.keywords.get("indexing", cst.SimpleString('"xy"'))
-    return fill("torch.meshgrid(*xs, indexing=i)", xs=parts, i=indexing)
+    form = "torch.meshgrid(*xs, indexing=i)"
+    if changed_later(site):
+        form = f"list({form})"
+    return fill(form, xs=parts, i=indexing)
+
+
+def changed_later(site: Site) -> bool:
+    """Whether an element of the result is set: TensorFlow gives a list, torch a tuple."""
+    target = site.assigned_to
+    return isinstance(target, cst.Name) and any(
+        isinstance(t.target, cst.Subscript)
+        and isinstance(t.target.value, cst.Name)
+        and t.target.value.value == target.value
+        for t in find(site.context.module, cst.AssignTarget)
+    )
 
 
 @rewrites(*everywhere("band_part"), "keras.ops.triu", "keras.ops.tril", to="torch",

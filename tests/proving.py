@@ -244,7 +244,8 @@ def translate(source: str, to: str, facts: Mapping[str, Value], fidelity: str) -
 
 
 def drop_modes(code: str) -> str:
-    """Without statements that only set a mode: the harness sets it itself."""
+    """Without what only sets a mode: the harness sets it itself, and asks for gradients."""
+    code = code.replace("@torch.no_grad()\n", "")
     return re.sub(r"(?m)^(# TODO.*\n)*layer\w*\.(eval|train)\(\)\n", "", code)
 
 

@@ -30,6 +30,11 @@ FORTH = torch_cases()
 BACK = keras_cases()
 
 
+@pytest.fixture(autouse=True)
+def single_precision() -> None:
+    """Not here: takes the place of the fixture of that name that serves the other tests."""
+
+
 @pytest.fixture(autouse=True, scope="module")
 def in_double_precision() -> Iterator[None]:
     with double_precision():

@@ -56,8 +56,10 @@ class Builtins(Evaluation):
             case "enumerate":
                 element = self.iterate(first, None)
                 known = items_of(first)
-                if known is not None:
-                    pairs = [Sequence("tuple", (Const(i), x)) for i, x in enumerate(known)]
+                start = keywords.get("start", positional[1] if len(positional) > 1 else Const(0))
+                if known is not None and isinstance(start, Const) and isinstance(start.value, int):
+                    counted = enumerate(known, start.value)
+                    pairs = [Sequence("tuple", (Const(i), x)) for i, x in counted]
                     return Sequence("enumerate", tuple(pairs))
                 return Sequence("enumerate", None, Sequence("tuple", (Number("int"), element)))
             case "zip":

@@ -58,7 +58,7 @@ def shuffle(x):
     return x[torch.randperm(len(x))]
 
 
-def unique(x):
+def unique_in_order(x):
     """tf.unique: values in the order in which they come, and where each element is among them."""
     values, index = torch.unique(x, return_inverse=True)
     place = torch.arange(len(x), device=x.device)
@@ -69,9 +69,9 @@ def unique(x):
     return values[order], order.argsort()[index]
 
 
-def unique_with_counts(x):
+def count_in_order(x):
     """tf.unique_with_counts: values, places and counts in the order in which they come."""
-    values, index = unique(x)
+    values, index = unique_in_order(x)
     return values, index, torch.bincount(index, minlength=len(values))
 
 
