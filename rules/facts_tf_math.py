@@ -16,6 +16,7 @@ from transpiler.infer.values import (
     Tensor,
     Value,
     element_of,
+    is_none,
     items_of,
     scalar_type,
 )
@@ -143,7 +144,10 @@ def reduced(given: Given, *names: str) -> Tensor:
     """The tensor without the axes that go."""
     axis = given.arg(*(names or ("axis",)))
     keep = given.flag("keepdims", "keep_dims")
-    return given.x.but(shape=without_axes(given.x.shape, axes_of(axis), keep))
+    axes = () if axis is None or is_none(axis) else axes_of(axis)
+    if axes == () and not keep:
+        return given.x.but(shape=())
+    return given.x.but(shape=without_axes(given.x.shape, axes, keep))
 
 
 @infers(*everywhere("reduce_sum", "reduce_mean", "reduce_prod", "reduce_max", "reduce_min",

@@ -8,7 +8,7 @@ import libcst as cst
 
 from transpiler.infer.values import Instance, options
 from transpiler.planners.keras_tape.sensitive import parts_of
-from transpiler.rule import rewrites
+from transpiler.rule import Unfit, rewrites
 from transpiler.site import Site
 from transpiler.template import call, fill
 
@@ -79,3 +79,16 @@ def set_weights(site: Site) -> Any:
 def get_weights(site: Site) -> Any:
     """Copies of all that the model keeps."""
     return call(site.context.emit("get_weights"), site.receiver)
+
+
+@rewrites(
+    *(f"keras.optimizers.{n}" for n in ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta",
+                                        "Adamax", "Nadam", "Ftrl", "Lion")),
+    to="torch",
+)  # fmt: skip
+def optimizer(site: Site) -> Any:
+    """What planners have not written: nothing shows what it updates."""
+    raise Unfit(
+        "which variables this optimizer updates is not known in this file",
+        "make it as torch.optim does, from the parameters of its model",
+    )

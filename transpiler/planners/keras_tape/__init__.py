@@ -31,11 +31,11 @@ def plan(context: Context) -> None:
     """Write every tape, gradient, update and optimizer of the module."""
     plan_functions(context)
     plan_modules(context)
-    plan_compiled(context)
     reach = Reach(context)
     modes = context.notes["modes"] = plan_modes(context, reach)
     tapes = read_tapes(context, reach)
     updates = read_updates(context)
+    plan_compiled(context, updates)
     gradients = [g for t in tapes for g in t.gradients]
     for update in updates:
         trace(context, update, gradients)

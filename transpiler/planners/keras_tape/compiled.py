@@ -10,7 +10,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Const, Instance, Symbol, options
 from transpiler.modules import method, module_classes
 from transpiler.planners.expressions import qualified_name
-from transpiler.planners.keras_tape.updates import optimizers_at
+from transpiler.planners.keras_tape.updates import Update, optimizers_at
 from transpiler.rule import Unfit
 from transpiler.rules.keras_optimizers import Recipe
 from transpiler.site import Site
@@ -25,8 +25,9 @@ TRAINING = frozenset(
 )  # fmt: skip
 
 
-def plan_compiled(context: Context) -> None:
+def plan_compiled(context: Context, updates: list[Update]) -> None:
     """Write compile where no fit follows; leave the optimizers of the others alone."""
+    stepped = {o.origin for u in updates for o in u.optimizers}
     calls: list[tuple[str, cst.Call]] = []
     for node in find(context.module, cst.Call):
         if isinstance(node.func, cst.Attribute):
@@ -43,7 +44,7 @@ def plan_compiled(context: Context) -> None:
             fitted.update(_given(context, node))
             continue
         try:
-            _write(context, node)
+            _write(context, node, stepped)
         except Unfit as error:
             context.claim(node)
             context.unfit(node, "Model.compile", error)
@@ -65,7 +66,7 @@ def _given(context: Context, node: cst.Call) -> list[Any]:
     return [o.origin for o in optimizers_at(context, given)] if given is not None else []
 
 
-def _write(context: Context, node: cst.Call) -> None:
+def _write(context: Context, node: cst.Call, stepped: set[Any]) -> None:
     """The optimizer as an attribute of the model."""
     assert isinstance(node.func, cst.Attribute)
     owner = node.func.value
@@ -82,8 +83,14 @@ def _write(context: Context, node: cst.Call) -> None:
     if isinstance(fact, (Const, Symbol)):
         params = fill("model.parameters()", model=owner.deep_clone())
         new = Recipe(context, fact, statement).write(params)
-    elif not optimizers_at(context, given):
-        raise Unfit("the optimizer is not one of Keras' that are known before the program runs")
+    else:
+        found = optimizers_at(context, given)
+        if not found:
+            raise Unfit("the optimizer is not one of Keras' that are known before the program runs")
+        if given is found[0].origin and given not in stepped:
+            params = fill("model.parameters()", model=owner.deep_clone())
+            new = Recipe(context, found[0], statement).write(params)
+            context.claim(given)
     target = cst.Attribute(owner, cst.Name("optimizer"))
     context.notes.setdefault("compiled optimizers", {})[given] = target
     context.edits.replace(statement, fill_statements("target = new", target=target, new=new))

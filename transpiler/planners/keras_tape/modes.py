@@ -294,4 +294,7 @@ def _is_graph_call(context: Context, node: cst.Call) -> bool:
     """`layer(inputs)` of a functional graph, which only describes it."""
     from transpiler.rules.keras_graph import graph_tensors
 
+    latest = context.interpreter.latest
+    if latest is not None and node in latest[1]:
+        return True
     return any(graph_tensors(context.fact(a.value)) for a in node.args)

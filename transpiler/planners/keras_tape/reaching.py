@@ -184,6 +184,10 @@ def reach_object(context: Context, node: cst.BaseExpression, place: cst.CSTNode)
 
 def _same_text(context: Context, node: cst.BaseExpression, place: cst.CSTNode) -> Reached:
     """Where nothing is known of the object: its name, if that means the same."""
+    if isinstance(node, cst.Attribute):
+        made = _attribute_made(context, node, scope_of(context, place))
+        if made:
+            return Reached(node.deep_clone(), made)
     if not isinstance(node, cst.Name):
         raise Unfit(UNREACHED, ADVICE)
     scope, home = scope_of(context, place), scope_of(context, node)
