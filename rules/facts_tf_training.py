@@ -16,6 +16,7 @@ from transpiler.infer.values import (
     Sequence,
     Tensor,
     Value,
+    as_dim,
     element_of,
     is_none,
     items_of,
@@ -182,3 +183,12 @@ def run_in_strategy(call: Invocation) -> Value:
     if function is None or is_none(function):
         return UNKNOWN
     return call.call(function, *(items_of(given) or () if given is not None else ()))
+
+
+@infers("keras.Metric.add_weight", "keras.Metric.add_variable")
+def metric_weight(call: Invocation) -> Value:
+    """What a metric keeps; it is never trained."""
+    shape = next((p for p in call.positional if isinstance(p, (Sequence, ListObject))), None)
+    shape = call.keywords.get("shape", shape)
+    items = items_of(shape) if shape is not None else ()
+    return Tensor(None if items is None else tuple(as_dim(i) for i in items), "float32", "tf")

@@ -157,6 +157,19 @@ class Captures:
         self.path = folder / "models.pickle"
         self.record = record
         self.models: list[Capture] = [] if record else pickle.loads(self.path.read_bytes())
+        self.loose = [v for m in self.models if m.loose for v in m.tree.arrays.values()]
+        """Values of variables outside of models, not yet put in."""
+
+    def take_loose(self, shapes: list[tuple[int, ...]]) -> list[Array] | None:
+        """Values for variables of these shapes, in order; None, and none taken, if one lacks."""
+        left, found = list(self.loose), []
+        for shape in shapes:
+            place = next((i for i, v in enumerate(left) if v.shape == shape), None)
+            if place is None:
+                return None
+            found.append(np.array(left.pop(place)))
+        self.loose = left
+        return found
 
     def close(self) -> None:
         """Write what the other side needs."""

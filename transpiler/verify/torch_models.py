@@ -95,9 +95,25 @@ class Models:
                 models[met.index] = capture
         else:
             if met.pairs is None:
-                met.pairs = self.run.partner(tree, met.number)
+                try:
+                    met.pairs = self.run.partner(tree, met.number)
+                except PairingError:
+                    if not self.fill_from_loose(met.root):
+                        raise
+                    met.pairs = []
             fill(met.root, to_torch(met.pairs))
         met.mark()
+
+    def fill_from_loose(self, module: Any) -> bool:
+        """Give a module the values of variables that no model held, in order, if all are there."""
+        parameters = list(module.parameters())
+        found = self.run.captures.take_loose([tuple(p.shape) for p in parameters])
+        if found is None:
+            return False
+        with torch.no_grad():
+            for parameter, value in zip(parameters, found, strict=True):
+                parameter.copy_(torch.from_numpy(value))
+        return True
 
     def dry_run(self, module: Any, args: Any, kwargs: Any) -> None:
         """Run lazy modules once so that their parameters exist; nothing is kept of it."""

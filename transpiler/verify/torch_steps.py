@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
@@ -124,15 +123,8 @@ def watch_loose(run: Run) -> None:
 
 def fill_loose(run: Run, loose: list[Any]) -> None:
     """Give loose parameters the recorded values, by shape and in order."""
-    values = [
-        value
-        for capture in run.captures.models
-        if capture.loose
-        for value in capture.tree.arrays.values()
-    ]
     for parameter in loose:
-        for place, value in enumerate(values):
-            if value.shape == tuple(parameter.shape):
-                with torch.no_grad():
-                    parameter.copy_(torch.from_numpy(np.array(values.pop(place))))
-                break
+        found = run.captures.take_loose([tuple(parameter.shape)])
+        if found is not None:
+            with torch.no_grad():
+                parameter.copy_(torch.from_numpy(found[0]))

@@ -8,6 +8,7 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.planners.keras_tape.arrays import plan_arrays
+from transpiler.planners.keras_tape.bases import plan_bases
 from transpiler.planners.keras_tape.chains import trace
 from transpiler.planners.keras_tape.compiled import plan_compiled
 from transpiler.planners.keras_tape.constants import plan_borders, plan_watches
@@ -31,6 +32,7 @@ def plan(context: Context) -> None:
     """Write every tape, gradient, update and optimizer of the module."""
     plan_functions(context)
     plan_modules(context)
+    plan_bases(context)
     reach = Reach(context)
     modes = context.notes["modes"] = plan_modes(context, reach)
     tapes = read_tapes(context, reach)
