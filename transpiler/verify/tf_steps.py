@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import wraps
 from typing import Any
 
@@ -78,7 +79,10 @@ def watch_optimizers(run: Run) -> None:
         rate = tf.cast(tf.convert_to_tensor(learning_rate), tf.float64)
 
         def note(value: Any, norms: Any) -> None:
-            run.recorder.step([float(value)], dict(zip(names, map(float, norms), strict=True)))
+            found: dict[str, float] = {}  # variables outside of models may share a name
+            for name, size in zip(names, map(float, norms), strict=True):
+                found[name] = math.hypot(found.get(name, 0.0), size)
+            run.recorder.step([float(value)], found)
 
         if pairs:
             notify(note, [rate, tf.stack([norm(g) for g, _ in pairs])])
