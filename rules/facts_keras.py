@@ -40,7 +40,10 @@ FIRST_NAMES = ("inputs", "query", "sequence", "sequences", "x", "input")
 """What a layer's first argument may be called."""
 ENTRIES = {"keras.Layer": "call"}
 ARRAYS = {"tf": "tf.Tensor", "keras": "tf.Tensor"}
-ENTRY_DEFAULTS = {"keras.Layer.call": Tensor(library="tf")}
+ENTRY_DEFAULTS = {
+    f"keras.{name}": Tensor(library="tf")
+    for name in ("Layer.call", "Loss.call", "Metric.update_state")
+}
 PREPARES = {"keras.Layer": "build"}
 
 
@@ -296,6 +299,7 @@ def trained(call: Invocation) -> Value:
         result = call.interpreter.call(model, [batch], {}, None)
     if isinstance(model, Instance):
         run_steps(call, model)
+        run_losses(call, model, result)
     if call.name.endswith("fit"):
         if isinstance(model, Instance):
             introduce(call, model)
@@ -303,6 +307,36 @@ def trained(call: Invocation) -> Value:
     if "predict" in call.name:
         return as_numpy(result)
     return UNKNOWN
+
+
+def run_losses(call: Invocation, model: Instance, outputs: Value) -> None:
+    """The program's own losses and metrics, on targets and outputs."""
+    y = call.arg("y", at=1)
+    targets: Value | None = without_batch(y) if y is not None else None
+    x = call.arg("x", at=0)
+    if targets is None and isinstance(x, Instance):
+        items = items_of(call.interpreter.iterate(x, None))
+        targets = items[1] if items is not None and len(items) > 1 else None
+    if targets is None or not isinstance(outputs, Tensor):
+        return
+    for given in model.state.get("compiled", {}).values():
+        wanted = [given.get("loss"), *(items_of(given.get("metrics", UNKNOWN)) or ())]
+        for value in [o for w in wanted if isinstance(w, Value) for o in options(w)]:
+            _run_loss(call, value, targets, outputs)
+
+
+def _run_loss(call: Invocation, value: Value, targets: Value, outputs: Value) -> None:
+    if isinstance(value, Function):
+        call.call(value, targets, outputs)
+    elif isinstance(value, Instance) and isinstance(value.cls, Class):
+        for name in ("call", "update_state"):
+            function = value.cls.lookup(name)
+            if isinstance(function, Function):
+                call.interpreter.call_function(function, [value, targets, outputs], {})
+        for name in ("result", "reset_state", "reset_states"):
+            function = value.cls.lookup(name)
+            if isinstance(function, Function):
+                call.interpreter.call_function(function, [value], {})
 
 
 def run_steps(call: Invocation, model: Instance) -> None:
@@ -331,7 +365,7 @@ def as_numpy(value: Value) -> Value:
     return Tensor(library="numpy")
 
 
-@infers("keras.Layer.add_weight")
+@infers("keras.Layer.add_weight", "keras.Layer.add_variable", "keras.Metric.add_weight")
 def add_weight(call: Invocation) -> Value:
     """A layer's own variable."""
     shape = shape_from(call.arg("shape", at=0))

@@ -16,7 +16,7 @@ BINDING = ("shape", "initializer", "dtype", "trainable", "regularizer", "constra
 KERAS_2 = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")
 
 
-@rewrites("keras.Layer.add_weight", to="torch")
+@rewrites("keras.Layer.add_weight", "keras.Layer.add_variable", to="torch")
 def add_weight(site: Site) -> Any:
     """`self.w = self.add_weight(...)`: a parameter, or a buffer where it is not trained."""
     given = arguments(site)
@@ -70,4 +70,4 @@ def sizes(site: Site, shape: cst.BaseExpression | None) -> list[Any]:
     items = items_of(fact)
     if items is not None and all(isinstance(i, Const) for i in items):
         return [i.value for i in items if isinstance(i, Const)]
-    return [fill("*shape", shape=shape)] if False else [shape]
+    return [shape]

@@ -51,6 +51,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.keras_data",
         "transpiler.planners.keras_tape",
         "transpiler.planners.keras_compile",
+        "transpiler.planners.keras_own",
         "transpiler.planners.keras_model",
         "transpiler.planners.keras_graph",
         "transpiler.planners.keras_sequential",

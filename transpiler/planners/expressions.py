@@ -11,6 +11,7 @@ from transpiler.context import Context
 from transpiler.infer.values import (
     UNKNOWN,
     Bound,
+    Class,
     Instance,
     Symbol,
     Tensor,
@@ -129,7 +130,7 @@ class _Planner:
         fact = self.context.fact(func)
         if not isinstance(fact, (Symbol, Union)):
             return False
-        if isinstance(fact, Union) and all(isinstance(o, Bound) for o in fact.options):
+        if isinstance(fact, Union) and all(isinstance(o, (Bound, Instance)) for o in fact.options):
             return False
         if isinstance(func, cst.Attribute):
             return not isinstance(self.context.fact(func.value), Symbol)
@@ -199,7 +200,7 @@ class _Planner:
                 cls = self.context.knowledge.array_class(receiver)
                 known = cls.partition(".")[0] in SOURCE_ROOTS[self.context.to]
                 names.add(f"{cls}.{attribute}" if known else None)
-            elif isinstance(receiver, Instance) and attribute not in receiver.attributes:
+            elif isinstance(receiver, Instance) and not _is_own(receiver, attribute):
                 names.add(self.instance_property(receiver, attribute))
             elif isinstance(receiver, Symbol):
                 names.add(self.constant_name(receiver, attribute))
@@ -278,6 +279,13 @@ class _Planner:
         except Unfit as error:
             return error
         return None
+
+
+def _is_own(receiver: Instance, attribute: str) -> bool:
+    """Whether the program gives an object the attribute, itself or by its class."""
+    if attribute in receiver.attributes:
+        return True
+    return isinstance(receiver.cls, Class) and receiver.cls.lookup(attribute) is not None
 
 
 def is_direct_name(context: Context, node: cst.Name) -> bool:

@@ -101,6 +101,7 @@ class Trace:
         for node in path:
             if node not in self.values:
                 self.visit(node)
+        self.context.notes.setdefault("graph orders", {}).update(self.wanted)
         result = self.result(outputs)
         if self.last_mask is not None and self.keeps_mask:
             mask = self.masks[self.last_mask]
@@ -219,7 +220,7 @@ class Trace:
             self.assign(node, call(unit, self.argument(node.inputs[0]), mask), LAST)
         elif library and kind == "Lambda":
             self.function(node, layer)
-        elif library and self.held(layer) is None:
+        elif library:
             self.library(node, layer)
         else:
             self.own(node, layer)
@@ -346,31 +347,41 @@ class Trace:
         if is_source(layer):
             self.make_mask(node, layer)
         tensor = node.inputs[0] if node.inputs else next(iter(node.keywords.values()), None)
-        parts = layer_parts(self.site(layer), layer, literal=True, scope=self.scope)
+        held = self.held(layer)
+        alone = held is not None and not isinstance(held, cst.Attribute)
         single = len(node.inputs) == 1 and not self.extra(node) and isinstance(tensor, GraphTensor)
-        wanted = next((p.order for p in parts if p.order in (FIRST, LAST)), None)
-        if not single:
-            wanted = LAST
-        if layer in self.layers:
-            wanted = self.wanted[layer]
-        elif wanted is None and self.is_shared(layer):
-            wanted = LAST
+        parts = [] if alone else layer_parts(self.site(layer), layer, literal=True, scope=self.scope)
+        wanted = self.order_for(layer, parts, held, single)
         self.wanted[layer] = wanted
         source = self.use(tensor, wanted) if single else None
         chain = Chain(self.context)
         chain.order = wanted or self.orders[tensor.node]  # type: ignore[union-attr,index]
         rank = tensor.rank if isinstance(tensor, Tensor) else None
         modules = chain.take(parts, rank or rank_in(layer), rank_out(layer))
-        if layer not in self.layers and modules:
+        if layer not in self.layers and (modules or held is not None):
             name = self.fresh_attribute(self.layer_name(layer))
             self.layers[layer] = name
-            module = modules[0] if len(modules) == 1 else call("torch.nn.Sequential", *modules)
-            self.setup[name] = module
-        if not modules and source is not None:
+            if held is None:
+                many = len(modules) > 1
+                held = call("torch.nn.Sequential", *modules) if many else modules[0]
+            self.setup[name] = held
+        if layer not in self.layers and source is not None:
             self.values[node], self.orders[node] = source, chain.order
             return
         new = self.called(self.layers[layer], node, source)
-        self.assign(node, new, chain.order)
+        self.assign(node, new, LAST if alone else chain.order)
+
+    def order_for(
+        self, layer: Instance, parts: list[Any], held: Expression | None, single: bool
+    ) -> str | None:
+        """The order of axes in which a layer takes its input (None: any)."""
+        if layer in self.wanted:
+            return self.wanted[layer]
+        if held is not None:
+            known: dict[Instance, str | None] = self.context.notes.get("graph orders", {})
+            return known.get(layer, LAST) if isinstance(held, cst.Attribute) else LAST
+        wanted = next((p.order for p in parts if p.order in (FIRST, LAST)), None)
+        return LAST if not single or (wanted is None and self.is_shared(layer)) else wanted
 
     def is_shared(self, layer: Instance) -> bool:
         return sum(n.layer is layer for n in self.left) > 1

@@ -182,8 +182,18 @@ def _read_users(training: Training, users: list[cst.Call]) -> None:
             )
         except Unfit:
             continue
-    if not isinstance(training.owner, (cst.Name, cst.Attribute)):
+    if not isinstance(training.owner, (cst.Name, cst.Attribute)) or _is_asked(training):
         training.scoped = False
+
+
+def _is_asked(training: Training) -> bool:
+    """Whether the program asks the model for its optimizer."""
+    for node in find(training.context.module, cst.Attribute):
+        if node.attr.value == "optimizer":
+            held = options(training.context.fact(node.value))
+            if any(m in training.models for m in held if isinstance(m, Instance)):
+                return True
+    return False
 
 
 def _targets(context: Context, users: list[cst.Call]) -> Value | None:

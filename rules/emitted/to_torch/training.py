@@ -20,7 +20,8 @@ class MeanMetric:
         values = torch.as_tensor(self.function(y_true, y_pred, **self.options)).detach()
         weights = torch.ones_like(values)
         if sample_weight is not None:
-            weights = weights * sample_weight.reshape(-1, *[1] * (values.dim() - 1))
+            extra = (1,) * (values.dim() - sample_weight.dim())
+            weights = weights * sample_weight.reshape(sample_weight.shape + extra)
         self.total = self.total + (values * weights).sum()
         self.count += float(weights.sum())
 
