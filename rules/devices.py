@@ -8,7 +8,7 @@ import libcst as cst
 
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import Const, Number, Value
-from transpiler.rule import Rule, Unfit, infers, rewrites
+from transpiler.rule import Rule, Unfit, infers, infers_property, rewrites
 from transpiler.site import Site
 
 _GPU = "bool(tf.config.list_physical_devices('GPU'))"
@@ -19,6 +19,17 @@ DEVICE_COUNT = Rule(
     keras="len(tf.config.list_physical_devices('GPU'))",
     to="tf",
 )
+
+
+@infers("torch.cuda.current_device")
+def current_device_fact(_: Invocation) -> Value:
+    return Const(0)
+
+
+@rewrites("torch.cuda.current_device", to="tf")
+def current_device(site: Site) -> Any:
+    """TensorFlow places computations by itself: the number only goes where devices are dropped."""
+    return cst.Integer("0")
 
 
 @infers("torch.cuda.is_available", "torch.backends.mps.is_available", "torch.backends.mps.is_built")
@@ -125,6 +136,17 @@ def wrapper(site: Site) -> Any:
     if assigned is not None and assigned.deep_equals(inner):
         return []
     return inner
+
+
+@infers_property("torch.nn.Module.module")
+def wrapped_module(value: Value) -> Value:
+    """`model.module` of DataParallel: what is wrapped, which is used as it is."""
+    return value
+
+
+@rewrites("torch.nn.Module.module", to="tf")
+def unwrapped(site: Site) -> Any:
+    return site.receiver
 
 
 @infers("torch.nn.DataParallel", "torch.compile", "torch.jit.script")

@@ -10,7 +10,7 @@ from transpiler.rule import Proof, Rule, Unfit, rewrites
 from transpiler.rules.initial_values import tell_once
 from transpiler.rules.layer_arguments import input_of, known
 from transpiler.site import Site
-from transpiler.template import OMIT, call, fill
+from transpiler.template import OMIT, call, fill, fill_statements
 
 
 @rewrites(
@@ -126,8 +126,7 @@ def pretrained_embedding(site: Site) -> Any:
     _check_embedding(site)
     table = site.arg("embeddings")
     if not isinstance(table, (cst.Name, cst.Attribute)):
-        raise Unfit("the table of Embedding.from_pretrained is made on the spot",
-                    "give it a name first")  # fmt: skip
+        table = _named_table(site, table)
     options: dict[str, Any] = {
         "embeddings_initializer": fill("keras.initializers.Constant(t)", t=table),
         "trainable": OMIT if known(site, site.arg("freeze")) is False else (
@@ -138,6 +137,21 @@ def pretrained_embedding(site: Site) -> Any:
         raise Unfit("Embedding.from_pretrained with a padding_idx is trained but for that row")
     sizes = [fill(f"t.shape[{i}]", t=table) for i in (0, 1)]
     return call("keras.layers.Embedding", *sizes, **options)
+
+
+def _named_table(site: Site, table: cst.BaseExpression) -> cst.BaseExpression:
+    """A name for a table that is made on the spot: the layer needs its sizes and its values."""
+    statement = site.statement
+    if not isinstance(statement, cst.SimpleStatementLine) or site.context.edits.enclosing(
+        site.node, cst.Lambda, cst.ListComp, cst.GeneratorExp, cst.DictComp
+    ):
+        raise Unfit("the table of Embedding.from_pretrained is made on the spot",
+                    "give it a name first")  # fmt: skip
+    name = cst.Name(site.context.fresh("table"))
+    site.context.edits.insert_before(
+        statement, fill_statements("name = table", name=name, table=table)
+    )
+    return name
 
 
 @rewrites(

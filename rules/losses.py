@@ -17,6 +17,7 @@ from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import Const, Instance, Symbol, Tensor, Value, options
 from transpiler.planners.expressions import is_direct_name
 from transpiler.rule import Layout, Proof, Unfit, infers, rewrites
+from transpiler.rules.last_activations import SIGMOIDS, SOFTMAXES, ends_in
 from transpiler.site import Site
 from transpiler.syntax import find
 from transpiler.template import OMIT, arguments, as_node, call, fill
@@ -188,6 +189,19 @@ def _reduction(found: dict[str, Any]) -> str | None:
     return None
 
 
+def _stock(
+    site: Site, function: str, given: dict[str, Any], prediction: Value, target: Value
+) -> str | None:
+    """The stock form, where Keras does not look behind the prediction.
+
+    Its losses on logits take the input of a softmax or sigmoid that made the prediction instead of
+    the prediction (`_keras_logits`); torch applies softmax again.
+    """
+    stock = stock_form(function, given, prediction, target, padded=_padded(site))
+    names = SIGMOIDS if function.startswith("binary") else SOFTMAXES
+    return None if stock and "from_logits" in stock and ends_in(site.context, names) else stock
+
+
 def _padded(site: Site) -> bool:
     """Whether -100 stands anywhere in the program."""
     notes = site.context.notes
@@ -219,7 +233,7 @@ def _stock_of(site: Site, instance: Instance) -> str | None:
         return None
     given = _given_constants(instance.arguments)
     found = {
-        stock_form(LOSSES[name][0], given, values[0], values[1], padded=_padded(site))
+        _stock(site, LOSSES[name][0], given, values[0], values[1])
         for values in calls
         if len(values) == 2
     }
@@ -378,7 +392,7 @@ def loss_function(site: Site) -> Any:
         return site.fill(_FORMULAS[name, reduction], **inputs)
     values = [site.context.fact(v) for v in inputs.values()]
     if not more and len(values) == 2 and name in _STOCK_FUNCTIONS:
-        stock = stock_form(name, {}, values[0], values[1], padded=_padded(site))
+        stock = _stock(site, name, {}, values[0], values[1])
         if stock is not None and "ignore_class" not in stock:
             loss = site.fill(_STOCK_FUNCTIONS[name], **inputs)
             return fill("tf.reduce_mean(loss)", loss=loss)

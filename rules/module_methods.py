@@ -83,7 +83,7 @@ def add_module(call: Invocation) -> Value:
 def parameters_to_variables(site: Site) -> Any:
     """Counting, freezing, copying and regularising; optimizers and clipping are planned apart."""
     assert site.receiver is not None
-    if _freezes(site):
+    if freezes(site):
         return _freeze(site)
     inside_step = site.context.notes.get("taped functions", set())
     function = site.context.edits.enclosing(site.node, cst.FunctionDef)
@@ -95,11 +95,21 @@ def parameters_to_variables(site: Site) -> Any:
 def build_if_early(site: Site) -> None:
     """Variables exist only after the first call: build where their list is read on its own."""
     assert site.receiver is not None
-    if isinstance(site.receiver, cst.Name) and site.receiver.value == "self":
-        return
     if _is_given_to_optimizer(site):
         return  # which finds the variables when it first applies gradients
+    if isinstance(site.receiver, cst.Name) and site.receiver.value == "self":
+        _refuse_unbuilt(site)
+        return
     build(site, site.receiver)
+
+
+def _refuse_unbuilt(site: Site) -> None:
+    """A model can not be called in its own methods to get its variables. Raises Unfit."""
+    from transpiler.planners.built_layers import are_built
+
+    early = site.node in site.context.interpreter.early
+    if early and not are_built(site.context, site.receiver_fact):
+        raise Unfit("the model has no variables before its first call")
 
 
 def _is_given_to_optimizer(site: Site) -> bool:
@@ -123,7 +133,7 @@ def _in_tape(site: Site) -> bool:
     return False
 
 
-def _freezes(site: Site) -> bool:
+def freezes(site: Site) -> bool:
     """`for p in model.parameters(): p.requires_grad = False`."""
     loop = site.parent
     if not isinstance(loop, cst.For) or loop.iter is not site.node or len(loop.body.body) != 1:
@@ -200,6 +210,12 @@ def children_to_layers(site: Site) -> Any:
 @rewrites(M + "modules", to="tf")
 def modules_to_layers(site: Site) -> Any:
     return fill("model._flatten_layers()", model=site.receiver)
+
+
+@rewrites(M + "named_modules", to="tf")
+def named_modules(site: Site) -> Any:
+    site.context.emit("named_modules")
+    return fill("named_modules(model)", model=site.receiver)
 
 
 @rewrites(M + "add_module", M + "register_module", to="tf")

@@ -12,7 +12,17 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import NONE, UNKNOWN, Const, Instance, Mapping, Value, options
+from transpiler.infer.values import (
+    NONE,
+    UNKNOWN,
+    Const,
+    Instance,
+    Mapping,
+    Value,
+    element_of,
+    options,
+)
+from transpiler.planners.step.groups import WRITING
 from transpiler.rule import Unfit, infers, rewrites
 from transpiler.site import Site
 from transpiler.syntax import find
@@ -63,7 +73,11 @@ def given(site: Site, name: str) -> Any:
 
 
 def check(site: Site, known: tuple[str, ...]) -> None:
-    """Unfit for an argument that nothing here takes."""
+    """Unfit for an argument that nothing here takes, and for groups that nobody planned."""
+    groups = [element_of(o) for o in options(site.fact("params"))] if "params" in site.args else []
+    if any(isinstance(g, Mapping) for group in groups for g in options(group)):
+        if not site.context.notes.get(WRITING):
+            raise Unfit("where the parameter groups of this optimizer step was not found")
     for name in site.args:
         if name not in known and name not in _IGNORED and given(site, name) is not None:
             raise Unfit(f"`{name}` of {site.short} has no equal in Keras")

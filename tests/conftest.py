@@ -12,9 +12,9 @@ def quick_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transpiler.convert", stub_engine.make_module())
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def single_precision() -> None:
-    """Every test starts in the libraries' own default, whatever ran before it in its process."""
+    """Every file's tests start in the libraries' default, whatever ran before in the process."""
     if keras := sys.modules.get("keras"):
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import symtable
 from collections.abc import Container, Mapping
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.rule import Direction
 from transpiler.rules.naming import SOURCE_ROOTS
-from transpiler.syntax import docstring_end, dotted, names_read, rebuild, target_names, walk
+from transpiler.syntax import docstring_end, dotted, rebuild, target_names, walk
 
 FOLDERS: dict[Direction, str] = {"tf": "to_tf", "torch": "to_torch"}
 
@@ -69,7 +70,7 @@ def needed_units(to: Direction, wanted: list[str]) -> list[str]:
     def visit(name: str) -> None:
         if name in ordered or name not in _sources(to):
             return
-        for other in sorted(_names_in(unit(to, name)) - {name}):
+        for other in sorted(_names_in(to, name) - {name}):
             if other in _sources(to):
                 visit(other)
         ordered.append(name)
@@ -79,10 +80,22 @@ def needed_units(to: Direction, wanted: list[str]) -> list[str]:
     return ordered
 
 
-def _names_in(node: cst.CSTNode) -> set[str]:
-    from transpiler.imports import names_read_everywhere
-
-    return names_read_everywhere(cst.Module([node])) | names_read(node)  # type: ignore[list-item]
+@cache
+def _names_in(to: Direction, name: str) -> set[str]:
+    """The global names that a unit reads, by Python's own scoping."""
+    path, _ = _sources(to)[name]
+    tables = [symtable.symtable(_texts(to, path)[name], name, "exec")]
+    found: set[str] = set()
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        whole = table.get_type() == "module"
+        found |= {
+            symbol.get_name()
+            for symbol in table.get_symbols()
+            if symbol.is_referenced() and (whole or symbol.is_global())
+        }
+    return found
 
 
 def place_units(context: Context, module: cst.Module) -> cst.Module:

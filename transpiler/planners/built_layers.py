@@ -20,6 +20,7 @@ from transpiler.modules import descendants
 from transpiler.planners.expressions import qualified_name
 from transpiler.rule import Unfit
 from transpiler.rules.layer_names import each
+from transpiler.rules.module_methods import freezes
 from transpiler.site import Site, constant_value
 from transpiler.syntax import find
 
@@ -59,19 +60,21 @@ def plan(context: Context) -> None:
     for call in find(context.module, cst.Call):
         if call in early and _reads_variables(context, call):
             assert isinstance(call.func, cst.Attribute)
-            plan_models(context, context.fact(call.func.value))
+            owner = call.func.value
+            own = isinstance(owner, cst.Name) and owner.value == "self"
+            plan_models(context, context.fact(owner), own=own)
 
 
-def plan_models(context: Context, value: Any) -> None:
-    """Build the layers of each of these models of which the inputs' shapes are not known."""
-    done = context.notes.setdefault("built models", set())
+def plan_models(context: Context, value: Any, *, own: bool = False) -> None:
+    """Build the layers of each of these models of which the inputs' shapes are not known.
+
+    own: whether a method of the model itself reads the variables, where it can not be called.
+    """
     models = [o for o in options(value) if isinstance(o, Instance)]
-    if len(models) == 1 and _inputs_known(models[0]):
+    if len(models) == 1 and not own and _inputs_known(models[0]):
         return
     layers: dict[Any, Instance] = {}
     for model in models:
-        if isinstance(model.cls, Symbol) and model.cls.name not in (f"{_N}Sequential",):
-            return
         for layer in _layers(context, model):
             if layer is None:
                 return
@@ -85,7 +88,6 @@ def plan_models(context: Context, value: Any) -> None:
         if node not in built:
             built[node] = shape
             context.edits.wrap(node, partial(build_at_once, context, shape))
-    done.update(id(model) for model in models)
 
 
 def build_at_once(context: Context, shape: Shape, layer: Any) -> cst.BaseExpression:
@@ -97,16 +99,18 @@ def build_at_once(context: Context, shape: Shape, layer: Any) -> cst.BaseExpress
 
 def are_built(context: Context, value: Any) -> bool:
     """Whether all of these models have their variables from the start."""
-    done = context.notes.get("built models", set())
+    built = context.notes.get("built layers", {})
     models = [o for o in options(value) if isinstance(o, Instance)]
-    return bool(models) and all(id(model) in done for model in models)
+    return bool(models and built) and all(
+        layer is not None and layer.origin in built
+        for model in models
+        for layer in _layers(context, model)
+    )
 
 
 def _reads_variables(context: Context, call: cst.Call) -> bool:
-    if qualified_name(context, call.func) not in READS:
-        return False
-    receiver = call.func.value if isinstance(call.func, cst.Attribute) else None
-    if isinstance(receiver, cst.Name) and receiver.value == "self":
+    name = qualified_name(context, call.func)
+    if name not in READS or call in context.claimed or freezes(Site(context, call, name)):
         return False
     current: Any = context.edits.parent[call]
     while not isinstance(current, cst.BaseStatement):

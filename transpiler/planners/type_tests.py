@@ -19,12 +19,25 @@ def plan(context: Context) -> None:
     for call in find(context.module, cst.Call):
         if isinstance(call.func, cst.Name) and call.func.value in ("isinstance", "issubclass"):
             if len(call.args) == 2:
-                _plan_classes(context, call.args[1].value)
+                _plan_classes(context, _written(context, call.args[1].value))
     for comparison in find(context.module, cst.Comparison):
         if _asks_type(comparison.left):
             for target in comparison.comparisons:
                 _plan_classes(context, target.comparator)
     _plan_class_names(context)
+
+
+def _written(context: Context, node: cst.BaseExpression) -> cst.BaseExpression:
+    """The classes that were given a name first."""
+    if not isinstance(node, cst.Name):
+        return node
+    scope = context.edits.enclosing(node, cst.FunctionDef) or context.module
+    values = [
+        assign.value
+        for assign in find(scope, cst.Assign)
+        if any(t.target.deep_equals(node) for t in assign.targets)
+    ]
+    return values[0] if len(values) == 1 else node
 
 
 def _asks_type(node: cst.BaseExpression) -> bool:

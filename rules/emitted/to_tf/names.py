@@ -3,6 +3,24 @@
 import keras
 
 
+def named_modules(part, prefix=""):
+    """A model and the layers in it, with the names that torch gives them: "blocks.0.attention"."""
+    if isinstance(part, keras.layers.Layer):
+        yield prefix, part
+    if isinstance(part, (list, tuple)):
+        inner = [(str(i), value) for i, value in enumerate(part)]
+    elif isinstance(part, dict):
+        inner = list(part.items())
+    elif isinstance(part, keras.Sequential):
+        inner = [(str(i), value) for i, value in enumerate(part.layers)]
+    elif isinstance(part, keras.layers.Layer) and not type(part).__module__.startswith("keras."):
+        inner = [(name, value) for name, value in vars(part).items() if name[0] != "_"]
+    else:
+        return
+    for name, value in inner:
+        yield from named_modules(value, f"{prefix}.{name}" if prefix else name)
+
+
 def named_variables(part, prefix=""):
     """The trainable variables with the names that torch gives them: "hidden.weight"."""
     if isinstance(part, keras.Variable):

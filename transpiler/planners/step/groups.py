@@ -16,6 +16,7 @@ from transpiler.syntax import find
 from transpiler.template import arguments, call, fill
 
 CARRIED = "carried optimizers"
+WRITING = "writing parameter groups"
 
 
 def carry(context: Context, event: Event) -> cst.BaseExpression:
@@ -144,10 +145,12 @@ def _optimizer(
     context.facts[node] = instance
     context.edits.parent[node] = context.edits.parent[origin]
     mark = len(context.reports)
+    context.notes[WRITING] = True
     try:
         result = context.rulebook.translate(Site(context, node, instance.class_names[0]))
     finally:
         del context.edits.parent[node]
+        context.notes[WRITING] = False
     for report in context.reports[mark:]:
         report.node = origin if report.node is node else report.node
     assert isinstance(result, cst.BaseExpression)

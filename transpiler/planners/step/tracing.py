@@ -168,6 +168,8 @@ def _call_reason(context: Context, node: cst.Call) -> str | None:
 
 def _may_be_module(context: Context, call: cst.Call) -> bool:
     """Whether an unknown callee is called as models and losses are: on tensors, by its name."""
+    if code(call.func).startswith("super("):
+        return True
     if isinstance(call.func, cst.Attribute):
         owner = call.func.value
         if not isinstance(owner, cst.Name) or owner.value != "self":
