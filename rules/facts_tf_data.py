@@ -1,7 +1,8 @@
 """What tf.data gives: the structure, shapes and dtypes of a pipeline's elements.
 
 A pipeline is an instance of `tf.data.Dataset` whose state holds `element`, the value that iterating
-gives, and `endless`, whether it repeats for ever.
+gives, `endless`, whether it repeats for ever, and `uncounted`, whether its length is known only at
+its end.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ from transpiler.rules.operands import shape_of_data
 
 PIPELINE = "tf.data.Dataset"
 METHOD = PIPELINE + "."
+_UNCOUNTED = ("flat_map", "interleave", "filter", "take_while", "unbatch", "from_generator",
+              "TextLineDataset", "TFRecordDataset")  # fmt: skip
+"""Steps after which nobody knows how many elements there are before they are read."""
 _NUMBERS = {"int": "int32", "float": "float32", "bool": "bool", "str": "string"}
 
 
@@ -60,8 +64,11 @@ def made(call: Invocation, content: Value, *sources: Value | None) -> Instance:
     result = call.interpreter.allocate(Symbol(PIPELINE), call.node, dict(call.bound))
     have = result.state.get("element")
     result.state["element"] = content if have is None else join(have, content)
-    if any(p.state.get("endless") for s in sources for p in pipelines(s)):
-        result.state["endless"] = True
+    for word in ("endless", "uncounted"):
+        if any(p.state.get(word) for s in sources for p in pipelines(s)):
+            result.state[word] = True
+    if call.name.rpartition(".")[2] in _UNCOUNTED:
+        result.state["uncounted"] = True
     return result
 
 

@@ -12,6 +12,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Class, Function, Instance, Value, options
 from transpiler.planners.keras_names import free_name
 from transpiler.rule import Unfit
+from transpiler.rules.facts_tf_data import pipelines
 from transpiler.site import Site, constant_value, missing
 from transpiler.syntax import code, find
 from transpiler.template import OMIT, as_node, call, fill, fill_statements
@@ -51,15 +52,55 @@ def read_callbacks(
     validated: whether there is validation data, without which nothing begins with `val_`.
     """
     given = site.args.get("callbacks")
+    found = _beyond_the_end(context, site)
     if given is None or (isinstance(given, cst.Name) and given.value == "None"):
-        return []
-    found = []
+        return found
     for node in _listed(context, given):
         values = [v for v in options(context.fact(node)) if isinstance(v, Instance)]
         if len(values) != 1 or not isinstance(values[0].origin, cst.Call):
             raise Unfit("a callback of fit is not known before the program runs")
         found.append(_Reader(context, site, node, values[0], names, validated).read())
     return found
+
+
+def _beyond_the_end(context: Context, site: Site) -> list[Callback]:
+    """Keras finds the end of a pipeline of unknown length by one step too many, which it counts.
+
+    Only the optimizer's count of steps moves.
+    """
+    data = site.args.get("x")
+    if not isinstance(data, cst.CSTNode) or site.has("steps_per_epoch"):
+        return []
+    if not any(p.state.get("uncounted") for p in pipelines(context.fact(data))):
+        return []
+    message = (
+        "Keras counts a step too many at the end of each epoch, as the pipeline's length is not"
+        " known before: its Adam corrects its bias a little less from then on"
+    )
+    if not context.exact:
+        context.caution(site.node, "Model.fit", message)
+        return []
+    context.remark(site.node, "Model.fit", message)
+    optimizer = optimizer_of(context, site)
+    if optimizer is None:
+        return []
+    lines = fill_statements(
+        "for group in optimizer.param_groups:\n"
+        "    if 'iterations' in group:\n        group['iterations'] += 1\n",
+        optimizer=optimizer, group=cst.Name("group"),
+    )  # fmt: skip
+    return [Callback(at_end=lines)]
+
+
+def optimizer_of(context: Context, fit: Site) -> cst.BaseExpression | None:
+    """The optimizer of the model that a fit trains."""
+    assert isinstance(fit.node, cst.Call)
+    assert isinstance(fit.node.func, cst.Attribute)
+    model = fit.node.func.value
+    for key, names in context.notes["training names"].items():
+        if any(id(r) in key for r in options(context.fact(model))):
+            return cst.Name(names["optimizer"])
+    return None
 
 
 def _listed(context: Context, given: cst.BaseExpression) -> list[cst.BaseExpression]:
@@ -254,11 +295,9 @@ class _Reader:
             self.context.edits.replace(self.context.edits.statement(origin), [])
 
     def optimizer(self) -> cst.BaseExpression:
-        trainings = self.context.notes["training names"]
-        for key, names in trainings.items():
-            receivers = options(self.context.fact(self.holes["model"]))
-            if any(id(r) in key for r in receivers):
-                return cst.Name(names["optimizer"])
+        found = optimizer_of(self.context, self.fit)
+        if found is not None:
+            return found
         raise Unfit(f"the optimizer that {self.kind} changes is not known")
 
     def lines(self, text: str, **more: Any) -> Lines:
