@@ -16,6 +16,7 @@ from transpiler.planners.keras_tape.functions import plan_functions
 from transpiler.planners.keras_tape.gradients import place_gradient
 from transpiler.planners.keras_tape.modes import plan_modes
 from transpiler.planners.keras_tape.modules import plan_modules
+from transpiler.planners.keras_tape.naming import plan_names
 from transpiler.planners.keras_tape.optimizers import plan_optimizers
 from transpiler.planners.keras_tape.rates import plan_counts, plan_rates
 from transpiler.planners.keras_tape.reach import Reach
@@ -52,6 +53,7 @@ def plan(context: Context) -> None:
     plan_arrays(context, modes, tapes)
     plan_borders(context, tapes, reach)
     plan_rates(context)
+    plan_names(context)
     plan_assignments(context)
     plan_returns(context, tapes, updates)
     plan_evaluation(context, tapes, reach, modes)

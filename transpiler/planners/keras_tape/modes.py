@@ -8,7 +8,15 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Const, Function, Instance, options
+from transpiler.infer.values import (
+    UNKNOWN,
+    Class,
+    Const,
+    Function,
+    Instance,
+    Symbol,
+    options,
+)
 from transpiler.modules import is_module, module_classes
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_tape.reach import Reach
@@ -53,10 +61,12 @@ class Modes:
         """Calls whose mode matters."""
         self.every: dict[cst.Call, ModelCall] = {}
         for node in find(context.module, cst.Call):
-            found = self._read(node)
+            found = self._read(node) or self._read_partial(node)
             if found is not None:
                 self.every[node] = found
-                if any(is_sensitive(context, m) for m in found.models):
+                if not found.models:
+                    drop_flag(context, node)
+                if not found.models or any(is_sensitive(context, m) for m in found.models):
                     self.calls[node] = found
         self._switching: dict[Any, bool] = {}
 
@@ -77,17 +87,43 @@ class Modes:
             return None
         values = options(context.fact(node.func))
         models = [v for v in values if isinstance(v, Instance) and is_module(context, v)]
-        if not models:
+        if not models and not self._is_unknown_model(node):
             return None
         if _is_graph_call(context, node):
             return None
         return ModelCall(node, node.func, code(node.func).strip(), self._mode(node, models), models)
 
+    def _read_partial(self, node: cst.Call) -> ModelCall | None:
+        """`functools.partial(model, training=True)`: the model, in its mode."""
+        context = self.context
+        if context.fact(node.func) != Symbol("functools.partial") or not node.args:
+            return None
+        owner = node.args[0].value
+        models = [v for v in options(context.fact(owner)) if isinstance(v, Instance)]
+        flags = [a for a in node.args if a.keyword and a.keyword.value == "training"]
+        if not flags or not models or not all(is_module(context, m) for m in models):
+            return None
+        if len(node.args) == 2:
+            context.claim(node)
+            context.edits.replace(node, owner)
+        else:
+            drop_flag(context, node)
+        return ModelCall(node, owner, code(owner).strip(), self._flag(flags[0].value), models)
+
+    def _is_unknown_model(self, node: cst.Call) -> bool:
+        """Whether something of which nothing is known is called as only models are."""
+        if self.context.fact(node.func) is not UNKNOWN:
+            return False
+        if not isinstance(node.func, (cst.Name, cst.Attribute)):
+            return False
+        return any(a.keyword is not None and a.keyword.value == "training" for a in node.args)
+
     def _mode(self, node: cst.Call, models: list[Instance]) -> Mode:
         for arg in node.args:
             if arg.keyword is not None and arg.keyword.value == "training":
                 return self._flag(arg.value)
-        entry = models[0].cls.lookup("call") if isinstance(models[0].cls, Class) else None
+        first = models[0].cls if models else None
+        entry = first.lookup("call") if isinstance(first, Class) else None
         if isinstance(entry, Function):
             params = list(entry.node.params.params)[1:]
             plain = [a.value for a in node.args if a.keyword is None]
@@ -288,6 +324,20 @@ class Modes:
             return fill_statements(f"model.{switch}()", model=model)
         flag = cst.parse_expression(call.mode)
         return fill_statements("model.train(flag)", model=model, flag=flag)
+
+
+def drop_flag(context: Context, node: cst.Call) -> None:
+    """A call without `training=`."""
+
+    def without(result: Any) -> Any:
+        if not isinstance(result, cst.Call):
+            return result
+        kept = [a for a in result.args if a.keyword is None or a.keyword.value != "training"]
+        if kept:
+            kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+        return result.with_changes(args=kept)
+
+    context.edits.wrap(node, without)
 
 
 def _is_graph_call(context: Context, node: cst.Call) -> bool:
