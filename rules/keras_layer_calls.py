@@ -8,12 +8,17 @@ import libcst as cst
 
 from transpiler.infer.values import Instance, options
 from transpiler.rule import Unfit, rewrites
+from transpiler.rules import keras_layers_more
 from transpiler.rules.keras_layers import LAYERS, layer_parts
 from transpiler.site import Site
 from transpiler.template import call
 
 WEIGHTS = {"KerasMultiHeadAttention": "projections"}
 """How the parameters of emitted classes map, where no rule names the class."""
+
+
+MORE = keras_layers_more.__name__
+"""Imported for the layers that it adds to the table."""
 
 
 def instances_at(site: Site) -> list[Instance]:

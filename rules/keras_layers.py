@@ -165,14 +165,34 @@ def weighted(
     layer: Layer, module: cst.BaseExpression, kernel: str = "kernel"
 ) -> cst.BaseExpression:
     """A module with the penalty on its weight and its initial values, as far as they differ."""
-    layer.refuse(
-        f"{kernel}_constraint", "bias_constraint", "bias_regularizer", "activity_regularizer"
-    )
+    layer.refuse("bias_constraint", "bias_regularizer")
     l1, l2 = penalty(layer, layer.value(f"{kernel}_regularizer"))
     initial(layer, kernel)
     if l1 or l2:
-        return layer.emit("regularize", module, l1=l1 or OMIT, l2=l2 or OMIT)
-    return module
+        module = layer.emit("regularize", module, l1=l1 or OMIT, l2=l2 or OMIT)
+    return constrained(layer, module, layer.value(f"{kernel}_constraint"), kernel)
+
+
+def constrained(
+    layer: Layer, module: cst.BaseExpression, value: Value | None, kernel: str
+) -> cst.BaseExpression:
+    """A module with what keeps its weight in bounds after every step."""
+    if value is None or is_none(value):
+        return module
+    name = (value.class_names or ("",))[0].rpartition(".")[2] if isinstance(value, Instance) else ""
+    known = {k: constant_value(v) for k, v in value.arguments.items() if isinstance(v, Value)} \
+        if isinstance(value, Instance) else {}  # fmt: skip
+    flat = layer.name == "Dense" and known.get("axis", 0) == 0
+    if not layer.site.context.notes.get("trainings"):
+        raise Unfit(f"a constraint of {layer.site.short} has no equal here",
+                    "apply it after each step")  # fmt: skip
+    if name == "NonNeg":
+        return layer.emit("constrain", module, fill("lambda w: w.clamp(min=0)"))
+    if name in ("MaxNorm", "UnitNorm") and flat:
+        top = known.get("max_value", 2) if name == "MaxNorm" else None
+        layer.site.context.emit("limit_norm")
+        return layer.emit("constrain", module, fill("lambda w: limit_norm(w, top)", top=top))
+    raise Unfit(f"the constraint {name or 'given here'} of {layer.site.short} is not translated")
 
 
 def penalty(layer: Layer, value: Value | None) -> tuple[float, float]:
@@ -227,6 +247,10 @@ def activated(layer: Layer, parts: list[Part], name: str = "activation") -> list
     if module is not None:
         order = LAST if activation_name(value) in ("softmax", "log_softmax") else ANY
         parts.append(Part(module, order))
+    if name == "activation":
+        l1, l2 = penalty(layer, layer.value("activity_regularizer"))
+        if l1 or l2:
+            parts.append(Part(layer.emit("ActivityPenalty", l1=l1 or OMIT, l2=l2 or OMIT)))
     return parts
 
 
@@ -674,8 +698,7 @@ LAYERS: dict[str, Callable[[Layer], list[Part]]] = {
     "Reshape": reshape, "Permute": permute, "RepeatVector": repeat_vector, "GaussianNoise": noise,
     "Rescaling": rescaling, "Lambda": function_layer, "LSTM": recurrent, "GRU": recurrent,
     "SimpleRNN": recurrent, "Bidirectional": bidirectional, "TimeDistributed": distributed,
-    "MultiHeadAttention": attention, "RandomFlip": augmenting, "RandomRotation": augmenting,
-    "RandomZoom": augmenting, "RandomTranslation": augmenting, "Normalization": normalization,
+    "MultiHeadAttention": attention, "RandomFlip": augmenting, "Normalization": normalization,
 }  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def build(site: Site) -> Any:
 def option(site: Site) -> Any:
     """An object that only layers are given: they have read it already."""
     parent = site.parent
-    if site.name.startswith("keras.constraints."):
+    if site.name.startswith("keras.constraints.") and not site.context.notes.get("trainings"):
         raise Unfit("constraints of weights have no equal here", "apply them after each step")
     if isinstance(parent, cst.Assign) and isinstance(parent.targets[0].target, cst.Name):
         name = parent.targets[0].target.value
@@ -186,4 +186,10 @@ def serializable(site: Site) -> Any:
     site.context.edits.replace(place, [])
     for item in walk(place):
         site.context.claim(item)
+    return site.keep()
+
+
+@rewrites("keras.layers.Normalization.adapt", to="torch")
+def adapt(site: Site) -> Any:
+    """The emitted layer adapts itself in the same way."""
     return site.keep()

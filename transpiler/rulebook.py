@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from transpiler import signatures
 from transpiler.infer.knowledge import Knowledge
 from transpiler.matching import apply_rule, spelling_name, spellings
 from transpiler.rule import Direction, Inference, Layout, Rewriter, Rule, Unfit
@@ -46,6 +47,7 @@ class RuleBook:
         knowledge.arrays.update(getattr(module, "ARRAYS", {}))
         knowledge.modes.update(getattr(module, "MODES", ()))
         knowledge.entry_defaults.update(getattr(module, "ENTRY_DEFAULTS", {}))
+        signatures.FORMER.update(getattr(module, "FORMER_PARAMETERS", {}))
         knowledge.tracer = getattr(module, "TRACER", knowledge.tracer)
         knowledge.boundary = getattr(module, "BOUNDARY", knowledge.boundary)
         self.unsupported.update(getattr(module, "UNSUPPORTED", {}))

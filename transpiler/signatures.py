@@ -112,6 +112,8 @@ def bind(
         target = entry
     if isinstance(target, Entry) and _is_compiled(target.name):
         keywords = {_translate_keyword(target, k): v for k, v in keywords.items()}
+    if isinstance(target, Entry) and target.name in FORMER:
+        keywords = {_present_keyword(target, k): v for k, v in keywords.items()}
     forms = (target,) if isinstance(target, Signature) else target.signatures
     best: tuple[int, str] = (-1, "it can not be called")
     for form in forms:
@@ -120,6 +122,17 @@ def bind(
             return bound
         best = max(best, (len(bound), reason), key=lambda pair: pair[0])
     raise BindError(best[1])
+
+
+FORMER: dict[str, Mapping[str, str]] = {}
+"""Former names of parameters, by qualified name: rule files say them."""
+
+
+def _present_keyword(entry: Entry, keyword: str) -> str:
+    meant = FORMER[entry.name].get(keyword)
+    if meant is None or any(keyword in form for form in entry.signatures):
+        return keyword
+    return meant
 
 
 # torch's compiled functions take numpy's names for their parameters too; those of nn do not.

@@ -212,6 +212,15 @@ class Use:
             names.append(self.context.emit("added_losses"))
         return tuple(names)
 
+    def constrained(self) -> bool:
+        """Whether weights are put back into bounds after each step."""
+        for part in parts_of(self.models):
+            for name, value in part.arguments.items():
+                if name.endswith("_constraint") and isinstance(value, Instance):
+                    self.context.emit("apply_constraints")
+                    return True
+        return False
+
     def penalty(self) -> Any:
         names = self.penalties()
         if len(names) < 2:
@@ -437,7 +446,7 @@ class Fit:
             self.training, use.model, self.names, epochs, rounds, history, callbacks,
             self.validation, freq, self.taken(), self.kind, self.batches.spreads(self.kind),
             self.weighted, self.is_unlabelled(), self.batches.is_pipeline(self.x),
-            use.penalties(), verbose not in (0, False),
+            use.penalties(), verbose not in (0, False), use.constrained(),
         )  # fmt: skip
 
     def dry_run(self) -> list[cst.BaseStatement]:

@@ -39,6 +39,7 @@ class Loop:
     """Whether a batch goes as it is to the model's own training step."""
     penalties: tuple[str, ...] = ()
     shown: bool = True
+    constrained: bool = False
 
     def write(self) -> list[cst.BaseStatement]:
         training = self.training
@@ -81,6 +82,8 @@ class Loop:
         text += self.head(parts) + "        batch_starts\n        optimizer.zero_grad()\n"
         text += f"        outputs = {self.call_text()}\n        loss = {self.loss_text()}\n"
         text += "        loss.backward()\n        optimizer.step()\n"
+        if self.constrained:
+            text += "        apply_constraints(model)\n"
         if training.schedule:
             text += "        scheduler.step()\n"
         size = self.size_text()

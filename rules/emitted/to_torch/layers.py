@@ -86,3 +86,48 @@ def regularization(model):
         if l2:
             total = total + l2 * layer.weight.square().sum()
     return total
+
+
+class ActivityPenalty(nn.Module):
+    """keras' activity_regularizer: the penalty on what comes through, by example."""
+
+    def __init__(self, l1=0.0, l2=0.0):
+        super().__init__()
+        self.penalties = l1, l2
+        self.added_loss = 0.0
+
+    def forward(self, x):
+        l1, l2 = self.penalties
+        self.added_loss = (l1 * x.abs().sum() + l2 * x.square().sum()) / len(x)
+        return x
+
+
+class GaussianDropout(nn.Module):
+    """keras.layers.GaussianDropout: factors around one, only while training."""
+
+    def __init__(self, stddev):
+        super().__init__()
+        self.stddev = stddev
+
+    def forward(self, x):
+        return x * (1 + self.stddev * torch.randn_like(x)) if self.training else x
+
+
+def constrain(layer, function):
+    """Remembers what keeps a layer's weight in bounds, which `apply_constraints` does."""
+    layer.constraint = function
+    return layer
+
+
+def limit_norm(weight, max_value=None):
+    """keras.constraints.MaxNorm of each row, UnitNorm without a limit."""
+    norms = weight.square().sum(1, keepdim=True).sqrt()
+    return weight * ((1.0 if max_value is None else norms.clamp(0, max_value)) / (1e-7 + norms))
+
+
+def apply_constraints(model):
+    """Puts the weights of a model's layers back into their bounds, after a step."""
+    with torch.no_grad():
+        for layer in model.modules():
+            if hasattr(layer, "constraint"):
+                layer.weight.copy_(layer.constraint(layer.weight))
