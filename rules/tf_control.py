@@ -35,6 +35,30 @@ def cond(site: Site) -> Any:
     return fill("a if c else b", a=called(yes), b=called(no), c=given.first)
 
 
+@rewrites("tf.case", "tf.switch_case", to="torch",
+          proof=Proof(inputs=[(2, 3)],
+                      keras_cases=["tf.case([(x[0, 0] > 9.0, lambda: x * 2.0)], "
+                                   "default=lambda: -x)",
+                                   "tf.switch_case(tf.constant(1), [lambda: x, lambda: -x])"]),
+)  # fmt: skip
+def case(site: Site) -> Any:
+    given = TfArguments(site)
+    if site.name.endswith("switch_case"):
+        if given.get("default") is not None:
+            raise Unfit("tf.switch_case with a default")
+        return fill("f[i]()", f=given.need("branch_fns"), i=given.need("branch_index"))
+    pairs, default = given.need("pred_fn_pairs"), given.get("default")
+    if not isinstance(pairs, (cst.List, cst.Tuple)) or default is None:
+        raise Unfit("tf.case whose branches are not written out, or without a default")
+    new = called(default)
+    for element in reversed(pairs.elements):
+        if not isinstance(element.value, cst.Tuple) or len(element.value.elements) != 2:
+            raise Unfit("tf.case whose branches are not written out")
+        test, function = (e.value for e in element.value.elements)
+        new = fill("a if c else b", a=called(function), b=new, c=test)
+    return new
+
+
 @rewrites("tf.while_loop", to="torch",
           proof=Proof(inputs=[(2, 3)],
                       keras_cases=["tf.while_loop(lambda i, v: i < 3, lambda i, v: (i + 1, v * x), "

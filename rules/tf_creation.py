@@ -364,3 +364,20 @@ def poisson(site: Site) -> Any:
     rate = given.need("lam")
     return fill("torch.poisson(torch.full(s, float(r)))", s=size_list_of(site, given.need("shape")),
                 r=rate)  # fmt: skip
+
+
+# ---- names that lead to others ----------------------------------------------------------------
+
+ALIASES = [
+    Rule(f"tf-dtype-{name}", torch=f"torch.{target}", keras=f"tf.{name}", to="torch")
+    for name, target in (("half", "float16"), ("double", "float64"))
+]
+"""The catalogue's own names of `tf.float16` and `tf.float64`."""
+
+
+@rewrites("tf.complex", "keras.ops.complex", to="torch",
+          proof=Proof(inputs=[(2, 3), (2, 3)],
+                      keras_cases=["tf.abs(tf.complex(x, y))"], gradients=False))  # fmt: skip
+def complex_numbers(site: Site) -> Any:
+    given = TfArguments(site)
+    return fill("torch.complex(a, b)", a=given.x, b=tensor(site, given.need("imag", "y")))

@@ -54,11 +54,6 @@ def assign(site: Site) -> Any:
     return fill(f"x.detach().{name}(v)", x=x, v=value)
 
 
-@rewrites("tf.Variable.trainable", to="torch")
-def trainable(site: Site) -> Any:
-    return fill("x.requires_grad", x=site.receiver)
-
-
 # ---- leaving ----------------------------------------------------------------------------------
 
 
@@ -178,3 +173,23 @@ def ensure_shape(site: Site) -> Any:
     given = TfArguments(site)
     drop(site, given.get("shape"))
     return given.x
+
+
+@rewrites(*members("name"), to="torch")
+def name_of(site: Site) -> Any:
+    raise Unfit("tensors have no names in PyTorch", "keep the name beside the tensor")
+
+
+@rewrites(*members("trainable"), to="torch")
+def is_trained(site: Site) -> Any:
+    return fill("x.requires_grad", x=site.receiver)
+
+
+@rewrites(*members("cpu", "gpu"), to="torch")
+def placed(site: Site) -> Any:
+    return fill("x.cpu()" if site.name.endswith("cpu") else "x.cuda()", x=site.receiver)
+
+
+@rewrites(*members("T"), to="torch")
+def turned(site: Site) -> Any:
+    return site.keep()

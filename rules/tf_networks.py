@@ -314,3 +314,72 @@ def depth_and_space(site: Site) -> Any:
     check_format(site, given)
     return fill("unit(x, n)", unit=site.emit(site.name.rpartition(".")[2]), x=given.x,
                 n=given.need("block_size"))  # fmt: skip
+
+
+@rewrites("tf.nn.conv2d_transpose", to="torch",
+          proof=Proof(inputs=[(2, 4, 5, 3), (3, 3, 2, 3)],
+                      keras_cases=["tf.nn.conv2d_transpose(x, y, [2, 8, 10, 2], strides=2, "
+                                   "padding='SAME')",
+                                   "tf.nn.conv2d_transpose(x, y, [2, 4, 5, 2], [1, 1, 1, 1])",
+                                   "tf.nn.conv2d_transpose(x, y, [2, 9, 11, 2], 2, 'VALID')"]),
+)  # fmt: skip
+def transposed_convolution(site: Site) -> Any:
+    given = TfArguments(site)
+    check_format(site, given)
+    if given.get("dilations") is not None:
+        raise Unfit(f"`dilations` of {site.short} has no equal here")
+    padding = str(given.const("padding", default="SAME")).upper()
+    return fill("unit(x, f, s, stride=t, padding=p)", unit=site.emit("conv2d_transpose"),
+                x=given.x, f=tensor(site, given.need("filters", "filter")),
+                s=given.need("output_shape"), t=window(site, given, "strides"),
+                p="valid" if padding == "VALID" else OMIT)  # fmt: skip
+
+
+@rewrites("tf.nn.separable_conv2d", to="torch",
+          proof=Proof(inputs=[(2, 4, 5, 3), (3, 3, 3, 2), (1, 1, 6, 4)],
+                      keras_cases=["tf.nn.separable_conv2d(x, y, z, [1, 1, 1, 1], 'SAME')"]),
+)  # fmt: skip
+def separable_convolution(site: Site) -> Any:
+    given = TfArguments(site)
+    check_format(site, given)
+    padding = str(given.const("padding", default="VALID")).upper()
+    new = fill("unit(x, f, stride=s, padding=p)", unit=site.emit("depthwise_conv2d"), x=given.x,
+               f=tensor(site, given.need("depthwise_filter")),
+               s=_unless_one(window(site, given, "strides")),
+               p="same" if padding == "SAME" else OMIT)  # fmt: skip
+    return fill("unit(x, f)", unit=site.emit("conv2d"), x=new,
+                f=tensor(site, given.need("pointwise_filter")))  # fmt: skip
+
+
+@rewrites("tf.nn.lrn", to="torch")
+def response_normalization(site: Site) -> Any:
+    """torch divides alpha by the size of the window, and has the channels on the second axis."""
+    given = TfArguments(site)
+    radius = given.const("depth_radius", default=5)
+    options = {name: given.const(name, default=usual)
+               for name, usual in (("alpha", 1.0), ("beta", 0.5), ("bias", 1.0))}  # fmt: skip
+    size = 2 * radius + 1
+    new = fill(F + "local_response_norm(x.movedim(-1, 1), n, alpha=a, beta=b, k=k)", x=given.x,
+               n=size, a=float(options["alpha"] * size), b=float(options["beta"]),
+               k=float(options["bias"]))  # fmt: skip
+    return fill("x.movedim(1, -1)", x=new)
+
+
+@rewrites("tf.nn.compute_average_loss", to="torch",
+          proof=Proof(inputs=["positive(4)"],
+                      keras_cases=["tf.nn.compute_average_loss(x, global_batch_size=8)"]),
+)  # fmt: skip
+def average_loss(site: Site) -> Any:
+    given = TfArguments(site)
+    if given.get("sample_weight") is not None:
+        raise Unfit(f"`sample_weight` of {site.short} has no equal here")
+    size = given.get("global_batch_size")
+    if size is None:
+        return fill("torch.mean(x)", x=given.x)
+    return fill("torch.sum(x) / n", x=given.x, n=size)
+
+
+@rewrites("tf.nn.scale_regularization_loss", to="torch")
+def scaled_regularization(site: Site) -> Any:
+    """One replica."""
+    return TfArguments(site).x

@@ -9,7 +9,14 @@ import libcst as cst
 from transpiler.infer.arrays import is_float, is_integer
 from transpiler.infer.values import Sequence, items_of
 from transpiler.rule import Proof, Unfit, rewrites
-from transpiler.rules.tf_arguments import OMIT, TfArguments, drop, is_host, simple
+from transpiler.rules.tf_arguments import (
+    OMIT,
+    TfArguments,
+    drop,
+    is_host,
+    simple,
+    tensor,
+)
 from transpiler.rules.tf_operands import as_tensor, everywhere
 from transpiler.site import Site, constant_value, missing
 from transpiler.template import fill
@@ -302,3 +309,60 @@ def unique(site: Site) -> Any:
     if isinstance(field, cst.Attribute) and field.attr.value in ("y", "idx", "count"):
         raise Unfit(f"{site.short} whose results are read by name", "unpack its results")
     return fill("unit(x)", unit=site.emit(name), x=given.x)
+
+
+@rewrites("tf.math.confusion_matrix", to="torch",
+          proof=Proof(inputs=["int(9) < 3", "int(9) < 3"], gradients=False,
+                      keras_cases=["tf.math.confusion_matrix(x, y)",
+                                   "tf.math.confusion_matrix(x, y, num_classes=4)"]),
+)  # fmt: skip
+def confusion_matrix(site: Site) -> Any:
+    """Rows are the labels."""
+    given = TfArguments(site)
+    if given.get("weights") is not None:
+        raise Unfit("`weights` of tf.math.confusion_matrix has no equal here")
+    drop(site, given.get("dtype"))
+    return fill("unit(y, x, n)", unit=site.emit("confusion_matrix"), y=given.x,
+                x=tensor(site, given.need("predictions")),
+                n=given.given("num_classes"))  # fmt: skip
+
+
+@rewrites("tf.nn.in_top_k", "keras.ops.in_top_k", to="torch",
+          proof=Proof(inputs=["int(4) < 5", (4, 5)], gradients=False,
+                      keras_cases=["tf.nn.in_top_k(x, y, 2)", "tf.math.in_top_k(x, y, k=1)"]),
+)  # fmt: skip
+def in_top_k(site: Site) -> Any:
+    given = TfArguments(site)
+    return fill("(torch.topk(p, k).indices == y.unsqueeze(-1)).any(-1)",
+                p=tensor(site, given.need("predictions")), k=given.need("k"),
+                y=tensor(site, given.need("targets")))  # fmt: skip
+
+
+@rewrites("tf.math.reduce_euclidean_norm", to="torch",
+          proof=Proof(inputs=[(4, 5)],
+                      keras_cases=["tf.math.reduce_euclidean_norm(x, axis=1)"]))  # fmt: skip
+def euclidean_norm(site: Site) -> Any:
+    given = TfArguments(site)
+    return fill("torch.linalg.vector_norm(x, dim=d, keepdim=k)", x=given.x, d=given.axis(),
+                k=given.keep)  # fmt: skip
+
+
+@rewrites("tf.nn.zero_fraction", to="torch",
+          proof=Proof(inputs=["int(4, 5) < 2"], gradients=False, tolerance=1e-7,
+                      reason="TensorFlow counts in single precision",
+                      keras_cases=["tf.nn.zero_fraction(tf.cast(x, tf.float32))"]))  # fmt: skip
+def zero_fraction(site: Site) -> Any:
+    return fill("(x == 0).float().mean()", x=TfArguments(site).x)
+
+
+@rewrites("tf.histogram_fixed_width", to="torch",
+          proof=Proof(inputs=["unit(9)"], gradients=False,
+                      keras_cases=["tf.histogram_fixed_width(x, [0.0, 1.0], nbins=5)"]),
+)  # fmt: skip
+def histogram(site: Site) -> Any:
+    """What lies outside is counted at the ends."""
+    given = TfArguments(site)
+    low, high = given.const("value_range")
+    count = given.get("nbins")
+    return fill("torch.histc(torch.clamp(x, a, b), n, a, b).long()", x=given.x, a=low, b=high,
+                n=100 if count is None else count)  # fmt: skip

@@ -164,3 +164,10 @@ class TensorArray:
 
     def concat(self):
         return torch.cat(self.items)
+
+
+def confusion_matrix(labels, predictions, num_classes=None):
+    """tf.math.confusion_matrix: how often each class was taken for each other; rows are labels."""
+    labels, predictions = labels.long(), predictions.long()
+    n = num_classes or int(torch.maximum(labels.max(), predictions.max())) + 1
+    return torch.bincount(labels * n + predictions, minlength=n * n).reshape(n, n)

@@ -98,3 +98,16 @@ def space_to_depth(x, block_size):
     n, height, width, depth = x.shape
     x = x.reshape(n, height // block_size, block_size, width // block_size, block_size, depth)
     return x.permute(0, 1, 3, 2, 4, 5).reshape(n, height // block_size, width // block_size, -1)
+
+
+def conv2d_transpose(x, filters, output_shape, stride, padding="same"):
+    """tf.nn.conv2d_transpose: x is NHWC, filters are HWOI; the gradient of conv2d."""
+    sizes = [int(n) for n in output_shape][1:3]
+    window = tuple(filters.shape[:2])
+    whole = F.conv_transpose2d(channels_first(x), filters.permute(3, 2, 0, 1), stride=stride)
+    if padding == "same":
+        left, right, top, bottom = same_padding(sizes, window, stride)
+        whole = whole[:, :, top:, left:]
+    missing = [max(n - have, 0) for n, have in zip(sizes, whole.shape[2:])]
+    whole = F.pad(whole, (0, missing[1], 0, missing[0]))
+    return channels_last(whole[:, :, : sizes[0], : sizes[1]])
