@@ -124,3 +124,23 @@ def plot_model(site: Site) -> Any:
 def normalize(site: Site) -> Any:
     """Rows divided by their norm, zero rows by one."""
     return call(site.context.emit("normalize_rows"), **_in_order(site))
+
+
+@rewrites("keras.utils.PyDataset", to="torch")
+def sequence_base(site: Site) -> Any:
+    """A class that gives whole batches by number is a data set of PyTorch's."""
+    return fill("torch.utils.data.Dataset")
+
+
+@rewrites("keras.utils.PyDataset.__init__", to="torch")
+def sequence_init(site: Site) -> Any:
+    """Workers and queues are the DataLoader's business."""
+    return fill("super().__init__()")
+
+
+@rewrites(
+    "keras.utils.PyDataset.on_epoch_end", "keras.utils.PyDataset.on_epoch_begin",
+    "keras.utils.PyDataset.num_batches", to="torch",
+)  # fmt: skip
+def sequence_member(site: Site) -> Any:
+    return site.keep()

@@ -63,6 +63,60 @@ class Batches:
         """Whether the model takes its inputs one by one."""
         return kind != "one" and any(isinstance(m.cls, Symbol) for m in self.models)
 
+    # ---- pipelines ---------------------------------------------------------------------------
+
+    def pipeline(self, node: Any, outputs: list[Output], shuffle: Any = OMIT) -> Any:
+        """A pipeline's batches in the form that the model and its loss take."""
+        loader: Any = node
+        if is_sequence(self.context.fact(node)):
+            loader = call("torch.utils.data.DataLoader", node, batch_size=cst.Name("None"),
+                          shuffle=shuffle)  # fmt: skip
+        parts = self.batch_of(node)
+        if not all(isinstance(p, Tensor) for p in parts) or len(parts) > 3:
+            return loader
+        names = ("inputs", "targets", "weights")[: len(parts)]
+        new: list[Any] = [cst.Name(n) for n in names]
+        new[0] = self.converted_input(new[0], parts[0])
+        if len(parts) > 1 and len(outputs) == 1:
+            new[1] = self.converted_target(node, new[1], parts[1], outputs[0])
+        if all(isinstance(n, cst.Name) for n in new):
+            return loader
+        result = new[0] if len(new) == 1 else cst.Tuple([cst.Element(n) for n in new])
+        change = cst.Lambda(cst.Parameters([cst.Param(cst.Name(n)) for n in names]), result)
+        return call(self.context.emit("Converted"), loader, change)
+
+    def converted_input(self, name: cst.Name, fact: Value) -> Any:
+        """Keras' models turn what they are given into floats, unless they look it up."""
+        kind = fact.dtype if isinstance(fact, Tensor) else None
+        if kind in ("float32", "float16", "string", "object"):
+            return name
+        given = graph_inputs(self.models).get(0)
+        whole = any(isinstance(m.cls, Symbol) for m in self.models)
+        if self.takes_ids(given) or not (whole or kind == "float64"):
+            return name
+        return fill("x.float()", x=name)
+
+    def converted_target(self, node: Any, name: cst.Name, fact: Value, output: Output) -> Any:
+        if output.loss is None or not isinstance(fact, Tensor):
+            return name
+        kind, rank = fact.dtype, fact.rank
+        wanted = output.fact.rank if isinstance(output.fact, Tensor) else None
+        new: Any = name
+        if output.loss.sparse:
+            if kind != "int64" and not (self.is_plain(node) and rank == 1):
+                new = fill("x.long()", x=new)
+            return fill("x.flatten()", x=new) if rank == 2 and wanted == 2 else new
+        if kind not in ("float32", "float16"):
+            new = fill("x.float()", x=new)
+        if rank is not None and wanted is not None and rank == wanted - 1:
+            new = fill("x.unsqueeze(-1)", x=new)
+        return new
+
+    def is_plain(self, node: Any) -> bool:
+        """Whether elements come out of a pipeline as they went in, labels as int64."""
+        graph = self.context.notes.get("pipelines")
+        return graph is not None and graph.is_plain(node)
+
     # ---- arrays as tensors -------------------------------------------------------------------
 
     def inputs(self, node: Any) -> cst.BaseExpression:
@@ -169,6 +223,11 @@ class Batches:
         self, dataset: cst.BaseExpression, batch_size: Any, shuffle: Any = OMIT
     ) -> cst.BaseExpression:
         return call("torch.utils.data.DataLoader", dataset, batch_size=batch_size, shuffle=shuffle)
+
+
+def is_sequence(fact: Value) -> bool:
+    """Whether data is a class of the program that gives whole batches by number."""
+    return isinstance(fact, Instance) and "keras.utils.PyDataset" in fact.class_names
 
 
 def _is_tuple(node: Any) -> bool:

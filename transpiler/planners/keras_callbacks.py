@@ -52,7 +52,7 @@ def read_callbacks(
     validated: whether there is validation data, without which nothing begins with `val_`.
     """
     given = site.args.get("callbacks")
-    found = _beyond_the_end(context, site)
+    found = [*_beyond_the_end(context, site), *_sequence_ends(context, site)]
     if given is None or (isinstance(given, cst.Name) and given.value == "None"):
         return found
     for node in _listed(context, given):
@@ -90,6 +90,26 @@ def _beyond_the_end(context: Context, site: Site) -> list[Callback]:
         optimizer=optimizer, group=cst.Name("group"),
     )  # fmt: skip
     return [Callback(at_end=lines)]
+
+
+def _sequence_ends(context: Context, site: Site) -> list[Callback]:
+    """`on_epoch_end` of the program's own data sets, which Keras calls when they are through."""
+    found = []
+    for name in ("x", "generator", "validation_data"):
+        data = site.args.get(name)
+        if not isinstance(data, (cst.Name, cst.Attribute)):
+            continue
+        for value in options(context.fact(data)):
+            if (
+                isinstance(value, Instance)
+                and isinstance(value.cls, Class)
+                and "keras.utils.PyDataset" in value.class_names
+                and value.cls.lookup("on_epoch_end") is not None
+            ):
+                lines = fill_statements("data.on_epoch_end()", data=data)
+                found.append(Callback(at_end=lines))
+                break
+    return found
 
 
 def optimizer_of(context: Context, fit: Site) -> cst.BaseExpression | None:

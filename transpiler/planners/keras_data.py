@@ -29,6 +29,8 @@ PASSING = ("map", "cache", "prefetch", "with_options")
 """Steps that a held-back shuffle passes through."""
 UNSEEN = ("cache", "prefetch", "with_options")
 """Steps that leave no trace."""
+_PLAIN = ("from_tensor_slices", "shuffle", "batch", "repeat", "take", "skip", *UNSEEN)
+"""Steps that leave elements as they are."""
 _FURTHER = ("take", "skip", "zip", "concatenate", "enumerate", "shard")
 
 
@@ -107,6 +109,19 @@ class Graph:
         if len(forms) == 1:
             return forms.pop()
         return Form("loader" if any(f.kind == "loader" for f in forms) else "stream")
+
+    def is_plain(self, node: cst.BaseExpression) -> bool:
+        """Whether elements come out as `from_tensor_slices` took them in."""
+        steps = [self.steps.get(p.origin) for p in pipelines(self.context.fact(node))]
+        seen: set[Step] = set()
+        while steps:
+            step = steps.pop()
+            if step is None or step.name not in _PLAIN:
+                return False
+            if step not in seen:
+                seen.add(step)
+                steps.extend(step.sources)
+        return bool(seen)
 
     def form(self, step: Step) -> Form:
         """What a step becomes."""

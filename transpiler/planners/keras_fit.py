@@ -142,9 +142,9 @@ class Use:
             )  # fmt: skip
         if self.batches.is_pipeline(x):
             parts = self.batches.batch_of(x)
-            loader: Any = x
+            loader: Any = self.batches.pipeline(x, [])
             if len(parts) > 1:
-                loader = fill("(first for first, *_ in x)", x=x, first=cst.Name("x"))
+                loader = fill("(first for first, *_ in x)", x=loader, first=cst.Name("x"))
         else:
             data = call(self.context.emit("slices"), self.batches.inputs(x))
             loader = self.batches.loader(data, 32 if size is OMIT else size)
@@ -271,7 +271,8 @@ class Use:
     def loader(self, x: Any, y: Any, size: Any, shuffle: Any, weights: Any = None) -> Any:
         """Batches of arrays, or the pipeline as it is."""
         if self.batches.is_pipeline(x):
-            return x
+            training = self.training
+            return self.batches.pipeline(x, [] if training.stepped else training.outputs)
         parts = [self.batches.inputs(x)]
         if y is not None:
             parts.append(self.batches.targets(y, self.training.outputs))
@@ -366,7 +367,7 @@ class Fit:
             return self.split_lines(split, size, shuffle)
         if self.batches.is_pipeline(self.x):
             self.weighted = len(self.batches.batch_of(self.x)) > 2
-            loader: Any = self.x
+            loader: Any = self.batches.pipeline(self.x, self.outputs(), shuffle)
         else:
             loader = self.batches.loader(self.batches.dataset(self.parts()), size, shuffle)
         lines = fill_statements("train_loader = new", **holes, new=loader)
@@ -375,6 +376,10 @@ class Fit:
             lines += fill_statements("val_loader = new", **holes, new=self.held_out(data, size))
             self.validation = self.validated()
         return lines
+
+    def outputs(self) -> list[Any]:
+        """The outputs whose targets are converted; a training step of one's own gets them raw."""
+        return [] if self.training.stepped else self.training.outputs
 
     def parts(self) -> list[Any]:
         """The tensors of the training data."""
@@ -412,7 +417,7 @@ class Fit:
         use = self.use
         size = use.given("validation_batch_size") or size
         if self.batches.is_pipeline(data):
-            return data
+            return self.batches.pipeline(data, self.outputs())
         if isinstance(data, (cst.Tuple, cst.List)) and len(data.elements) in (2, 3):
             vx, vy, *rest = (e.value for e in data.elements)
             return use.loader(vx, vy, size, OMIT, rest[0] if rest else None)

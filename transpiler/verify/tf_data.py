@@ -39,6 +39,22 @@ def watch_data(run: Run) -> None:
     for name in ("map", "interleave"):
         setattr(kind, name, _in_order(getattr(kind, name)))
     kind.prefetch = lambda self, *args, **kwargs: self
+    watch_sequences(run)
+
+
+def watch_sequences(run: Run) -> None:
+    """The order of the batches of a keras.utils.PyDataset comes from the tape as well."""
+    from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+
+    def finite(self: Any) -> Any:
+        count = self.py_dataset.num_batches
+        order: Any = range(count)
+        if self.shuffle:
+            order = _Orders(run, False).draw(count)
+        for i in order:
+            yield self._standardize_batch(self.py_dataset[int(i)])
+
+    PyDatasetAdapter._finite_generator = finite
 
 
 class _Orders:

@@ -93,6 +93,22 @@ class Stream(torch.utils.data.IterableDataset):
         return iter(self.function(*self.arguments))
 
 
+class Converted:
+    """The batches of a loader, their parts turned by a function into what a model takes."""
+
+    def __init__(self, loader, function):
+        self.loader = loader
+        self.function = function
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __iter__(self):
+        for batch in self.loader:
+            is_tuple = isinstance(batch, (tuple, list))
+            yield self.function(*batch) if is_tuple else self.function(batch)
+
+
 def repeated(elements, count=None):
     """Passes over the elements, one after the other; without a count for ever."""
     for _ in itertools.count() if count is None else range(count):
