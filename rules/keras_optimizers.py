@@ -79,6 +79,9 @@ class Recipe:
             unit = self.context.emit(SCHEDULES[kind])
             self.schedule = call(unit, **args)
             self.context.claim(fact.origin)
+            if node is not fact.origin:  # a schedule under a name of its own keeps it
+                self.context.edits.replace(fact.origin, self.schedule)
+                self.schedule = node
             return 1.0
         return node
 

@@ -34,6 +34,8 @@ def whole(source: str, fidelity: str = "fluent") -> str:
     conversion = translated(source, fidelity)
     left = [f.message for f in conversion.findings if f.grade is Grade.MANUAL]
     assert not left, f"{left}\n{conversion.code}"
+    names = {n.id for n in ast.walk(ast.parse(conversion.code)) if isinstance(n, ast.Name)}
+    assert not names & {"tf", "keras", "layers"}, conversion.code
     return conversion.code
 
 
@@ -475,3 +477,33 @@ def test_compile_of_a_model_that_only_tapes_train() -> None:
     assert "self.net.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.1)" in code
     assert "x = torch.as_tensor(x, dtype=torch.float32)" in code
     assert "self.net.optimizer.step()" in code
+
+
+def test_a_tensor_that_others_hold_is_not_changed_in_place() -> None:
+    code = whole("""
+    def climb(x, steps):
+        for _ in range(steps):
+            x += tf.random.normal(x.shape)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = tf.reduce_sum(x * x)
+            x += 0.1 * tape.gradient(y, x)
+        total = tf.zeros(())
+        total += tf.reduce_sum(x)
+        return x, total
+
+    print(climb(tf.ones([3]), 2))
+    """)
+    assert "x = x + torch.randn" in code
+    assert "x = x + 0.1 * torch.autograd.grad(y, x)[0]" in code
+    assert "total += torch.sum(x)" in code
+
+
+def test_models_that_nothing_is_known_of() -> None:
+    code = whole("""
+    import nets
+    G = nets.Generator()
+    print(G(tf.ones([1, 2]), training=True))
+    """)
+    assert "G.train()" in code
+    assert "G(torch.ones(1, 2))" in code

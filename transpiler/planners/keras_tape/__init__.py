@@ -20,6 +20,7 @@ from transpiler.planners.keras_tape.naming import plan_names
 from transpiler.planners.keras_tape.optimizers import plan_optimizers
 from transpiler.planners.keras_tape.rates import plan_counts, plan_rates
 from transpiler.planners.keras_tape.reach import Reach
+from transpiler.planners.keras_tape.rebinding import plan_rebinding
 from transpiler.planners.keras_tape.returns import plan_evaluation, plan_returns
 from transpiler.planners.keras_tape.steps import Step, between
 from transpiler.planners.keras_tape.tapes import Tape, read_tapes
@@ -43,6 +44,7 @@ def plan(context: Context) -> None:
     for update in updates:
         trace(context, update, gradients)
     plan_watches(context, tapes)
+    plan_rebinding(context, tapes)
     plan_counts(context)
     varying = plan_optimizers(context, updates)
     _write_updates(context, updates, varying)

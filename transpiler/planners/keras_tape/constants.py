@@ -7,12 +7,12 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.dataflow import exposed_reads, reads, writes
+from transpiler.dataflow import always_writes, exposed_reads, reads, writes
 from transpiler.infer.values import ListObject, Sequence, Tensor
 from transpiler.planners.keras_tape.reach import Reach, is_trained
-from transpiler.planners.keras_tape.tapes import Tape
+from transpiler.planners.keras_tape.tapes import Tape, stands_in
 from transpiler.planners.keras_tape.updates import scope_of
-from transpiler.syntax import find
+from transpiler.syntax import code, find
 from transpiler.template import fill_statements
 
 
@@ -24,7 +24,8 @@ def plan_watches(context: Context, tapes: list[Tape]) -> None:
             statement = context.edits.statement(call)
             lines: list[cst.BaseStatement] = []
             for node in _watched(call):
-                lines += _watch(context, tape, node)
+                if not _is_watched_around(context, tapes, tape, node):
+                    lines += _watch(context, tape, node)
             context.edits.replace(statement, lines)
 
 
@@ -33,6 +34,21 @@ def _watched(call: cst.Call) -> list[cst.BaseExpression]:
     if isinstance(given, (cst.List, cst.Tuple)):
         return [e.value for e in given.elements]
     return [] if given is None else [given]
+
+
+def _is_watched_around(
+    context: Context, tapes: list[Tape], tape: Tape, node: cst.BaseExpression
+) -> bool:
+    """Whether a tape around this one watches the same tensor."""
+    text = code(node)
+    for other in tapes:
+        if other is tape or not stands_in(context, tape.block, other.block):
+            continue
+        given = [n for w in other.watches for n in _watched(w)]
+        made = set().union(*(writes(s) for s in other.block.body.body))
+        if text not in made and any(code(n) == text for n in given):
+            return True
+    return False
 
 
 def _watch(context: Context, tape: Tape, node: cst.BaseExpression) -> list[cst.BaseStatement]:
@@ -81,6 +97,7 @@ def _written_in(tapes: list[Tape], function: Any) -> set[str]:
 def _detach_carried(context: Context, tapes: list[Tape], tape: Tape, needed: set[str]) -> None:
     """Results of an earlier tape, or of an earlier round, are numbers to this one."""
     carried = needed & _written_in(tapes, tape.function)
+    carried = {n for n in carried if not _made_anew(context, tapes, tape, n)}
     lines: list[cst.BaseStatement] = []
     for name in sorted(carried):
         facts = [
@@ -92,6 +109,18 @@ def _detach_carried(context: Context, tapes: list[Tape], tape: Tape, needed: set
             lines += fill_statements("x = x.detach()", x=cst.Name(name))
     if lines:
         context.edits.insert_before(tape.block, lines)
+
+
+def _made_anew(context: Context, tapes: list[Tape], tape: Tape, name: str) -> bool:
+    """Whether a statement right before the tape makes what it reads under a name."""
+    body = list(getattr(context.edits.parent[tape.block], "body", ()))
+    blocks = {t.block for t in tapes}
+    for statement in reversed(body[: body.index(tape.block)] if tape.block in body else []):
+        if any(w in blocks for w in find(statement, cst.With)):
+            return False
+        if name in always_writes(statement):
+            return True
+    return False
 
 
 def _wrap_before(
@@ -126,8 +155,8 @@ def _is_plain(context: Context, tapes: list[Tape], statement: Any) -> bool:
     if isinstance(statement, cst.SimpleStatementLine):
         for small in statement.body:
             value = getattr(small, "value", None)
-            if isinstance(value, (cst.Name, cst.Attribute, cst.BinaryOperation, cst.List)):
-                return False  # another name for a list of variables, or a plain sum of lists
+            if isinstance(value, (cst.Name, cst.Attribute, cst.List)):
+                return False  # another name for a list of variables
             fact = context.fact(value)
             if not isinstance(fact, (Tensor, Sequence, ListObject)) or is_trained(fact):
                 return False

@@ -14,7 +14,7 @@ from transpiler.planners.keras_tape.modes import Modes
 from transpiler.planners.keras_tape.reach import Reach
 from transpiler.planners.keras_tape.tapes import Tape
 from transpiler.planners.keras_tape.updates import Update, scope_of
-from transpiler.syntax import find
+from transpiler.syntax import find, names_read
 from transpiler.template import fill
 
 
@@ -42,11 +42,18 @@ def _parts(node: cst.BaseExpression) -> list[cst.BaseExpression]:
 
 
 def _detach(context: Context, node: cst.BaseExpression, made: set[str]) -> None:
-    if not isinstance(node, cst.Name) or node.value not in made or context.edits.edited(node):
+    if isinstance(node, cst.BinaryOperation):
+        if not names_read(node) & made:
+            return
+    elif not isinstance(node, cst.Name) or node.value not in made:
         return
+    done: set[Any] = context.notes.setdefault("detached results", set())
+    if node in done or context.edits.edited(node):
+        return
+    done.add(node)
     found = options(context.fact(node))
     if found and all(isinstance(o, Tensor) and o.library == "tf" for o in found):
-        context.edits.replace(node, fill("x.detach()", x=node))
+        context.edits.wrap(node, lambda x: fill("x.detach()", x=x))
 
 
 def plan_evaluation(context: Context, tapes: list[Tape], reach: Reach, modes: Modes) -> None:

@@ -17,7 +17,13 @@ from transpiler.planners.keras_tape.gradients import (
     parameters,
     scalar,
 )
-from transpiler.planners.keras_tape.updates import Change, Update
+from transpiler.planners.keras_tape.updates import (
+    Change,
+    Update,
+    only_assignment,
+    reads_of,
+    scope_of,
+)
 from transpiler.rule import Unfit
 from transpiler.site import Site
 from transpiler.syntax import code, find
@@ -69,6 +75,18 @@ class Step:
         else:
             context.edits.replace(first, start)
             context.edits.replace(statement, [*own, *self.stepped()])
+        self.drop_list(gradient.sources)
+
+    def drop_list(self, sources: cst.BaseExpression) -> None:
+        """`variables = model.trainable_variables`, which nothing else reads any more."""
+        context, variables = self.context, self.update.variables
+        if not isinstance(sources, cst.Name) or resolve_list(context, sources) is sources:
+            return
+        reads = reads_of(context, scope_of(context, sources), sources.value)
+        own = {sources, *(n for n in find(self.update.node, cst.Name))}
+        made = only_assignment(context, sources)
+        if made is not None and all(r in own for r in reads) and variables is not None:
+            context.edits.replace(context.edits.statement(made), [])
 
     def optimizer(self) -> cst.BaseExpression:
         return self.update.optimizer.deep_clone()
@@ -99,7 +117,7 @@ class Step:
         update = self.update
         if update.variables is None:
             return cst.List([cst.Element(v.deep_clone()) for _, v in update.pairs])
-        found = update.variables.deep_clone()
+        found = resolve_list(self.context, update.variables).deep_clone()
         if is_variable_list(found) or isinstance(found, cst.BinaryOperation):
             return parameter_list(self.context, found) if as_list else parameters(
                 self.context, found
@@ -246,6 +264,18 @@ class Step:
             made = loss.body if isinstance(loss, cst.Lambda) else fill("loss()", loss=loss)
         new = fill("loss.backward()", loss=made)
         return [*self.zeroed(), cst.SimpleStatementLine([cst.Expr(new)])]
+
+
+def resolve_list(context: Context, node: cst.BaseExpression) -> cst.BaseExpression:
+    """What a name for a model's variables was bound to, once and in the same function."""
+    if not isinstance(node, cst.Name):
+        return node
+    made = only_assignment(context, node)
+    if made is None:
+        return node
+    value = made.value
+    plain = is_variable_list(value) or isinstance(value, cst.BinaryOperation)
+    return value if plain else node
 
 
 def _is_negative(low: Any, high: Any) -> bool:

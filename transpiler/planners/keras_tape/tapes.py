@@ -111,12 +111,13 @@ def _take(context: Context, tapes: list[Tape], inside: set[Any], call: cst.Call)
         if "target" not in given or "sources" not in given:
             return
         found = Gradient(call, tape, given["target"], given["sources"])
-        around = [t for t in tapes if t is not tape and _stands_in(context, call, t.block)]
+        around = [t for t in tapes if t is not tape and stands_in(context, call, t.block)]
         found.differentiated = bool(around) or _runs_in(context, call, inside)
         tape.gradients.append(found)
 
 
-def _stands_in(context: Context, node: cst.CSTNode, block: cst.With) -> bool:
+def stands_in(context: Context, node: cst.CSTNode, block: cst.With) -> bool:
+    """Whether a node is in the body of a block, inner functions left out."""
     place: Any = node
     while place is not None and not isinstance(place, cst.FunctionDef):
         if place is block.body:
