@@ -103,7 +103,7 @@ runs = {
 start = 0
 if args.resume:
     bundle = torch.load(args.resume, weights_only=True)
-    start = bundle["step"]
+    start = int(bundle["step"])
     for name, (model, optimizer, _) in runs.items():
         model.load_state_dict(bundle[name + "_model"])
         optimizer.load_state_dict(bundle[name + "_optimizer"])

@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -117,6 +118,13 @@ def install(run: Run) -> None:
     side.install(run)
 
 
+class Magics:
+    """What a notebook exported to .py calls for its magics: nothing of them concerns training."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args, **kwargs: None
+
+
 def execute(setup: Setup) -> None:
     """Run the script as __main__."""
     script = Path(setup.script)
@@ -125,6 +133,7 @@ def execute(setup: Setup) -> None:
     os.chdir(setup.folder)
     module = types.ModuleType("__main__")
     module.__dict__.update({"__file__": setup.script, "__builtins__": __builtins__})
+    module.__dict__["get_ipython"] = lambda: Magics()
     sys.modules["__main__"] = module
     code = compile(script.read_text(encoding="utf-8"), setup.script, "exec", dont_inherit=True)
     exec(code, module.__dict__)

@@ -20,7 +20,13 @@ SKIPPED = {"__pycache__", "node_modules", "site-packages"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
 
 
-def mirror(source: Path, target: Path, float64: bool, home: Path | None = None) -> None:
+def mirror(
+    source: Path,
+    target: Path,
+    float64: bool,
+    home: Path | None = None,
+    hidden: frozenset[Path] = frozenset(),
+) -> None:
     """Fill `target` with the files of `source`: sources below `home` copied, the rest linked."""
     home = home or source
     left = MOST_ENTRIES
@@ -31,6 +37,8 @@ def mirror(source: Path, target: Path, float64: bool, home: Path | None = None) 
         for entry in _entries(folder):
             goal = place / entry.name
             left -= 1
+            if entry.resolve() in hidden:
+                continue
             if entry.is_dir() and left > 0 and entry.resolve() != target.resolve():
                 queue.append((entry, goal))
             elif entry.suffix == ".py" and home in entry.parents and entry.is_file():

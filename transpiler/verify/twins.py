@@ -106,6 +106,7 @@ class Recording:
         self.float64 = float64
         self.timeout = timeout
         self.base = (folder or original.parent).resolve()
+        self.hidden = checkpoint_files(Path(job["checkpoint"])) if job else frozenset[Path]()
         self.checks = 0
         self.report: dict[str, Any] | None = None
         source: Framework = "torch" if to == "tf" else "tf"
@@ -151,7 +152,7 @@ class Recording:
     ) -> Process:
         """Lay out one side's folders and start its process."""
         place = self.root / side
-        home, work = lay_out(script, self.base, place, self.float64)
+        home, work = lay_out(script, self.base, place, self.float64, self.hidden)
         orders = self.exchange / f"{side}.json"
         Setup(
             framework,
@@ -200,18 +201,30 @@ class Recording:
         return path.read_text(errors="replace") if path.exists() else ""
 
 
+def checkpoint_files(path: Path) -> frozenset[Path]:
+    """What a script that resumes by itself must not find: the other side could not read it."""
+    folder = path if path.is_dir() else path.parent
+    found = {path.resolve()} if path.is_file() else set[Path]()
+    if path.is_dir() or path.suffix == ".index" or not path.exists():
+        found |= {p.resolve() for p in (*folder.glob("*.index"), *folder.glob("*.data-*"))}
+        found.add((folder / "checkpoint").resolve())
+    return frozenset(found)
+
+
 def own_rules(script: Path) -> tuple[str, ...]:
     """The rule files of the script's own project."""
     path = find_config(script)
     return load_config(path).rules if path else ()
 
 
-def lay_out(script: Path, base: Path, place: Path, float64: bool) -> tuple[Path, Path]:
+def lay_out(
+    script: Path, base: Path, place: Path, float64: bool, hidden: frozenset[Path] = frozenset()
+) -> tuple[Path, Path]:
     """Mirror the script's folder and the working folder; their places in the mirror."""
     home = script.parent
     if home == base or base in home.parents:
-        mirror(base, place / "work", float64, home)
+        mirror(base, place / "work", float64, home, hidden)
         return place / "work" / script.relative_to(base), place / "work"
-    mirror(base, place / "work", float64)
-    mirror(home, place / "script", float64)
+    mirror(base, place / "work", float64, hidden=hidden)
+    mirror(home, place / "script", float64, hidden=hidden)
     return place / "script" / script.name, place / "work"

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from transpiler.verify.side import Run
-from transpiler.weights.cargo import CheckpointError, ModelItem, Moved, OptimizerItem, ValueItem
+from transpiler.weights.cargo import (
+    CheckpointError,
+    Left,
+    ModelItem,
+    Moved,
+    OptimizerItem,
+    ValueItem,
+)
 from transpiler.weights.carriage import Route, Routes
 from transpiler.weights.tree import Array
 
@@ -72,7 +81,18 @@ def account_optimizer(moved: Moved, item: OptimizerItem, kind: str, count: int) 
     )
 
 
+def account_lost(moved: Moved, item: OptimizerItem, kind: str, lost: set[str]) -> None:
+    """What the optimizer of the other side has no place for, or nobody knows."""
+    for slot in sorted(item.unknown):
+        moved.left.append(
+            Left(".".join([*item.key, slot]), "torch's optimizers know no such average")
+        )
+    for slot in sorted(lost):
+        moved.left.append(Left(".".join([*item.key, slot]), f"{kind} keeps no such average"))
+
+
 def account_value(moved: Moved, item: ValueItem) -> None:
     """One line about a plain value."""
-    text = repr(item.value)
+    value = item.value
+    text = repr(value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value)
     moved.items.append(f"{'.'.join(item.key)}: {text if len(text) <= 40 else text[:37] + '...'}")

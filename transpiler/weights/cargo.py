@@ -43,6 +43,10 @@ class OptimizerItem:
     rates: dict[str, float] = field(default_factory=dict)
     shared: dict[str, float] = field(default_factory=dict)
     """What is kept once for all variables, beside steps and rates."""
+    is_scheduled: bool = False
+    """Whether the rate follows from the count of steps."""
+    unknown: set[str] = field(default_factory=set)
+    """Slots that have no name in torch's words."""
 
 
 @dataclass

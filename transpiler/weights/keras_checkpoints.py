@@ -192,8 +192,7 @@ class KerasSide:
         for name in sorted(names, key=lambda name: name not in first):
             own = {n: a for n, a in stored.items() if n.split("/")[0] == name}
             if list(own) == [name]:
-                value = own[name].item() if own[name].ndim == 0 else own[name]
-                items.append(ValueItem((name,), value))
+                items.append(ValueItem((name,), own[name]))
             else:
                 items.append(self.restored(prefix, name, own, stored, left))
         # Weights that an optimizer refers to may be stored below its name.

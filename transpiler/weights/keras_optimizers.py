@@ -11,7 +11,12 @@ import numpy as np
 from transpiler.verify.side import Run
 from transpiler.weights.cargo import Key, OptimizerItem
 from transpiler.weights.job import prefer
-from transpiler.weights.optimizer_slots import from_torch_words, slot_names, to_torch_words
+from transpiler.weights.optimizer_slots import (
+    from_torch_words,
+    lost_slots,
+    slot_names,
+    to_torch_words,
+)
 from transpiler.weights.tree import Array
 
 PRODUCT = "mu_product"
@@ -28,6 +33,8 @@ class Optimizers:
         """By optimizer: a slot's name, the weight it is kept for, its variable."""
         self.scalars: dict[int, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
         self.used: set[int] = set()
+        self.lost: set[str] = set()
+        """Slots of a checkpoint that no optimizer here keeps."""
         self.watch()
 
     def watch(self) -> None:
@@ -94,6 +101,7 @@ class Optimizers:
         names = slot_names(kinds, is_torch=False)
         item = OptimizerItem(key, kinds[0])
         rate = rate_of(optimizer)
+        item.is_scheduled = not isinstance(optimizer._learning_rate, keras.Variable)
         for weight in optimizer._trainable_variables:
             name = self.run.models.name_of(weight)
             own = {k: np.asarray(v.numpy()) for k, v in self.of_weight(optimizer, weight).items()}
@@ -101,6 +109,7 @@ class Optimizers:
             item.steps[name] = float(optimizer.iterations.numpy() if steps is None else steps)
             item.rates[name] = rate
             item.slots[name] = to_torch_words(own, names, rate)
+            item.unknown |= set(own) - set(own if names is None else names)
         if hasattr(optimizer, "_u_product"):
             item.shared[PRODUCT] = float(optimizer._u_product.numpy())
         return item
@@ -116,7 +125,7 @@ class Optimizers:
                 continue
             if any(set(own) & set(self._names(other)) for other in filled):
                 continue  # a later optimizer of the same weights
-            self.fill_one(optimizer, {name: values[name] for name in own}, own)
+            self.lost |= self.fill_one(optimizer, {name: values[name] for name in own}, own)
             if PRODUCT in shared and hasattr(optimizer, "_u_product"):
                 optimizer._u_product.assign(shared[PRODUCT])
             filled.append(optimizer)
@@ -128,12 +137,15 @@ class Optimizers:
 
     def fill_one(
         self, optimizer: Any, values: dict[str, tuple[Any, float, float]], weights: dict[str, Any]
-    ) -> None:
-        """Put values into one optimizer; what is not there starts from nothing, as it would."""
+    ) -> set[str]:
+        """Put values into one optimizer; the slots that it does not keep."""
         kinds = [k.__name__ for k in type(optimizer).__mro__]
         names = slot_names(kinds, is_torch=False)
+        lost: set[str] = set()
         for name, (slots, steps, rate) in values.items():
             held = self.of_weight(optimizer, weights[name])
+            kept = held if names is None else [names[own].name for own in held if own in names]
+            lost |= lost_slots(slots, kept)
             given: dict[str, Array] = from_torch_words(slots, names, rate)
             for slot, variable in held.items():
                 if slot == "step":
@@ -144,6 +156,7 @@ class Optimizers:
         rate = next(iter(values.values()))[2]
         if isinstance(optimizer._learning_rate, keras.Variable):
             optimizer.learning_rate = rate
+        return lost
 
 
 def rate_of(optimizer: Any) -> float:

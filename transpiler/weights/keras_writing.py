@@ -15,6 +15,7 @@ from transpiler.verify.tf_models import fill, variable_key
 from transpiler.verify.tf_tree import Built, build_tree
 from transpiler.weights import keras_files
 from transpiler.weights.accounts import (
+    account_lost,
     account_optimizer,
     account_value,
     carry_optimizer,
@@ -134,6 +135,8 @@ def fill_optimizers(side: KerasSide, cargo: Cargo, moved: Moved) -> dict[Key, An
             continue
         kinds = " and ".join(dict.fromkeys(type(o).__name__ for o in filled))
         account_optimizer(moved, item, kinds, len(values))
+        account_lost(moved, item, kinds, side.optimizers.lost)
+        side.optimizers.lost = set()
         content[item.key or ("optimizer",)] = filled if len(filled) > 1 else filled[0]
     return content
 

@@ -83,6 +83,11 @@ def to_torch_words(
     }
 
 
+def lost_slots(slots: dict[str, Array], kept: Iterable[str]) -> set[str]:
+    """Slots in torch's words that are not kept, though there is something in them."""
+    return {name for name in set(slots) - set(kept) if np.any(slots[name])}
+
+
 def from_torch_words(
     slots: dict[str, Array], names: dict[str, SlotName] | None, rate: float
 ) -> dict[str, Array]:

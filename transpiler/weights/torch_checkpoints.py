@@ -58,6 +58,15 @@ class TorchSide:
             self.optimizers.append(optimizer)
 
         torch.optim.Optimizer.__init__ = keep
+        self.schedulers: list[Any] = []
+        kind = torch.optim.lr_scheduler.LRScheduler
+        begin = kind.__init__
+
+        def keep_scheduler(scheduler: Any, *args: Any, **kwargs: Any) -> None:
+            begin(scheduler, *args, **kwargs)
+            self.schedulers.append(scheduler)
+
+        kind.__init__ = keep_scheduler
         self.used: set[int] = set()
         self.names: dict[int, list[str]] = {}
 

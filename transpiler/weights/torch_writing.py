@@ -11,7 +11,13 @@ import torch
 
 from transpiler.verify.torch_models import UNTRAINED, fill
 from transpiler.weights import torch_files
-from transpiler.weights.accounts import account_optimizer, account_value, routes_of
+from transpiler.weights.accounts import (
+    account_lost,
+    account_optimizer,
+    account_value,
+    carry_optimizer,
+    routes_of,
+)
 from transpiler.weights.cargo import (
     Cargo,
     CheckpointError,
@@ -23,7 +29,8 @@ from transpiler.weights.cargo import (
     spell,
 )
 from transpiler.weights.carriage import check_shapes
-from transpiler.weights.optimizer_slots import from_torch_words, slot_names
+from transpiler.weights.job import name_objects
+from transpiler.weights.optimizer_slots import from_torch_words, lost_slots, slot_names
 
 if TYPE_CHECKING:
     from transpiler.weights.torch_checkpoints import TorchSide
@@ -45,9 +52,10 @@ def write_cargo(side: TorchSide, cargo: Cargo, orders: dict[str, str]) -> Moved:
             reason = "the file holds the model alone; --bundle keeps both"
             moved.left.append(Left(f"{optimizer.kind}'s state", reason))
             continue
-        state = fill_optimizer(side, optimizer, moved)
-        if state is not None:
+        state, live = fill_optimizer(side, optimizer, moved)
+        if live is not None:
             content[optimizer.key or ("optimizer",)] = state
+            content |= schedules_of(side, live, optimizer, moved)
     for value in cargo.values:
         content[value.key] = as_tensors(value.value)
         account_value(moved, value)
@@ -107,16 +115,35 @@ def is_tied(state: dict[str, Any], name: str, values: dict[str, Any], prefix: st
     )
 
 
-def fill_optimizer(side: TorchSide, item: OptimizerItem, moved: Moved) -> Any:
-    """The state of the live optimizer that updates the same variables, filled."""
-    values = carried_slots(side, item)
+def schedules_of(
+    side: TorchSide, optimizer: Any, item: OptimizerItem, moved: Moved
+) -> dict[Key, Any]:
+    """The schedules of an optimizer whose rate follows from its steps, set to that step."""
+    found: dict[Key, Any] = {}
+    names = name_objects(side.run)
+    steps = int(max(item.steps.values(), default=0))
+    for scheduler in side.schedulers:
+        if scheduler.optimizer is optimizer and item.is_scheduled:
+            scheduler.last_epoch, scheduler._step_count = steps, steps + 1
+            scheduler._last_lr = [max(item.rates.values(), default=0.0)] * len(
+                optimizer.param_groups
+            )
+            name = next(iter(names.get(id(scheduler), [])), "scheduler")
+            found[name,] = scheduler.state_dict()
+            moved.items.append(f"{name}: {type(scheduler).__name__} at step {steps}")
+    return found
+
+
+def fill_optimizer(side: TorchSide, item: OptimizerItem, moved: Moved) -> tuple[Any, Any]:
+    """The state of the live optimizer that updates the same variables, filled; and itself."""
+    values = carry_optimizer(side.run, item)
     optimizer = find_optimizer(side, set(values))
     if optimizer is None:
         moved.left.append(Left(item.kind, "no optimizer of the script updates these variables"))
-        return None
+        return None, None
     names = slot_names([k.__name__ for k in type(optimizer).__mro__], is_torch=True)
     state = deepcopy(optimizer.state_dict())
-    index = 0
+    index, lost = 0, set[str]()
     for live, group in zip(optimizer.param_groups, state["param_groups"], strict=True):
         for parameter in live["params"]:
             name = side.run.models.names.get(id(parameter), "")
@@ -125,20 +152,15 @@ def fill_optimizer(side: TorchSide, item: OptimizerItem, moved: Moved) -> Any:
                 own = state["state"].get(index)
                 if own is None and slots:
                     raise CheckpointError(f"{name} has made no step: --steps N goes further")
-                put_slots(own or {}, from_torch_words(slots, names, rate), steps, parameter)
-                group["lr"] = rate
-                if "iterations" in group:
-                    group["iterations"] = int(steps)
+                given = from_torch_words(slots, names, rate)
+                put_slots(own or {}, given, steps, parameter)
+                kept = {n if names is None else names[n].name for n in given if n in (own or {})}
+                lost |= lost_slots(slots, kept)
+                put_shared(group, rate, steps, item.shared)
             index += 1
     account_optimizer(moved, item, type(optimizer).__name__, len(values))
-    return state
-
-
-def carried_slots(side: TorchSide, item: OptimizerItem) -> dict[str, tuple[Any, float, float]]:
-    """Slots, steps and rate of every variable of ours, by its full name."""
-    from transpiler.weights.accounts import carry_optimizer
-
-    return carry_optimizer(side.run, item)
+    account_lost(moved, item, type(optimizer).__name__, lost)
+    return state, optimizer
 
 
 def find_optimizer(side: TorchSide, names: set[str]) -> Any:
@@ -153,6 +175,15 @@ def find_optimizer(side: TorchSide, names: set[str]) -> Any:
             side.used.add(id(optimizer))
             return optimizer
     return None
+
+
+def put_shared(group: dict[str, Any], rate: float, steps: float, shared: dict[str, float]) -> None:
+    """What is kept once for a group: its rate, and its count where it has one of its own."""
+    group["lr"] = rate
+    if "iterations" in group:
+        group["iterations"] = int(steps)
+    if "mu_product" in group and "mu_product" in shared:
+        group["mu_product"], group["counted"] = shared["mu_product"], int(steps)
 
 
 def put_slots(state: dict[str, Any], slots: dict[str, Any], steps: float, parameter: Any) -> None:
