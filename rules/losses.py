@@ -17,7 +17,7 @@ from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import Const, Instance, Symbol, Tensor, Value, options
 from transpiler.planners.expressions import is_direct_name
 from transpiler.rule import Layout, Proof, Unfit, infers, rewrites
-from transpiler.rules.last_activations import SIGMOIDS, SOFTMAXES, ends_in
+from transpiler.rules.last_activations import SIGMOIDS, SOFTMAXES, reach_losses
 from transpiler.site import Site
 from transpiler.syntax import find
 from transpiler.template import OMIT, arguments, as_node, call, fill
@@ -199,7 +199,7 @@ def _stock(
     """
     stock = stock_form(function, given, prediction, target, padded=_padded(site))
     names = SIGMOIDS if function.startswith("binary") else SOFTMAXES
-    return None if stock and "from_logits" in stock and ends_in(site.context, names) else stock
+    return None if stock and "from_logits" in stock and reach_losses(site.context, names) else stock
 
 
 def _padded(site: Site) -> bool:

@@ -235,6 +235,12 @@ class Builtins(Evaluation):
             return _mapping_method(receiver, name, positional)
         return UNKNOWN
 
+    def is_counted(self, receiver: ListObject) -> bool:
+        """Whether a list that grows here does so a known number of times."""
+        if len(receiver.items or ()) >= 64:
+            return False
+        return not any(receiver.born < start for start in self.unsure)
+
     def list_method(self, receiver: ListObject, name: str, positional: list[Value]) -> Value:
         first = positional[0] if positional else UNKNOWN
         if self.dead and name in ("append", "insert", "add", "appendleft", "extend"):
@@ -242,8 +248,7 @@ class Builtins(Evaluation):
         match name:
             case "append" | "insert" | "add" | "appendleft":
                 value = positional[-1] if positional else UNKNOWN
-                in_loop = receiver.items is not None and len(receiver.items) >= 64
-                if receiver.items is not None and not in_loop and name == "append":
+                if name == "append" and receiver.items is not None and self.is_counted(receiver):
                     receiver.items.append(value)
                 else:
                     receiver.element = join(receiver.element, *(receiver.items or ()), value)
@@ -251,7 +256,8 @@ class Builtins(Evaluation):
                 return NONE
             case "extend":
                 known = items_of(first)
-                if receiver.items is not None and known is not None:
+                counted = receiver.items is not None and self.is_counted(receiver)
+                if receiver.items is not None and known is not None and counted:
                     receiver.items.extend(known)
                 else:
                     element = self.iterate(first, None)

@@ -72,7 +72,7 @@ class Interpreter(Expressions):
         self.runs: dict[Any, int] = {}
         self.results: dict[Any, Value] = {}
         self.early: set[cst.CSTNode] = set()
-        self.unsure = 0  # inside of a loop whose rounds are not known
+        self.unsure: list[int] = []  # when the loops around began whose rounds are not known
         self.rounds: dict[tuple[int, int], object] | None = None
         # Where it is a dict, each round of a known loop makes objects of its own.
         # The last values of expressions in a graph, and all nodes that ever had one.
@@ -458,9 +458,9 @@ class Interpreter(Expressions):
         for _ in range(2):
             before, modes = dict(frame.values), dict(self.modes)
             start()
-            self.unsure += 1
+            self.unsure.append(next(v.births))
             self.exec_body(node.body, frame)
-            self.unsure -= 1
+            self.unsure.pop()
             frame.stopped = False
             frame.values = self.join_values([before, frame.values])
             self.modes = self.join_modes([modes, self.modes])
@@ -650,7 +650,9 @@ class Interpreter(Expressions):
                             self, instance, method, positional, keywords, node
                         )
                     self.prepare(instance, positional)
-                    return self.call_function(method, [instance, *positional], keywords)
+                    result = self.call_function(method, [instance, *positional], keywords)
+                    instance.state["gave"] = join(instance.state.get("gave", result), result)
+                    return result
         for base in instance.class_names:
             for line in self.knowledge.bases(base):
                 name = f"{line}.__call__"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -191,12 +192,17 @@ class Sequence(Value):
     element: Value = UNKNOWN
 
 
+births = itertools.count()
+"""Tells what was made before a loop from what is made in each of its rounds."""
+
+
 @dataclass(eq=False, slots=True)
 class ListObject(Value):
     """A mutable list: items in order while they are known, and their join."""
 
     items: list[Value] | None = field(default_factory=list)
     element: Value | None = None
+    born: int = field(default_factory=lambda: next(births))
 
 
 @dataclass(eq=False, slots=True)

@@ -15,6 +15,7 @@ from transpiler.verify.side import Run
 
 FUNCTIONS = {
     "permutation": "permutation",
+    "choice": "choice",
     "rand": "uniform",
     "random": "uniform",
     "random_sample": "uniform",
@@ -60,6 +61,9 @@ def _subclass(run: Run) -> Any:
 
 def _pass(kind: str, name: str, result: Any, args: Any, kwargs: Any, run: Run) -> Any:
     """A result by way of the tape, standard numbers where they are scaled."""
+    if kind == "choice":  # of indices, as torch's weighted samplers draw them
+        many = isinstance(result, np.ndarray) and _is_count(args)
+        return run.draws.through(kind, result, ask=False) if many else result
     if kind == "permutation":
         return run.draws.through(kind, result, ask=False) if _is_count(args) else result
     if name in ("normal", "uniform") and (args or kwargs):
