@@ -14,9 +14,9 @@ from transpiler.infer.values import (
     Method,
     Number,
     Sequence,
+    Symbol,
     Tensor,
     Value,
-    as_dim,
     element_of,
     is_none,
     items_of,
@@ -24,10 +24,13 @@ from transpiler.infer.values import (
 )
 from transpiler.rule import infers, infers_property
 from transpiler.rules.facts_tf import data
+from transpiler.rules.keras_optimizers import NAMES as OPTIMIZERS
 
 data_of = data.function
 
+SCHEDULE = "keras.optimizers.schedules.LearningRateSchedule"
 ENTRIES = {"tf.Module": "__call__"}
+ENTRY_DEFAULTS = {f"{SCHEDULE}.__call__": Tensor((), "int64", "tf")}
 METRICS = "keras.Metric"
 PER_EXAMPLE = frozenset(
     """binary_crossentropy binary_focal_crossentropy categorical_crossentropy
@@ -185,10 +188,12 @@ def run_in_strategy(call: Invocation) -> Value:
     return call.call(function, *(items_of(given) or () if given is not None else ()))
 
 
-@infers("keras.Metric.add_weight", "keras.Metric.add_variable")
-def metric_weight(call: Invocation) -> Value:
-    """What a metric keeps; it is never trained."""
-    shape = next((p for p in call.positional if isinstance(p, (Sequence, ListObject))), None)
-    shape = call.keywords.get("shape", shape)
-    items = items_of(shape) if shape is not None else ()
-    return Tensor(None if items is None else tuple(as_dim(i) for i in items), "float32", "tf")
+@infers("keras.optimizers.get")
+def named_optimizer(call: Invocation) -> Value:
+    """The optimizer that a name stands for."""
+    given = call.arg("identifier", at=0)
+    if isinstance(given, Const) and isinstance(given.value, str):
+        name = OPTIMIZERS.get(given.value.lower())
+        if name is not None:
+            return call.interpreter.allocate(Symbol(f"keras.optimizers.{name}"), call.node, {})
+    return given if isinstance(given, Instance) else UNKNOWN

@@ -7,10 +7,11 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, Instance, Symbol, Value
+from transpiler.infer.values import Class, Const, Instance, Symbol, Value
 from transpiler.rule import Unfit
 from transpiler.site import Site, constant_value, missing
-from transpiler.template import OMIT, as_node, call
+from transpiler.syntax import code
+from transpiler.template import OMIT, as_node, call, fill
 
 NAMES = {
     "sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "adagrad": "Adagrad",
@@ -23,6 +24,13 @@ SCHEDULES = {
     "PolynomialDecay": "polynomial_decay",
     "CosineDecay": "cosine_decay",
     "CosineDecayRestarts": "cosine_decay_restarts",
+}
+FTRL = {
+    "l1_regularization_strength": "l1",
+    "l2_regularization_strength": "l2",
+    "l2_shrinkage_regularization_strength": "l2_shrinkage",
+    "learning_rate_power": "learning_rate_power",
+    "beta": "beta",
 }
 _IGNORED = {"name", "loss_scale_factor", "jit_compile", "ema_momentum", "ema_overwrite_frequency"}
 
@@ -47,7 +55,8 @@ class Recipe:
         if isinstance(value, Instance) and isinstance(value.origin, cst.Call):
             self.origin = value.origin
             name = value.class_names[0]
-            self.args = dict(Site(self.context, value.origin, name).args)
+            if not code(value.origin.func).endswith("optimizers.get"):
+                self.args = dict(Site(self.context, value.origin, name).args)
         kind = name.rpartition(".")[2]
         if not name.startswith("keras.optimizers.") or kind not in NAMES.values():
             raise Unfit("the optimizer is not one of Keras' that are known before the program runs")
@@ -67,6 +76,8 @@ class Recipe:
         """The learning rate; 1.0 beside a schedule."""
         node = self.args.get("learning_rate", self.args.get("lr", OMIT))
         fact = self.context.fact(node) if isinstance(node, cst.CSTNode) else None
+        if isinstance(fact, Instance) and isinstance(fact.cls, Class):
+            return self.own_schedule(node)
         if isinstance(fact, Instance):
             kind = fact.class_names[0].rpartition(".")[2] if fact.class_names else ""
             if kind not in SCHEDULES or not isinstance(fact.origin, cst.Call):
@@ -83,17 +94,31 @@ class Recipe:
                 self.context.edits.replace(fact.origin, self.schedule)
                 self.schedule = node
             return 1.0
+        decay = self.args.get("decay")
+        if decay is not None and self.const("decay") not in (None, 0, 0.0):
+            self.schedule = fill("lambda step: 1 / (1 + decay * step)", decay=decay)
         return node
+
+    def own_schedule(self, node: cst.BaseExpression) -> float:
+        """A schedule class of the program's own, which takes and gives tensors."""
+        text = "float(schedule(torch.as_tensor(step)))"
+        if isinstance(node, cst.Call):
+            self.schedule = fill(f"lambda step, schedule=new: {text}", new=node)
+        else:
+            self.schedule = fill(f"lambda step: {text}", schedule=node)
+        return 1.0
 
     def write(self, params: cst.BaseExpression) -> cst.BaseExpression:
         """The PyTorch optimizer. Raises Unfit."""
-        for name in ("use_ema", "gradient_accumulation_steps", "decay"):
+        for name in ("use_ema", "gradient_accumulation_steps"):
             if self.const(name) not in (None, False, 0.0):
                 raise Unfit(f"`{name}` of the optimizer has no equal here")
         rate = self.rate()
         known = {"learning_rate", "lr", "beta_1", "beta_2", "epsilon", "amsgrad", "weight_decay",
                  "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "momentum", "nesterov",
-                 "rho", "centered", "initial_accumulator_value",
+                 "rho", "centered", "initial_accumulator_value", "learning_rate_power", "beta",
+                 "l1_regularization_strength", "l2_regularization_strength",
+                 "l2_shrinkage_regularization_strength",
                  "gradient_accumulation_steps", "decay"} | _IGNORED  # fmt: skip
         for name in self.args:
             if name not in known:
@@ -112,7 +137,14 @@ class Recipe:
 
     def given(self, name: str) -> Any:
         node = self.args.get(name, OMIT)
-        return OMIT if node is not OMIT and is_none_node(node) else node
+        if node is OMIT or is_none_node(node):
+            return OMIT
+        plain = isinstance(node, (cst.Name, cst.Float, cst.Integer))
+        return OMIT if plain and self.const(name) in (False, 0, 0.0) else node
+
+    def epsilon(self) -> Any:
+        node = self.args.get("epsilon", OMIT)
+        return OMIT if node is OMIT or is_none_node(node) else node
 
     def betas(self) -> Any:
         if "beta_1" not in self.args and "beta_2" not in self.args:
@@ -127,7 +159,8 @@ class Recipe:
 
     def stock(self, params: Any, rate: Any) -> cst.BaseExpression:
         """The class of the same name, with a word on where it deviates."""
-        eps = self.args.get("epsilon", 1e-7)
+        eps = self.epsilon()
+        eps = 1e-7 if eps is OMIT else eps
         rate = 0.001 if rate is OMIT else rate
         if self.kind == "RMSprop":
             self.context.caution(
@@ -162,12 +195,13 @@ class Recipe:
         options: dict[str, Any] = {"lr": rate}
         if self.kind in ("Adam", "AdamW", "Adamax", "Nadam", "Lion"):
             options["betas"] = self.betas()
-        if "epsilon" in self.args:
-            options["eps"] = self.args["epsilon"]
+        options["eps"] = self.epsilon()
         for name in ("amsgrad", "momentum", "nesterov", "rho", "centered",
                      "initial_accumulator_value", "clipnorm", "clipvalue", "global_clipnorm",
                      "weight_decay"):  # fmt: skip
             options[name] = self.given(name)
+        for name, short in FTRL.items():
+            options[short] = self.given(name)
         if self.kind == "AdamW" and options["weight_decay"] is OMIT:
             options["weight_decay"] = 0.004
         return call(unit, params, **options)

@@ -507,3 +507,79 @@ def test_models_that_nothing_is_known_of() -> None:
     """)
     assert "G.train()" in code
     assert "G(torch.ones(1, 2))" in code
+
+
+def test_former_and_less_usual_optimizers() -> None:
+    step = """
+with tf.GradientTape() as tape:
+    loss = tf.reduce_mean(model(x))
+variables = model.trainable_variables
+opt.apply_gradients(zip(tape.gradient(loss, variables), variables))
+"""
+    forms = {
+        "keras.optimizers.Adam(lr=1e-3, epsilon=None, amsgrad=False)":
+            "torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7)",
+        "keras.optimizers.legacy.Adam(0.0002, 0.5)":
+            "torch.optim.Adam(model.parameters(), lr=0.0002, betas=(0.5, 0.999), eps=1e-7)",
+        "keras.optimizers.SGD(lr=0.01, decay=1e-6)":
+            "LambdaLR(opt, lambda step: 1 / (1 + 1e-6 * step))",
+        "keras.optimizers.Ftrl(0.1, l1_regularization_strength=0.01)":
+            "KerasFtrl(model.parameters(), lr=0.1, l1=0.01)",
+        'keras.optimizers.get("sgd")': "torch.optim.SGD(model.parameters(), lr=0.01)",
+    }  # fmt: skip
+    for given, expected in forms.items():
+        assert expected in flat(whole(f"{MODEL}opt = {given}\n{step}")), given
+
+
+def test_a_schedule_class_of_the_programs_own() -> None:
+    code = whole(
+        MODEL
+        + """
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, width):
+        super().__init__()
+        self.width = width
+
+    def __call__(self, step):
+        return tf.math.rsqrt(tf.cast(step, tf.float32) + self.width)
+
+    def get_config(self):
+        return {"width": self.width}
+
+opt = keras.optimizers.Adam(WarmUp(10.0))
+with tf.GradientTape() as tape:
+    loss = tf.reduce_mean(model(x))
+variables = model.trainable_variables
+opt.apply_gradients(zip(tape.gradient(loss, variables), variables))
+"""
+    )
+    assert "class WarmUp:" in code
+    assert "lambda step, schedule=WarmUp(10.0): float(schedule(torch.as_tensor(step)))" in flat(
+        code
+    )
+    assert "get_config" not in code
+
+
+def test_loss_and_metric_classes_of_the_programs_own() -> None:
+    code = whole("""
+    class Distance(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return tf.reduce_sum(tf.abs(y_true - y_pred), axis=-1)
+
+    class Count(keras.metrics.Metric):
+        def __init__(self, name="count", **kwargs):
+            super().__init__(name=name, **kwargs)
+            self.total = self.add_weight(name="total", initializer="zeros")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.total.assign_add(tf.reduce_sum(y_true))
+
+        def result(self):
+            return self.total
+
+    y, p = tf.ones([2, 3]), tf.zeros([2, 3])
+    count = Count()
+    count.update_state(y, p)
+    print(Distance()(y, p), count.result().numpy())
+    """)
+    assert "self.total.add_(torch.sum(y_true))" in code

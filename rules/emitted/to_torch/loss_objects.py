@@ -62,18 +62,3 @@ def binary_log_loss(y_true, y_pred, label_smoothing=0.0):
     """keras.losses.binary_crossentropy of a sigmoid, from its logits."""
     logits = y_pred.logit(torch.finfo(y_pred.dtype).eps)
     return binary_cross_entropy(y_true, logits, label_smoothing)
-
-
-class Loss:
-    """A loss class's base as keras.losses.Loss: the mean of what `call` gives for each example."""
-
-    def __init__(self, name=None, reduction="mean", **options):
-        self.name = name
-        self.reduction = "none" if reduction is None else str(reduction)
-
-    def __call__(self, y_true, y_pred, sample_weight=None):
-        y_true = torch.as_tensor(y_true, device=y_pred.device)
-        if torch.is_floating_point(y_true):
-            y_true = y_true.to(y_pred.dtype)
-        reduction = self.reduction if self.reduction in ("none", "sum") else "mean"
-        return MeanLoss(self.call, reduction)(y_true, y_pred, sample_weight)

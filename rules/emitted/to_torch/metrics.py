@@ -223,26 +223,3 @@ def to_categorical(labels, num_classes=None):
     labels = torch.as_tensor(labels).long()
     rows = F.one_hot(labels, num_classes or int(labels.max()) + 1)
     return rows.to(torch.get_default_dtype())
-
-
-class Metric:
-    """A metric class's base as keras.metrics.Metric: numbers that are kept until the next reset."""
-
-    def __init__(self, name=None, dtype=None, **options):
-        self.name = name
-        self.variables = []
-
-    def add_weight(self, *args, shape=(), initializer="zeros", name=None, dtype=None):
-        shape = next((a for a in args if isinstance(a, (tuple, list))), shape)
-        start = torch.ones(shape) if initializer == "ones" else torch.zeros(shape)
-        self.variables.append((start, start.clone()))
-        return start
-
-    def reset_state(self):
-        for variable, start in self.variables:
-            variable.copy_(start)
-
-    def __call__(self, *args, **kwargs):
-        with torch.no_grad():
-            self.update_state(*args, **kwargs)
-        return self.result()

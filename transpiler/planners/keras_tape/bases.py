@@ -1,51 +1,33 @@
-"""Losses and metrics that the program derives from Keras' own base classes."""
+"""Learning-rate schedules that the program derives from Keras' own base class."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import Class, Symbol
 from transpiler.modules import method
-from transpiler.syntax import code, find
+from transpiler.syntax import find
 
-UNITS = {"keras.Loss": "Loss", "keras.Metric": "Metric", "keras.metrics.Mean": "Mean"}
-DROPPED = ("get_config", "from_config")
+SCHEDULE = "keras.optimizers.schedules.LearningRateSchedule"
 
 
 def plan_bases(context: Context) -> None:
-    """The base class is an emitted one; what Keras saves and loads classes by goes."""
+    """A schedule is a plain class with `__call__`; what Keras saves it by goes."""
     for node in find(context.module, cst.ClassDef):
         cls = context.fact(node)
-        if not isinstance(cls, Class):
-            continue
-        if not any(context.knowledge.derives(cls, base) for base in UNITS):
+        if not isinstance(cls, Class) or not context.knowledge.derives(cls, SCHEDULE):
             continue
         for arg in node.bases:
             fact = context.fact(arg.value)
-            if isinstance(fact, Symbol) and fact.name in UNITS:
+            if isinstance(fact, Symbol) and fact.name == SCHEDULE:
                 for part in find(arg.value, cst.Name, cst.Attribute):
                     context.claim(part)
-                context.edits.replace(arg.value, cst.Name(context.emit(UNITS[fact.name])))
-        for name in DROPPED:
+                context.edits.replace(arg, [])
+        for name in ("get_config", "from_config"):
             own = method(node, name)
             if own is not None:
                 context.edits.replace(own, [])
-        _plan_calls(context, node)
-
-
-def _plan_calls(context: Context, node: cst.ClassDef) -> None:
-    """`super().__init__(...)` and `self.add_weight(...)` mean the same of the emitted base."""
-    for call in find(node, cst.Call):
-        func: Any = call.func
-        if not isinstance(func, cst.Attribute):
-            continue
-        if func.attr.value == "add_weight" or code(func).replace(" ", "").startswith("super("):
-            context.claim(call)
-            for part in find(func, cst.Call, cst.Attribute):
-                context.claim(part)
-    own = method(node, "reset_states")
-    if own is not None and method(node, "reset_state") is None:
-        context.edits.replace(own.name, cst.Name("reset_state"))
+        for call in find(node, cst.Call):
+            if isinstance(call.func, cst.Attribute) and isinstance(call.func.value, cst.Call):
+                context.claim(call)

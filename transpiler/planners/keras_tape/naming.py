@@ -15,7 +15,8 @@ from transpiler.template import fill
 
 def plan_names(context: Context) -> None:
     """`for v in model.trainable_variables: v.name` goes through `named_parameters()`."""
-    for loop in find(context.module, cst.For, cst.CompFor):
+    loops: list[Any] = [*find(context.module, cst.For), *find(context.module, cst.CompFor)]
+    for loop in loops:
         if not isinstance(loop.target, cst.Name) or not is_variable_list(loop.iter):
             continue
         around: Any = loop if isinstance(loop, cst.For) else context.edits.parent[loop]
