@@ -77,8 +77,19 @@ def test_draws_are_served_by_kind_and_in_order(tmp_path: Path) -> None:
 
 
 def test_printed_numbers_are_compared_where_the_words_agree() -> None:
-    ours = ["device: cpu 1", "epoch 1 loss 0.51234 took 3.1s", "epoch 1 loss 0.5123", "acc 97%"]
-    theirs = ["epoch 1 loss 0.51234 took 9.9s", "epoch 1 loss 0.5124", "acc 97%"]
+    ours = [
+        "at 2024-05-01 10:11:12.5",
+        "device: cpu 1",
+        "epoch 1 loss 0.51234 took 3.1s",
+        "epoch 1 loss 0.5123",
+        "acc 97%",
+    ]
+    theirs = [
+        "at 2024-05-01 10:11:19.5",
+        "epoch 1 loss 0.51234 took 9.9s",
+        "epoch 1 loss 0.5124",
+        "acc 97%",
+    ]
     difference, compared, unmatched = compare_lines(ours, theirs, 1e-8)
     assert (difference, compared, unmatched) == (None, 2, 1)
     difference, _, _ = compare_lines(ours, ["epoch 1 loss 0.5173"], 1e-8)

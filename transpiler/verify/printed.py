@@ -11,7 +11,8 @@ NUMBER = re.compile(
     r"(?<![\w.])[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]*\w)|\bnan\b|\binf\b"
 )
 TIMES = re.compile(
-    r"\b(time|elapsed|took|speed|eta|sec|secs|seconds|minutes|duration|ms)\b|\d\s*m?s\b|/s\b|it/s",
+    r"\b(time|elapsed|took|speed|eta|sec|secs|seconds|minutes|duration|ms)\b|\d\s*m?s\b|/s\b|it/s"
+    r"|\b\d{1,2}:\d{2}:\d{2}\b|\b\d{4}-\d{2}-\d{2}\b",
     re.IGNORECASE,
 )
 

@@ -43,7 +43,11 @@ def watch_data(run: Run) -> None:
 
 
 def watch_sequences(run: Run) -> None:
-    """The order of the batches of a keras.utils.PyDataset comes from the tape as well."""
+    """The order of the batches of a keras.utils.PyDataset comes from the tape as well.
+
+    Keras looks at batches beforehand, to see their shapes and to build metrics: that draws nothing.
+    """
+    from keras.src.backend.tensorflow.trainer import TensorFlowTrainer
     from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
     def finite(self: Any) -> Any:
@@ -55,6 +59,20 @@ def watch_sequences(run: Run) -> None:
             yield self._standardize_batch(self.py_dataset[int(i)])
 
     PyDatasetAdapter._finite_generator = finite
+    for owner, name in (
+        (PyDatasetAdapter, "get_tf_dataset"),
+        (TensorFlowTrainer, "_maybe_symbolic_build"),
+    ):
+        setattr(owner, name, _without_draws(getattr(owner, name), run))
+
+
+def _without_draws(function: Any, run: Run) -> Any:
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with run.draws.paused():
+            return function(*args, **kwargs)
+
+    return call
 
 
 class _Orders:
