@@ -93,7 +93,10 @@ def _beyond_the_end(context: Context, site: Site) -> list[Callback]:
 
 
 def _sequence_ends(context: Context, site: Site) -> list[Callback]:
-    """`on_epoch_end` of the program's own data sets, which Keras calls when they are through."""
+    """`on_epoch_end` of the program's own data sets, which Keras calls when they are through.
+
+    It also does so once before it begins.
+    """
     found = []
     for name in ("x", "generator", "validation_data"):
         data = site.args.get(name)
@@ -106,8 +109,9 @@ def _sequence_ends(context: Context, site: Site) -> list[Callback]:
                 and "keras.utils.PyDataset" in value.class_names
                 and value.cls.lookup("on_epoch_end") is not None
             ):
+                before = fill_statements("data.on_epoch_end()", data=data)
                 lines = fill_statements("data.on_epoch_end()", data=data)
-                found.append(Callback(at_end=lines))
+                found.append(Callback(before if name != "validation_data" else [], at_end=lines))
                 break
     return found
 
