@@ -17,6 +17,7 @@ from transpiler.infer.values import (
     options,
 )
 from transpiler.modules import (
+    descendants,
     in_module_method,
     is_module,
     method,
@@ -36,7 +37,7 @@ def plan(context: Context) -> None:
     classes = module_classes(context)
     if not classes:
         return
-    outer = _classes_called_outside(context)
+    outer = _classes_called_outside(context) | _classes_held_by_none(context)
     renames: dict[str, str] = {}
     for node, cls in classes:
         _plan_bases(context, node, cls, cls in outer or not _is_called(context, cls))
@@ -68,6 +69,17 @@ def _classes_called_outside(context: Context) -> set[Class]:
                 if isinstance(context.fact(node.func), Class) and _assigned_outside(context, node):
                     found.add(value.cls)
     return found
+
+
+def _classes_held_by_none(context: Context) -> set[Class]:
+    """Classes with an object that is no part of another module: models of other files' programs."""
+    made = [i for i in context.interpreter.instances.values() if is_module(context, i)]
+    parts = {id(part) for whole in made for part in descendants(whole) if part is not whole}
+    return {
+        i.cls
+        for i in made
+        if isinstance(i.cls, Class) and i.origin is not i.cls.node and id(i) not in parts
+    }
 
 
 def _assigned_outside(context: Context, node: cst.Call) -> bool:

@@ -10,9 +10,16 @@ def learning_rate_of(optimizer):
 
 
 def set_momentum(optimizer, value):
-    """Set the momentum (beta_1 of the Adam family), also for steps already traced."""
-    name = "beta_1" if hasattr(optimizer, "beta_1") else "momentum"
-    getattr(optimizer, name).assign(value)
+    """Set the momentum (beta_1 of the Adam family) of each group, also in traced steps."""
+    for part, _ in getattr(optimizer, "groups", [(optimizer, None)]):
+        name = "beta_1" if hasattr(part, "beta_1") else "momentum"
+        getattr(part, name).assign(value)
+
+
+def share_rate(optimizer):
+    """Let parameter groups have one learning rate, whatever theirs were."""
+    if hasattr(optimizer, "ratios"):
+        optimizer.ratios = [1.0] * len(optimizer.ratios)
 
 
 class EpochSchedule:
@@ -35,6 +42,10 @@ class EpochSchedule:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self.last_lr = self.rate(self.last_epoch)
         self.optimizer.learning_rate = self.last_lr
+        if self.minimum and hasattr(self.optimizer, "ratios"):
+            for (part, _), ratio in zip(self.optimizer.groups, self.optimizer.ratios):
+                span = self.initial * ratio - self.minimum
+                part.learning_rate = self.minimum + span * self.factor(self.last_epoch)
 
     def get_last_lr(self):
         return [self.last_lr]
@@ -92,6 +103,7 @@ class CyclicLR(EpochSchedule):
             }[mode]
         self.scale_fn = scale_fn
         self.scale_mode = scale_mode
+        share_rate(optimizer)
         super().__init__(optimizer, self.height, last_epoch=last_epoch)
 
     def height(self, step):
@@ -145,6 +157,7 @@ class OneCycleLR(EpochSchedule):
             self.phases = [up, (total - 1, (max_lr, end), (base_momentum, max_momentum))]
         self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum
+        share_rate(optimizer)
         super().__init__(optimizer, None, last_epoch=last_epoch)
 
     def anneal(self, start, end, part):
