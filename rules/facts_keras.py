@@ -317,8 +317,9 @@ def run_losses(call: Invocation, model: Instance, outputs: Value) -> None:
     if targets is None and isinstance(x, Instance):
         items = items_of(call.interpreter.iterate(x, None))
         targets = items[1] if items is not None and len(items) > 1 else None
-    if targets is None or not isinstance(outputs, Tensor):
-        return
+    unknown = Tensor(library="tf")
+    targets = unknown if targets is None or targets is UNKNOWN else targets
+    outputs = unknown if outputs is UNKNOWN else outputs
     for given in model.state.get("compiled", {}).values():
         wanted = [given.get("loss"), *(items_of(given.get("metrics", UNKNOWN)) or ())]
         for value in [o for w in wanted if isinstance(w, Value) for o in options(w)]:

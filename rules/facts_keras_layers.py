@@ -180,6 +180,10 @@ def flatten(layer: Instance, inputs: list[Value]) -> Value:
 def product(sizes: tuple[Dim, ...]) -> Dim:
     """The number of elements, where all sizes are known."""
     known = [s for s in sizes if isinstance(s, int)]
+    named = [s for s in sizes if isinstance(s, str)]
+    if len(named) == 1 and len(known) == len(sizes) - 1:
+        factor = math.prod(known)
+        return named[0] if factor == 1 else f"({named[0]}) * {factor}"
     return math.prod(known) if len(known) == len(sizes) else None
 
 
@@ -234,8 +238,18 @@ def joined(parts: list[Tensor], axis: int | None) -> Tensor:
     axis %= len(found)
     sizes = [s[axis] for s in shapes if s is not None and len(s) > axis]
     known = [s for s in sizes if isinstance(s, int)]
-    total: Dim = sum(known) if len(known) == len(parts) else None
+    total: Dim = sum(known) if len(known) == len(parts) else named_sum(sizes)
     return Tensor((*found[:axis], total, *found[axis + 1 :]), parts[0].dtype, "tf")
+
+
+def named_sum(sizes: list[Dim]) -> Dim:
+    """The sum of sizes that are known by name."""
+    if any(s is None for s in sizes):
+        return None
+    names = dict.fromkeys(s for s in sizes if isinstance(s, str))
+    terms = [f"{sizes.count(n)} * {n}" if sizes.count(n) > 1 else n for n in names]
+    rest = sum(s for s in sizes if isinstance(s, int))
+    return " + ".join([*terms, *([str(rest)] if rest else [])])
 
 
 def merged(layer: Instance, inputs: list[Value]) -> Value:

@@ -123,6 +123,9 @@ class Layer:
         size: Dim = shape[axis] if shape else None
         if isinstance(size, int):
             return size
+        if isinstance(size, str) and self.scope is not None:
+            found = self.scope.symbolic(size)
+            return found if isinstance(found, cst.BaseExpression) else cst.parse_expression(size)
         if isinstance(size, str) and not self.literal:
             return cst.parse_expression(size)
         given = self.declared() if axis == -1 and not self.literal else None
@@ -165,11 +168,14 @@ def weighted(
     layer: Layer, module: cst.BaseExpression, kernel: str = "kernel"
 ) -> cst.BaseExpression:
     """A module with the penalty on its weight and its initial values, as far as they differ."""
-    layer.refuse("bias_constraint", "bias_regularizer")
+    layer.refuse("bias_constraint")
     l1, l2 = penalty(layer, layer.value(f"{kernel}_regularizer"))
     initial(layer, kernel)
     if l1 or l2:
         module = layer.emit("regularize", module, l1=l1 or OMIT, l2=l2 or OMIT)
+    l1, l2 = penalty(layer, layer.value("bias_regularizer"))
+    if l1 or l2:
+        module = layer.emit("regularize", module, l1=l1 or OMIT, l2=l2 or OMIT, name="bias")
     return constrained(layer, module, layer.value(f"{kernel}_constraint"), kernel)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Const, Function, Instance, Method, Symbol, Tensor, Value
+from transpiler.infer.values import Class, Const, Function, Instance, Method, Symbol, Tensor, Value, options
 from transpiler.rule import Unfit
 from transpiler.site import Site, constant_value, missing
 from transpiler.template import as_node, call, fill
@@ -73,9 +73,16 @@ class Loss:
         return ENTROPIES.get(self.name)
 
 
+def one_of(value: Value) -> Value:
+    """One of several objects that the same call makes, round after round."""
+    found = options(value)
+    same = {id(v.origin) for v in found if isinstance(v, Instance)}
+    return found[0] if len(same) == 1 and len(found) > 1 else value
+
+
 def read_loss(context: Context, node: cst.BaseExpression) -> Loss:
     """The loss that an expression stands for. Raises Unfit."""
-    value: Value = context.fact(node)
+    value: Value = one_of(context.fact(node))
     match value:
         case Const(value=str(text)):
             name = text if text in KNOWN else LOSSES.get(text, snake(text))
@@ -234,7 +241,7 @@ def read_metric(
     context: Context, node: cst.BaseExpression, loss: Loss, outputs: Any, targets: Any
 ) -> Metric:
     """A metric as a program gives it. Raises Unfit."""
-    value = context.fact(node)
+    value = one_of(context.fact(node))
     name = ""
     shown = None
     match value:

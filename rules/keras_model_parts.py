@@ -6,11 +6,11 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import Const, Instance, Symbol, options
+from transpiler.infer.values import Class, Const, Instance, Symbol, options
 from transpiler.rule import Unfit, rewrites
 from transpiler.site import Site
 from transpiler.syntax import find, walk
-from transpiler.template import as_node, fill
+from transpiler.template import as_node, call, fill
 
 INITIALIZERS = (
     "GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform", "LecunNormal",
@@ -47,7 +47,25 @@ def option(site: Site) -> Any:
             return []
     if isinstance(parent, cst.Assign) and isinstance(parent.targets[0].target, cst.Attribute):
         return []
+    if _makes_own_layer(site):
+        return cst.Name("None")  # the layers of the class have read it already
     raise Unfit(f"{site.short} stands outside of a layer", "use torch.nn.init")
+
+
+def _makes_own_layer(site: Site) -> bool:
+    """Whether the option goes to the constructor of a layer of the program."""
+    call = site.context.edits.enclosing(site.node, cst.Call)
+    if call is None:
+        return False
+    held = options(site.context.fact(call.func))
+    return bool(held) and all(isinstance(v, Class) for v in held)
+
+
+@rewrites("tf.debugging.assert_near", to="torch")
+def assert_near(site: Site) -> Any:
+    """PyTorch's assertion has tolerances of its own by default."""
+    given = {n: site.given(n) for n in ("rtol", "atol")}
+    return call("torch.testing.assert_close", site.arg("x"), site.arg("y"), **given)
 
 
 def _is_keyword(edits: Any, name: cst.Name) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import libcst as cst
+
+from transpiler.infer.values import Instance, options
 from transpiler.rule import Unfit, rewrites
 from transpiler.site import Site
 from transpiler.template import fill
@@ -28,7 +31,20 @@ def epochs(site: Site) -> Any:
 
 @rewrites("keras.Layer.count_params", to="torch")
 def count_params(site: Site) -> Any:
+    if counts_statistics(site):
+        return fill(
+            'sum(v.numel() for k, v in model.state_dict().items() if "num_batches" not in k)',
+            model=site.receiver, k=cst.Name("k"), v=cst.Name("v"),
+        )  # fmt: skip
     return fill("sum(p.numel() for p in model.parameters())", model=site.receiver)
+
+
+def counts_statistics(site: Site) -> bool:
+    """Whether the count includes the running statistics of normalizations."""
+    from transpiler.planners.keras_compile import parts_of
+
+    models = [v for v in options(site.receiver_fact) if isinstance(v, Instance)]
+    return any("BatchNormalization" in n for p in parts_of(models) for n in p.class_names)
 
 
 @rewrites("keras.utils.set_random_seed", "tf.random.set_seed", to="torch")

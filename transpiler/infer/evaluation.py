@@ -21,6 +21,7 @@ class Evaluation(ABC):
     weak_facts: dict[cst.CSTNode, Value]
     dead: int
     placements: int
+    rounds: dict[tuple[int, int], object] | None
     latest: tuple[dict[Any, Value], set[Any]] | None
     modes: dict[Instance, frozenset[bool]]
     sites: list[Any]

@@ -35,6 +35,7 @@ from transpiler.infer.values import (
     options,
     scalar_type,
 )
+from transpiler.syntax import dotted
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "Add": operator.add,
@@ -392,6 +393,8 @@ class Expressions(Builtins):
         keywords: dict[str, Value] = {}
         for arg in node.args:
             value = self.eval(arg.value, frame)
+            if self.rounds is not None and isinstance(value, Number) and value.symbol is None:
+                value = _named(value, arg.value)
             if arg.star == "*":
                 known = items_of(value)
                 positional.extend(known if known is not None else [element_of(value)])
@@ -504,6 +507,12 @@ class Expressions(Builtins):
             case ListObject() if value.items is not None and value.element is None:
                 return bool(value.items)
         return None
+
+
+def _named(value: Number, node: cst.BaseExpression) -> Number:
+    """A number that is handed on, with the attribute that it was: `options.width`."""
+    text = dotted(node) if isinstance(node, cst.Attribute) else None
+    return Number(value.type, text) if text and value.type == "int" else value
 
 
 def _lacks(value: Value, name: str) -> bool:

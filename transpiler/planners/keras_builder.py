@@ -7,6 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
+from transpiler.planners.expressions import qualified_name
 from transpiler.rule import Unfit
 from transpiler.syntax import find, walk
 
@@ -23,9 +24,15 @@ class Construction:
     def __init__(self, context: Context, calls: set[Any], models: set[Any]) -> None:
         self.context = context
         latest = context.interpreter.latest
-        self.nodes = {c for c in calls if c is not None} | (latest[1] if latest else set())
+        seen = {n for n in (latest[1] if latest else set()) if not self.is_start(n)}
+        self.nodes = {c for c in calls if c is not None} | seen
         self.models = models
         self.gone: set[Any] = set()
+
+    def is_start(self, node: Any) -> bool:
+        """Whether a node makes the input of a model, maybe that of a Sequential."""
+        name = qualified_name(self.context, node.func) if isinstance(node, cst.Call) else ""
+        return name in ("keras.Input", "keras.layers.InputLayer")
 
     def remove(self, written: set[Any]) -> None:
         """Take the construction out, but for expressions that are written in a class.

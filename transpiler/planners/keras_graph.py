@@ -121,6 +121,9 @@ class _Graph:
             target = parent.targets[0].target
             if isinstance(target, cst.Name) and self.scope.is_own(target):
                 return target
+        for name in find(self.node, cst.Name):  # Model(model.input, model.layers[-2].output)
+            if self.context.fact(name) in graph.models and self.scope.is_own(name):
+                return name
         raise Unfit("models that share layers are made in different functions")
 
     def callee(self, layer: Instance) -> cst.Name | None:

@@ -9,10 +9,10 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Function, SourceModule, Symbol, Value
+from transpiler.infer.values import Class, Function, Number, SourceModule, Symbol, Value
 from transpiler.rule import Unfit
 from transpiler.site import constant_value, missing
-from transpiler.syntax import find, names_read
+from transpiler.syntax import code, find, names_read
 from transpiler.template import as_node
 
 MARK = "_in_graph"
@@ -37,13 +37,43 @@ class Scope:
             return found
         if names and all(self.is_own(n) for n in names):
             return self.parameter(node)
+        if isinstance(value, Number) and value.symbol is not None:
+            return self.symbolic(value.symbol)
         raise Unfit("an argument of a layer in this graph is not known before the program runs")
+
+    def symbolic(self, text: str) -> cst.BaseExpression:
+        """A size that is only known by name: `options.width + 1`."""
+        scope = self
+
+        class _Parameters(cst.CSTTransformer):
+            def visit_Attribute(self, node: cst.Attribute) -> bool:
+                return False
+
+            def leave_Attribute(self, original_node: cst.Attribute, updated_node: Any) -> Any:
+                root = code(original_node).partition(".")[0]
+                return scope.by_root(root, original_node)
+
+            def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> Any:
+                return scope.by_root(original_node.value, original_node)
+
+        result = cst.parse_expression(text).visit(_Parameters())
+        assert isinstance(result, cst.BaseExpression)
+        return result
+
+    def by_root(self, root: str, node: Any) -> cst.BaseExpression:
+        """A name or attribute, by what its first word means where the model is made."""
+        if self.builder is not None and _count_bindings(self.builder, root) == 1:
+            return self.parameter(node)
+        places = self._assignments().get(root, [])
+        if len(places) == 1 and self._is_top(places[0]):
+            found: cst.BaseExpression = node
+            return found
+        raise Unfit(f"`{root}` in this graph is not known before the program runs")
 
     def parameter(self, node: cst.BaseExpression) -> cst.Name:
         """An argument of the constructor."""
         name = node.attr.value if isinstance(node, cst.Attribute) else "value"
         name = node.value if isinstance(node, cst.Name) else name
-        code = cst.Module([]).code_for_node
         while name in self.parameters and code(self.parameters[name]) != code(node):
             name += "_"
         self.parameters[name] = node

@@ -16,6 +16,7 @@ from transpiler.rules.facts_keras_layers import axes_in, result_of
 from transpiler.rules.keras_graph import GraphTensor
 from transpiler.rules.keras_layers import FIRST, LAST, Part, layer_parts
 from transpiler.rules.keras_masks import is_source
+from transpiler.rules.keras_sizes import input_of
 from transpiler.site import Site
 from transpiler.syntax import find
 from transpiler.template import call, fill
@@ -107,6 +108,9 @@ class Chain:
 def rank_in(layer: Instance) -> int | None:
     """The rank of a layer's input; that of its windows where nothing else is known."""
     value = layer.state.get("input")
+    seen = layer.state.get("inputs")
+    if value is None and seen:
+        value = input_of(seen[0])
     if isinstance(value, Tensor) and value.rank is not None:
         return value.rank
     name = (layer.class_names or ("",))[0].rpartition(".")[2]
@@ -116,6 +120,9 @@ def rank_in(layer: Instance) -> int | None:
 def rank_out(layer: Instance) -> int | None:
     """The rank of a layer's result."""
     value = layer.state.get("input")
+    gave = layer.state.get("gave")
+    if isinstance(gave, Tensor) and not isinstance(layer.cls, Symbol):
+        return gave.rank
     if not isinstance(value, Tensor) or not isinstance(layer.cls, Symbol):
         return None
     if "layers" in layer.state or "outputs" in layer.state:
@@ -233,7 +240,7 @@ class _Model:
             raise Unfit("an element of this Sequential is no layer")
         if isinstance(layer.cls, Symbol) and not isinstance(node, (cst.Name, cst.Attribute, cst.Call)):
             raise Unrolls("a layer of this Sequential is made elsewhere")
-        return chain.take([Part(node, LAST)], rank_in(layer), None)
+        return chain.take([Part(node, LAST)], rank_in(layer), rank_out(layer))
 
     def without_activation(self, parts: list[Part], model: Instance, layer: Instance) -> list[Part]:
         """The last layer gives logits where the loss takes them."""

@@ -351,6 +351,8 @@ class Trace:
         alone = held is not None and not isinstance(held, cst.Attribute)
         single = len(node.inputs) == 1 and not self.extra(node) and isinstance(tensor, GraphTensor)
         parts = [] if alone else layer_parts(self.site(layer), layer, literal=True, scope=self.scope)
+        if self.model.state.get("logits") and self.is_last(node):
+            parts = parts[:-1]  # the loss takes the softmax or sigmoid over
         wanted = self.order_for(layer, parts, held, single)
         self.wanted[layer] = wanted
         source = self.use(tensor, wanted) if single else None
@@ -382,6 +384,11 @@ class Trace:
             return known.get(layer, LAST) if isinstance(held, cst.Attribute) else LAST
         wanted = next((p.order for p in parts if p.order in (FIRST, LAST)), None)
         return LAST if not single or (wanted is None and self.is_shared(layer)) else wanted
+
+    def is_last(self, node: GraphNode) -> bool:
+        """Whether the step gives the model's only output."""
+        tensors = graph_tensors(self.model.state["outputs"])
+        return len(tensors) == 1 and tensors[0].node is node
 
     def is_shared(self, layer: Instance) -> bool:
         return sum(n.layer is layer for n in self.left) > 1
@@ -541,7 +548,12 @@ class Trace:
         live = {
             v.value for k, v in self.values.items() if isinstance(v, cst.Name) and self.left[k] > 0
         }
-        return self.fresh(name) if name in live else self.take(name)
+        live |= {m.value for m in self.masks.values() if isinstance(m, cst.Name)}
+        candidate, number = name, 1
+        while candidate in live:
+            number += 1
+            candidate = f"{name}{number}"
+        return self.take(candidate)
 
     def take(self, name: str) -> str:
         self.taken.add(name)

@@ -70,9 +70,9 @@ class GaussianNoise(nn.Module):
         return x + self.stddev * torch.randn_like(x) if self.training else x
 
 
-def regularize(layer, l1=0.0, l2=0.0):
+def regularize(layer, l1=0.0, l2=0.0, name="weight"):
     """Remembers the penalty on a layer's weight, which `regularization` adds up."""
-    layer.penalty = l1, l2
+    layer.penalties = [*getattr(layer, "penalties", ()), (name, l1, l2)]
     return layer
 
 
@@ -80,11 +80,12 @@ def regularization(model):
     """The penalties on the weights of a model's layers, as Keras adds them to the loss."""
     total = 0.0
     for layer in model.modules():
-        l1, l2 = getattr(layer, "penalty", (0.0, 0.0))
-        if l1:
-            total = total + l1 * layer.weight.abs().sum()
-        if l2:
-            total = total + l2 * layer.weight.square().sum()
+        for name, l1, l2 in getattr(layer, "penalties", ()):
+            weight = getattr(layer, name)
+            if l1:
+                total = total + l1 * weight.abs().sum()
+            if l2:
+                total = total + l2 * weight.square().sum()
     return total
 
 

@@ -1,0 +1,177 @@
+"""Functional models towards PyTorch: they compute and train the same, and read like classes."""
+
+from __future__ import annotations
+
+import textwrap
+
+from keras_training import assert_twins, left_over, translate_keras
+
+FIT = """
+# train
+h = model.fit(x, y, epochs=3, batch_size=8, shuffle=False, verbose=0)
+history = h.history["loss"]
+p = model.predict(x, verbose=0)
+"""
+
+
+def fitted(source: str) -> str:
+    return textwrap.dedent(source) + FIT
+
+
+def test_loops_and_helper_functions_are_unrolled() -> None:
+    conversion = assert_twins(fitted("""
+    def block(x, units):
+        y = layers.Dense(units, activation="relu")(x)
+        y = layers.Dense(units)(y)
+        return layers.add([x, y])
+
+    def build(width):
+        inputs = keras.Input((6,))
+        x = layers.Dense(width)(inputs)
+        for _ in range(2):
+            x = block(x, width)
+        return keras.Model(inputs, layers.Dense(2)(x))
+
+    x, y = rng.normal(size=(20, 6)), rng.normal(size=(20, 2))
+    model = build(5)
+    model.compile("sgd", "mse")
+    """), "history", "p")  # fmt: skip
+    assert "def block" not in conversion.code
+    assert conversion.code.count("nn.Linear(5, 5)") == 4
+
+
+def test_two_inputs_several_outputs_shared_layer() -> None:
+    assert_twins("""
+    a, b = keras.Input((7,), name="first"), keras.Input((7,), name="second")
+    shared = layers.Dense(4, activation="tanh")
+    both = layers.concatenate([shared(a), shared(b)])
+    number = layers.Dense(1, name="number")(both)
+    kind = layers.Dense(3, activation="softmax", name="kind")(both)
+    model = keras.Model([a, b], {"number": number, "kind": kind})
+    model.compile(
+        "sgd",
+        loss={"number": "mse", "kind": "sparse_categorical_crossentropy"},
+        loss_weights={"number": 0.5, "kind": 1.0},
+        metrics={"kind": ["accuracy"]},
+    )
+    xs = {"first": rng.normal(size=(20, 7)), "second": rng.normal(size=(20, 7))}
+    ys = {"number": rng.normal(size=(20, 1)), "kind": rng.integers(0, 3, 20)}
+    # train
+    h = model.fit(xs, ys, epochs=2, batch_size=6, shuffle=False, verbose=0)
+    history = h.history["loss"], h.history["kind_accuracy"]
+    scores = model.evaluate(xs, ys, verbose=0, return_dict=True)
+    loss = scores["loss"]
+    p = model.predict(xs, verbose=0)
+    """, "history", "loss", "p")
+
+
+def test_several_models_over_one_graph() -> None:
+    conversion = assert_twins("""
+    inputs = keras.Input((8,))
+    code = layers.Dense(3, activation="relu")(inputs)
+    outputs = layers.Dense(8)(code)
+    model = keras.Model(inputs, outputs)
+    encoder = keras.Model(inputs, code)
+    start = keras.Input((3,))
+    decoder = keras.Model(start, model.layers[-1](start))
+    model.compile("rmsprop", "mse")
+    x = rng.normal(size=(16, 8))
+    # train
+    model.fit(x, x, epochs=2, shuffle=False, verbose=0)
+    codes = encoder.predict(x, verbose=0)
+    p = decoder.predict(codes, verbose=0)
+    """, "codes", "p")
+    assert "Encoder(model)" in conversion.code
+
+
+def test_convolutions_are_permuted_once_and_back_where_positions_are_read() -> None:
+    conversion = assert_twins(fitted("""
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)
+    skip = x
+    x = layers.Conv2D(4, 3, padding="same", strides=1)(x)
+    x = layers.BatchNormalization()(x)
+    x = layers.Add()([x, skip])
+    x = layers.MaxPooling2D()(x)
+    x = layers.Flatten()(x)
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    x, y = rng.normal(size=(16, 8, 8, 3)), rng.normal(size=(16, 2))
+    model.compile("sgd", "mse")
+    """), "history", "p")  # fmt: skip
+    assert conversion.code.count(".permute(") == 2
+
+
+def test_expressions_of_a_graph_stand_in_its_forward() -> None:
+    conversion = assert_twins(fitted("""
+    scale = 0.5
+    inputs = keras.Input((6,))
+    x = layers.Dense(4)(inputs)
+    x = keras.ops.relu(x) * scale + keras.ops.mean(x, axis=-1, keepdims=True)
+    x = layers.Lambda(lambda t: t - 1.0)(x)
+    model = keras.Model(inputs, layers.Dense(1)(x[:, :3]))
+    x, y = rng.normal(size=(12, 6)), rng.normal(size=(12, 1))
+    model.compile("sgd", "mse")
+    """), "history", "p")  # fmt: skip
+    assert "* scale +" in conversion.code
+
+
+def test_masks_go_from_the_embedding_to_the_layers_that_read_them() -> None:
+    conversion = assert_twins(fitted("""
+    inputs = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(11, 5, mask_zero=True)(inputs)
+    x = layers.LSTM(4, return_sequences=True)(x)
+    x = layers.Bidirectional(layers.GRU(3))(x)
+    model = keras.Model(inputs, layers.Dense(1)(x))
+    x = rng.integers(1, 11, (12, 7))
+    x[:, 5:] = 0
+    x[3, 2:] = 0
+    y = rng.normal(size=(12, 1))
+    model.compile("sgd", "mse")
+    """), "history", "p")  # fmt: skip
+    assert conversion.code.count("mask=mask") == 2
+
+
+def test_states_of_recurrent_layers() -> None:
+    assert_twins(fitted("""
+    inputs = keras.Input((5, 3))
+    _, h, c = layers.LSTM(4, return_state=True)(inputs)
+    y = layers.LSTM(4, return_sequences=True)(inputs, initial_state=[h, c])
+    y = layers.TimeDistributed(layers.Dense(2))(y)
+    model = keras.Model(inputs, layers.GlobalAveragePooling1D()(y))
+    x, y = rng.normal(size=(10, 5, 3)), rng.normal(size=(10, 2))
+    model.compile("sgd", "mse")
+    """), "history", "p")  # fmt: skip
+
+
+def test_own_layers_and_nested_models_in_a_graph() -> None:
+    assert_twins(fitted("""
+    class Scaled(layers.Layer):
+        def __init__(self, units, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = layers.Dense(units)
+
+        def call(self, x, training=None):
+            return 2.0 * self.dense(x)
+
+    body = keras.Sequential([layers.Input((6,)), layers.Dense(4, activation="tanh")])
+    inputs = keras.Input((6,))
+    x = body(inputs)
+    x = Scaled(3, name="scaled")(x)
+    model = keras.Model(inputs, x)
+    x, y = rng.normal(size=(12, 6)), rng.normal(size=(12, 3))
+    model.compile("sgd", "mse")
+    """), "history", "p")  # fmt: skip
+
+
+def test_a_graph_that_is_not_understood_stays_whole_with_one_reason() -> None:
+    conversion = translate_keras("""
+    inputs = keras.Input((6,))
+    x = layers.Dense(4)(inputs)
+    x = layers.LocallyUnknown(3)(x)
+    model = keras.Model(inputs, layers.Dense(1)(x))
+    model.compile("sgd", "mse")
+    model.fit(rng.normal(size=(12, 6)), rng.normal(size=(12, 1)))
+    """)
+    assert len(left_over(conversion)) == 1
+    assert 'model.compile("sgd", "mse")' in conversion.code
+    assert "layers.Dense(4)(inputs)" in conversion.code
