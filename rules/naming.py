@@ -39,6 +39,7 @@ TARGET_IMPORTS: dict[str, dict[str, str]] = {
         "json": "import json",
         "Image": "from PIL import Image",
         "pathlib": "import pathlib",
+        "scipy": "import scipy.ndimage",
         "shutil": "import shutil",
         "tarfile": "import tarfile",
         "urllib": "import urllib.request",

@@ -227,7 +227,8 @@ class Batches:
 
 def is_sequence(fact: Value) -> bool:
     """Whether data is a class of the program that gives whole batches by number."""
-    return isinstance(fact, Instance) and "keras.utils.PyDataset" in fact.class_names
+    names = ("keras.utils.PyDataset", "keras.preprocessing.image.Iterator")
+    return isinstance(fact, Instance) and any(n in fact.class_names for n in names)
 
 
 def _is_tuple(node: Any) -> bool:
