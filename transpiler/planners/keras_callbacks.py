@@ -78,9 +78,9 @@ def _beyond_the_end(context: Context, site: Site) -> list[Callback]:
         " known before: its Adam corrects its bias a little less from then on"
     )
     if not context.exact:
-        context.caution(site.node, "Model.fit", message)
+        context.caution(site.statement, "Model.fit", message)
         return []
-    context.remark(site.node, "Model.fit", message)
+    context.remark(site.statement, "Model.fit", message)
     optimizer = optimizer_of(context, site)
     if optimizer is None:
         return []
@@ -257,7 +257,7 @@ class _Reader:
         monitor = str(self.const("monitor"))
         if monitor.startswith("val_") and not self.validated:
             self.context.caution(
-                self.fit.node, f"callbacks.{self.kind}",
+                self.fit.statement, f"callbacks.{self.kind}",
                 f"there is no {monitor} without validation data: the callback does nothing",
             )  # fmt: skip
             self.drop()
@@ -454,7 +454,7 @@ class _Reader:
         for name, default in (("histogram_freq", 0), ("embeddings_freq", 0)):
             if self.site.has(name) and self.site.const(name, None) != default:
                 self.context.remark(
-                    self.fit.node, "callbacks.TensorBoard",
+                    self.fit.statement, "callbacks.TensorBoard",
                     f"`{name}` is left out: only the logs of each epoch are written",
                 )  # fmt: skip
         new = call(self.context.emit("summary_writer"), self.site.arg("log_dir"))
