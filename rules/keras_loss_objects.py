@@ -346,10 +346,23 @@ def loss_function(site: Site) -> Any:
         return cst.Name(site.context.emit(name))
     given = given_options(site)
     if site.has("axis") and given["axis"] != -1:
-        raise Unfit("a loss over another axis than the last is not translated")
+        return _over_axes(site, name, given)
     unit = unit_for(site, name, logits_of(site, given), [site.args.get("y_pred")])
     left = {
         k: v for k, v in given.items()
         if k not in (*DROPPED, "y_true", "y_pred") and v is not None
     }  # fmt: skip
     return call(unit, site.arg("y_true"), site.arg("y_pred"), **left)
+
+
+def _over_axes(site: Site, name: str, given: dict[str, Any]) -> cst.BaseExpression:
+    """binary_crossentropy(..., axis=(1, 2, 3)): the mean over these axes."""
+    if name != "binary_crossentropy" or given.get("label_smoothing"):
+        raise Unfit("a loss over another axis than the last is not translated")
+    axes = site.arg("axis")
+    function = "torch.nn.functional.binary_cross_entropy"
+    holes = {"y": site.arg("y_true"), "p": site.arg("y_pred"), "axes": axes}
+    if logits_of(site, given):
+        return fill(f'{function}_with_logits(p, y, reduction="none").mean(axes)', **holes)
+    text = f'{function}(p.clamp(1e-7, 1 - 1e-7), y, reduction="none").mean(axes)'
+    return fill(text, **holes)

@@ -583,3 +583,30 @@ def test_loss_and_metric_classes_of_the_programs_own() -> None:
     print(Distance()(y, p), count.result().numpy())
     """)
     assert "self.total.add_(torch.sum(y_true))" in code
+
+
+def test_one_step_for_several_optimizers() -> None:
+    code = whole("""
+    a = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    b = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    low, high = keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.2)
+    one, two = keras.optimizers.SGD(0.3), keras.optimizers.SGD(0.4)
+    x = tf.ones([2, 4])
+    with tf.GradientTape(persistent=True) as tape:
+        loss = tf.reduce_mean(b(a(x)))
+    for part, optimizer in ((a, low), (b, high)):
+        grads = tape.gradient(loss, part.trainable_variables)
+        optimizer.apply_gradients(zip(grads, part.trainable_variables))
+
+    def step(net, opt, x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(net(x))
+        v = net.trainable_variables
+        opt.apply_gradients(zip(tape.gradient(loss, v), v))
+
+    step(a, one, x)
+    step(b, two, a(x))
+    """)
+    assert "SGD(a.parameters(), lr=0.1), torch.optim.SGD( b.parameters(), lr=0.2 )" in flat(code)
+    assert "SGD(a.parameters(), lr=0.3), torch.optim.SGD( b.parameters(), lr=0.4 )" in flat(code)
+    assert "loss.backward(inputs=list(part.parameters()), retain_graph=True)" in code

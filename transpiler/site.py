@@ -176,7 +176,8 @@ class Site:
 
     @property
     def parent(self) -> cst.CSTNode:
-        return self.context.edits.parent[self.node]
+        """What the node stands in; a call made up for a mere reference stands in nothing."""
+        return self.context.edits.parent.get(self.node, self.node)
 
     @property
     def alone(self) -> bool:

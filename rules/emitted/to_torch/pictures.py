@@ -10,6 +10,7 @@ from PIL import Image
 
 def resize_images(images, size, mode="bilinear"):
     """tf.image.resize: floats, but for the nearest neighbour."""
+    images = torch.as_tensor(images)
     batch = images if images.dim() == 4 else images[None]
     height, width = (int(side) for side in size)
     batch = batch.permute(0, 3, 1, 2)

@@ -65,8 +65,11 @@ def plan(context: Context) -> None:
 
 def _write_updates(context: Context, updates: list[Update], varying: set[Any]) -> None:
     for update in updates:
-        narrow = any(o.origin in varying for o in update.optimizers) or between(
-            context, update, updates
+        kept = update.gradient is not None and update.gradient.retained
+        narrow = (
+            kept
+            or any(o.origin in varying for o in update.optimizers)
+            or between(context, update, updates)
         )  # fmt: skip
         try:
             Step(context, update, narrow).write()

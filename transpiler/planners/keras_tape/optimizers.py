@@ -10,6 +10,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Instance
 from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_tape.chains import order_of
+from transpiler.planners.keras_tape.pairs import paired_variables
 from transpiler.planners.keras_tape.reaching import Reached, reach_variables
 from transpiler.planners.keras_tape.updates import Update, scope_of
 from transpiler.rule import Unfit
@@ -81,6 +82,8 @@ class _Maker:
                 node = cst.List([cst.Element(v) for _, v in update.pairs])
             if node is None:
                 raise Unfit("which variables this optimizer updates is not known here")
+            if len({o.origin for o in update.optimizers}) > 1:
+                node = paired_variables(self.context, update, node, self.origin)
             reached = reach_variables(self.context, node, self.origin)
             found.setdefault(code(reached.expression).strip(), reached)
         if len(found) == 1:
