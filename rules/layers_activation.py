@@ -6,10 +6,12 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import Number
+from transpiler.context import Context
+from transpiler.infer.values import Number, Tensor
 from transpiler.rule import Proof, Rule, Unfit, rewrites
 from transpiler.rules.layer_arguments import function_of_x, input_of, known
 from transpiler.site import Site
+from transpiler.syntax import find
 from transpiler.template import OMIT, call, fill
 
 _X = Proof(inputs=[(4, 5)], args=[""])
@@ -258,9 +260,10 @@ SOFTMAX_2D = Rule(
 def prelu(site: Site) -> Any:
     """One slope for everything or one per channel: shared along all other axes."""
     x = input_of(site)
-    if x is None or x.rank is None:
-        raise Unfit("the axes along which PReLU shares its slope depend on its input's rank",
-                    "write layers.PReLU(shared_axes=...)")  # fmt: skip
+    if x is None or x.rank is None or _reads_ranks(site.context):
+        site.context.emit("TorchPReLU")
+        count, init = (site.args.get(n, OMIT) for n in ("num_parameters", "init"))
+        return call("TorchPReLU", num_parameters=count, init=init)
     count = known(site, site.arg("num_parameters"))
     if count is None and not isinstance(site.fact("num_parameters"), Number):
         count = 2  # a variable: a number of channels
@@ -272,6 +275,17 @@ def prelu(site: Site) -> Any:
         alpha_initializer=fill("keras.initializers.Constant(v)", v=value),
         shared_axes=axes or OMIT,
     )
+
+
+def _reads_ranks(context: Context) -> bool:
+    """Whether the program asks parameters for their shapes: Keras's slopes have more axes."""
+    if "reads ranks" not in context.notes:
+        context.notes["reads ranks"] = any(
+            isinstance(fact := context.fact(node.value), Tensor) and fact.variable
+            for node in find(context.module, cst.Attribute)
+            if node.attr.value in ("ndim", "dim", "shape", "size")
+        )
+    return bool(context.notes["reads ranks"])
 
 
 @rewrites(

@@ -12,6 +12,7 @@ from keras import layers
 from torch import nn
 
 from transpiler.rules.emitted.to_tf import embeddings, normalization, recurrent
+from transpiler.rules.emitted.to_tf.activations import TorchPReLU
 
 B, T, F, H = 3, 5, 4, 6
 
@@ -222,3 +223,24 @@ def test_embedding_bag(mode: str, traced: bool) -> None:
         [module(torch.tensor(ids), torch.tensor(offsets)).detach().numpy()],
         [bag(tf.constant(ids), tf.constant(offsets)).numpy()],
     )
+
+
+@pytest.mark.parametrize(("count", "shape"), [(1, (4, 5)), (3, (2, 4, 5, 3))])
+def test_prelu_with_a_vector_of_slopes(count: int, shape: tuple[int, ...]) -> None:
+    theirs, ours = torch.nn.PReLU(count), TorchPReLU(count)
+    theirs.weight.data = torch.linspace(0.1, 0.5, count)
+    ours.alpha.assign(theirs.weight.detach().numpy())
+    x = np.random.default_rng(0).standard_normal(shape)
+    x[0] = 0.0
+    order = (0, *range(2, len(shape)), 1)
+    value = torch.tensor(np.moveaxis(x, -1, 1) if len(shape) > 2 else x, requires_grad=True)
+    expected = theirs(value)
+    expected.square().sum().backward()
+    with tf.GradientTape() as tape:
+        found = ours(tf.constant(x))
+        total = tf.reduce_sum(tf.square(found))
+    slopes = tape.gradient(total, ours.alpha)
+    moved = expected.detach().numpy()
+    np.testing.assert_allclose(found, moved.transpose(order) if len(shape) > 2 else moved)
+    np.testing.assert_allclose(slopes, theirs.weight.grad.numpy())
+    assert ours.alpha.shape == (count,)

@@ -3,6 +3,14 @@
 import keras
 
 
+def is_stock_layer(part):
+    """Whether a layer is one of Keras's own or derives from one: its variables are not torch's."""
+    if not isinstance(part, keras.layers.Layer):
+        return False
+    stock = next(c for c in type(part).__mro__ if c.__module__.startswith("keras."))
+    return stock not in (keras.layers.Layer, keras.Model)
+
+
 def named_modules(part, prefix=""):
     """A model and the layers in it, with the names that torch gives them: "blocks.0.attention"."""
     if isinstance(part, keras.layers.Layer):
@@ -13,7 +21,7 @@ def named_modules(part, prefix=""):
         inner = list(part.items())
     elif isinstance(part, keras.Sequential):
         inner = [(str(i), value) for i, value in enumerate(part.layers)]
-    elif isinstance(part, keras.layers.Layer) and not type(part).__module__.startswith("keras."):
+    elif isinstance(part, keras.layers.Layer) and not is_stock_layer(part):
         inner = [(name, value) for name, value in vars(part).items() if name[0] != "_"]
     else:
         return
@@ -34,7 +42,7 @@ def named_variables(part, prefix=""):
         inner = list(part.items())
     elif isinstance(part, keras.Sequential):
         inner = [(str(i), value) for i, value in enumerate(part.layers)]
-    elif type(part).__module__.startswith("keras."):
+    elif is_stock_layer(part):
         inner = [(own.get(v.name, v.name), v) for v in part.trainable_variables]
     elif isinstance(part, keras.layers.Layer):
         inner = [(name, value) for name, value in vars(part).items() if name[0] != "_"]

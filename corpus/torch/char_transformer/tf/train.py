@@ -4,6 +4,7 @@ with the attention spelled out.
 """
 
 import math
+
 import keras
 import tensorflow as tf
 from keras import layers

@@ -94,6 +94,14 @@ class TorchSGD(TorchOptimizer):
         p.assign_sub(tf.cast(lr, g.dtype) * g)
 
 
+def is_stock_layer(part):
+    """Whether a layer is one of Keras's own or derives from one: its variables are not torch's."""
+    if not isinstance(part, layers.Layer):
+        return False
+    stock = next(c for c in type(part).__mro__ if c.__module__.startswith("keras."))
+    return stock not in (layers.Layer, keras.Model)
+
+
 def named_variables(part, prefix=""):
     """The trainable variables with the names that torch gives them: "hidden.weight"."""
     if isinstance(part, keras.Variable):
@@ -112,7 +120,7 @@ def named_variables(part, prefix=""):
         inner = list(part.items())
     elif isinstance(part, keras.Sequential):
         inner = [(str(i), value) for i, value in enumerate(part.layers)]
-    elif type(part).__module__.startswith("keras."):
+    elif is_stock_layer(part):
         inner = [(own.get(v.name, v.name), v) for v in part.trainable_variables]
     elif isinstance(part, layers.Layer):
         inner = [(name, value) for name, value in vars(part).items() if name[0] != "_"]

@@ -210,6 +210,10 @@ class EpochSchedule:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self.last_lr = self.rate(self.last_epoch)
         self.optimizer.learning_rate = self.last_lr
+        if self.minimum and hasattr(self.optimizer, "ratios"):
+            for (part, _), ratio in zip(self.optimizer.groups, self.optimizer.ratios):
+                span = self.initial * ratio - self.minimum
+                part.learning_rate = self.minimum + span * self.factor(self.last_epoch)
 
     def get_last_lr(self):
         return [self.last_lr]
@@ -254,6 +258,14 @@ class TorchAdam(TorchOptimizer):
         p.assign_sub(step_size * m / (tf.sqrt(v) / scale + self.eps))
 
 
+def is_stock_layer(part):
+    """Whether a layer is one of Keras's own or derives from one: its variables are not torch's."""
+    if not isinstance(part, layers.Layer):
+        return False
+    stock = next(c for c in type(part).__mro__ if c.__module__.startswith("keras."))
+    return stock not in (layers.Layer, keras.Model)
+
+
 def named_variables(part, prefix=""):
     """The trainable variables with the names that torch gives them: "hidden.weight"."""
     if isinstance(part, keras.Variable):
@@ -272,7 +284,7 @@ def named_variables(part, prefix=""):
         inner = list(part.items())
     elif isinstance(part, keras.Sequential):
         inner = [(str(i), value) for i, value in enumerate(part.layers)]
-    elif type(part).__module__.startswith("keras."):
+    elif is_stock_layer(part):
         inner = [(own.get(v.name, v.name), v) for v in part.trainable_variables]
     elif isinstance(part, layers.Layer):
         inner = [(name, value) for name, value in vars(part).items() if name[0] != "_"]

@@ -232,7 +232,7 @@ def train_step(model, criterion, optimizer, img):
     with tf.GradientTape() as tape:
         # ===================forward=====================
         output = model(add_noise(img))
-        loss = criterion(output, img)
+        loss = criterion(img, output)
     # ===================backward====================
     gradients = tape.gradient(loss, model.trainable_variables)
     optimizer.apply_gradients(zip(gradients, model.trainable_variables))

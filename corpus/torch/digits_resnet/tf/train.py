@@ -111,6 +111,10 @@ class EpochSchedule:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self.last_lr = self.rate(self.last_epoch)
         self.optimizer.learning_rate = self.last_lr
+        if self.minimum and hasattr(self.optimizer, "ratios"):
+            for (part, _), ratio in zip(self.optimizer.groups, self.optimizer.ratios):
+                span = self.initial * ratio - self.minimum
+                part.learning_rate = self.minimum + span * self.factor(self.last_epoch)
 
     def get_last_lr(self):
         return [self.last_lr]
@@ -224,7 +228,7 @@ class ResNet(keras.Model):
     def call(self, x):
         x = tf.transpose(x, [0, 2, 3, 1])  # NCHW -> NHWC
         x = self.stem(x)
-        x = self.stage1(tf.transpose(x, [0, 3, 1, 2]))
+        x = self.stage1(x)
         x = self.stage2(x)
         x = self.stage3(x)
         x = self.avgpool(x)

@@ -54,11 +54,6 @@ class ParameterGroups:
             gradients = gradients[len(own) :]
 
 
-def pair(size):
-    """(height, width) of a size given as one number or two."""
-    return (size, size) if isinstance(size, int) else (tuple(size) * 2)[:2]
-
-
 def parameter_groups(make, groups):
     """One optimizer per group: make(**settings) with the settings that stand beside "params"."""
 
@@ -67,6 +62,32 @@ def parameter_groups(make, groups):
         return make(**settings), lambda: list(group["params"])
 
     return ParameterGroups(*[pair(group) for group in groups])
+
+
+class TorchPReLU(layers.PReLU):
+    """torch's PReLU: a vector of slopes, one for everything or one per channel (the last axis)."""
+
+    def __init__(self, num_parameters=1, init=0.25, **kwargs):
+        super().__init__(**kwargs)
+        self.alpha = self.add_weight(
+            shape=(num_parameters,),
+            initializer=keras.initializers.Constant(init),
+            name="alpha",
+        )
+
+    def build(self, input_shape):
+        self.built = True
+
+    def call(self, inputs):
+        return tf.where(inputs > 0, inputs, self.alpha * inputs)
+
+
+def is_stock_layer(part):
+    """Whether a layer is one of Keras's own or derives from one: its variables are not torch's."""
+    if not isinstance(part, layers.Layer):
+        return False
+    stock = next(c for c in type(part).__mro__ if c.__module__.startswith("keras."))
+    return stock not in (layers.Layer, keras.Model)
 
 
 def named_variables(part, prefix=""):
@@ -87,7 +108,7 @@ def named_variables(part, prefix=""):
         inner = list(part.items())
     elif isinstance(part, keras.Sequential):
         inner = [(str(i), value) for i, value in enumerate(part.layers)]
-    elif type(part).__module__.startswith("keras."):
+    elif is_stock_layer(part):
         inner = [(own.get(v.name, v.name), v) for v in part.trainable_variables]
     elif isinstance(part, layers.Layer):
         inner = [(name, value) for name, value in vars(part).items() if name[0] != "_"]
@@ -168,6 +189,10 @@ class EpochSchedule:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self.last_lr = self.rate(self.last_epoch)
         self.optimizer.learning_rate = self.last_lr
+        if self.minimum and hasattr(self.optimizer, "ratios"):
+            for (part, _), ratio in zip(self.optimizer.groups, self.optimizer.ratios):
+                span = self.initial * ratio - self.minimum
+                part.learning_rate = self.minimum + span * self.factor(self.last_epoch)
 
     def get_last_lr(self):
         return [self.last_lr]
@@ -181,9 +206,16 @@ class EpochSchedule:
 
 
 def set_momentum(optimizer, value):
-    """Set the momentum (beta_1 of the Adam family), also for steps already traced."""
-    name = "beta_1" if hasattr(optimizer, "beta_1") else "momentum"
-    getattr(optimizer, name).assign(value)
+    """Set the momentum (beta_1 of the Adam family) of each group, also in traced steps."""
+    for part, _ in getattr(optimizer, "groups", [(optimizer, None)]):
+        name = "beta_1" if hasattr(part, "beta_1") else "momentum"
+        getattr(part, name).assign(value)
+
+
+def share_rate(optimizer):
+    """Let parameter groups have one learning rate, whatever theirs were."""
+    if hasattr(optimizer, "ratios"):
+        optimizer.ratios = [1.0] * len(optimizer.ratios)
 
 
 class OneCycleLR(EpochSchedule):
@@ -227,6 +259,7 @@ class OneCycleLR(EpochSchedule):
             ]
         self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum
+        share_rate(optimizer)
         super().__init__(optimizer, None, last_epoch=last_epoch)
 
     def anneal(self, start, end, part):
@@ -296,10 +329,7 @@ class TwoHeads(keras.Model):
                 layers.Activation("hard_silu"),
                 layers.MaxPooling2D(2),
                 layers.Conv2D(2 * channels, (3, 3), padding="same"),
-                layers.PReLU(
-                    alpha_initializer=keras.initializers.Constant(0.25),
-                    shared_axes=[1, 2, 3],
-                ),
+                TorchPReLU(),
                 layers.MaxPooling2D(2, padding="same"),
                 layers.Permute((3, 1, 2)),
                 layers.Flatten(),

@@ -249,6 +249,10 @@ class EpochSchedule:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self.last_lr = self.rate(self.last_epoch)
         self.optimizer.learning_rate = self.last_lr
+        if self.minimum and hasattr(self.optimizer, "ratios"):
+            for (part, _), ratio in zip(self.optimizer.groups, self.optimizer.ratios):
+                span = self.initial * ratio - self.minimum
+                part.learning_rate = self.minimum + span * self.factor(self.last_epoch)
 
     def get_last_lr(self):
         return [self.last_lr]
@@ -344,7 +348,7 @@ def fit(net, loss_func, optimizer, scheduler, n_epochs):
                 hits += tf.reduce_sum(tf.cast(guesses == y, tf.int64))
 
             mean_loss = loss_sum / len(sets[phase])
-            acc = hits.double().numpy().item() / len(sets[phase])
+            acc = float(tf.cast(hits, tf.float64)) / len(sets[phase])
             log[phase].append(mean_loss)
             line += "   %s loss %.4f acc %.4f" % (phase, mean_loss, acc)
 

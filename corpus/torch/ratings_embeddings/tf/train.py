@@ -121,19 +121,14 @@ class ParameterGroups:
             gradients = gradients[len(own) :]
 
 
-def torch_pair(size):
-    """(height, width) of a size given as one number or two."""
-    return (size, size) if isinstance(size, int) else (tuple(size) * 2)[:2]
-
-
 def parameter_groups(make, groups):
     """One optimizer per group: make(**settings) with the settings that stand beside "params"."""
 
-    def torch_pair(group):
+    def pair(group):
         settings = {name: value for name, value in group.items() if name != "params"}
         return make(**settings), lambda: list(group["params"])
 
-    return ParameterGroups(*[torch_pair(group) for group in groups])
+    return ParameterGroups(*[pair(group) for group in groups])
 
 
 def set_initializer(layer, role, initializer):
@@ -195,6 +190,10 @@ class EpochSchedule:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self.last_lr = self.rate(self.last_epoch)
         self.optimizer.learning_rate = self.last_lr
+        if self.minimum and hasattr(self.optimizer, "ratios"):
+            for (part, _), ratio in zip(self.optimizer.groups, self.optimizer.ratios):
+                span = self.initial * ratio - self.minimum
+                part.learning_rate = self.minimum + span * self.factor(self.last_epoch)
 
     def get_last_lr(self):
         return [self.last_lr]
@@ -340,7 +339,7 @@ def rmse(model, loader):
 @tf.function
 def train_step(crit, model, opt, u, i, r):
     with tf.GradientTape() as tape:
-        loss = crit(model(u, i), r)
+        loss = crit(r, model(u, i))
     gradients = tape.gradient(loss, opt.parameters)
     opt.apply_gradients(zip(gradients, opt.parameters))
     return loss
@@ -382,6 +381,7 @@ if __name__ == "__main__":
 
     mean = float(r[:5000].mean())
     mf = MF(mean)
+    mf(tf.zeros((1,), tf.int64), tf.zeros((1,), tf.int64))
     run(
         "mf",
         mf,

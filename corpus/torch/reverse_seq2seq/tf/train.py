@@ -5,6 +5,7 @@ GRU encoder, GRU cell decoder with additive attention, teacher forcing.
 """
 
 import random
+
 import keras
 import numpy as np
 import tensorflow as tf

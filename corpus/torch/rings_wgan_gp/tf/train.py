@@ -2,6 +2,7 @@
 
 import argparse
 import math
+
 import keras
 import tensorflow as tf
 from keras import layers

@@ -29,6 +29,12 @@ def cosine_similarity(x, y, axis=1, eps=1e-8):
     return tf.reduce_sum(x * y, axis) / (x_norm * y_norm)
 
 
+def split_by_size(x, size, axis=0):
+    """torch.split: parts of the given size, the last one smaller if need be."""
+    whole, rest = divmod(x.shape[axis], size)
+    return tf.split(x, [size] * whole + [rest] * (rest > 0), axis)
+
+
 def multinomial(weights, num_samples, replacement=False):
     """torch.multinomial: indices drawn with the given weights, by default each one once."""
     logits = tf.math.log(weights[None] if weights.shape.rank == 1 else weights)
@@ -128,7 +134,7 @@ def main():
     step = 0
     for epoch in range(EPOCHS):
         perm = tf.random.shuffle(tf.range(pairs.shape[0], dtype=tf.int64))
-        for batch in tf.split(perm, 1, axis=0):
+        for batch in split_by_size(perm, BATCH):
             c, o = tf.unstack(tf.gather(pairs, batch), axis=1)
             neg = tf.reshape(
                 multinomial(noise, batch.shape[0] * NEG, replacement=True), [-1, NEG]
@@ -142,6 +148,9 @@ def main():
         print(
             word, "->", ", ".join(vocab[i] for i in model.most_similar(index[word], 4))
         )
+    model(
+        tf.zeros((1,), tf.int64), tf.zeros((1,), tf.int64), tf.zeros((1, 5), tf.int64)
+    )
     np.savetxt(
         "vectors.tsv", model.center.embeddings.numpy(), delimiter="\t", fmt="%.5f"
     )

@@ -159,7 +159,7 @@ def to_batch(sents):
             np.s_[i, : len(words)],
             tf.constant([word2id[w] for w in words], dtype=tf.int64),
         )
-        y = assign_at(y, np.s_[i, : len(tags)], tf.constant(tags, dtype=tf.int64))
+        y = assign_at(y, np.s_[i, : len(tags)], tf.cast(tags, tf.int64))
     return x, y
 
 

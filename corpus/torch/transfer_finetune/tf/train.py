@@ -198,6 +198,14 @@ class TensorDataset:
         return tuple(tensor[index] for tensor in self.tensors)
 
 
+def is_stock_layer(part):
+    """Whether a layer is one of Keras's own or derives from one: its variables are not torch's."""
+    if not isinstance(part, layers.Layer):
+        return False
+    stock = next(c for c in type(part).__mro__ if c.__module__.startswith("keras."))
+    return stock not in (layers.Layer, keras.Model)
+
+
 def named_variables(part, prefix=""):
     """The trainable variables with the names that torch gives them: "hidden.weight"."""
     if isinstance(part, keras.Variable):
@@ -216,7 +224,7 @@ def named_variables(part, prefix=""):
         inner = list(part.items())
     elif isinstance(part, keras.Sequential):
         inner = [(str(i), value) for i, value in enumerate(part.layers)]
-    elif type(part).__module__.startswith("keras."):
+    elif is_stock_layer(part):
         inner = [(own.get(v.name, v.name), v) for v in part.trainable_variables]
     elif isinstance(part, layers.Layer):
         inner = [(name, value) for name, value in vars(part).items() if name[0] != "_"]
@@ -285,7 +293,7 @@ def train_model(model, loaders, criterion, optimizer, num_epochs):
         n = len(loaders["train"].dataset)
         print(
             "  epoch {} loss: {:.4f} acc: {:.4f}".format(
-                epoch, running_loss / n, running_corrects.double() / n
+                epoch, running_loss / n, tf.cast(running_corrects, tf.float64) / n
             )
         )
     hits = 0

@@ -1,5 +1,6 @@
 """Convolutional sentence classifier."""
 
+import keras
 import tensorflow as tf
 from keras import layers
 
@@ -39,7 +40,7 @@ class ConvPool(layers.Layer):
         )
 
 
-class TextCNN(layers.Layer):
+class TextCNN(keras.Model):
     def __init__(
         self, vocab_size, embed_dim=24, n_filters=12, widths=(2, 3, 4), dropout=0.3
     ):
