@@ -6,7 +6,16 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import ListObject, Sequence, Tensor
+from transpiler.infer.values import (
+    ListObject,
+    Sequence,
+    Tensor,
+    Value,
+    element_of,
+    items_of,
+    options,
+    scalar_type,
+)
 from transpiler.rule import Proof, Rule, Unfit, rewrites
 from transpiler.rules.operands import DTYPES
 from transpiler.rules.tf_arguments import (
@@ -32,6 +41,7 @@ from transpiler.rules.tf_operands import (
     is_number,
 )
 from transpiler.site import Site, constant_value
+from transpiler.syntax import find
 from transpiler.template import fill
 
 DTYPE_NAMES = [
@@ -53,6 +63,14 @@ def newaxis(site: Site) -> Any:
 # ---- data -------------------------------------------------------------------------------------
 
 
+def holds_strings(value: Value) -> bool:
+    """Whether a value is a string, or a list of some."""
+    if isinstance(value, (Sequence, ListObject)):
+        items = items_of(value)
+        return any(holds_strings(i) for i in (items if items else (element_of(value),)))
+    return scalar_type(value) == "str"
+
+
 @rewrites(
     "tf.constant", "tf.convert_to_tensor", "keras.ops.convert_to_tensor", "keras.ops.array",
     "keras.backend.constant", to="torch",
@@ -69,7 +87,7 @@ def constant(site: Site) -> Any:
     given = TfArguments(site)
     value, asked = given.first, given.get("dtype")
     fact = site.fact(value)
-    if isinstance(constant_value(fact), str) or as_tensor(fact).dtype == "string":
+    if holds_strings(fact) or as_tensor(fact).dtype == "string":
         raise Unfit("PyTorch has no tensors of strings", "keep them in lists")
     dtype = torch_dtype(site, asked)
     if dtype_named(site.fact(asked)) == data_dtype(fact) and not isinstance(fact, Tensor):
@@ -204,6 +222,37 @@ def eye(site: Site) -> Any:
     return new
 
 
+COUNTED = ("print", "range", "int", "float", "str", "len", "tf.print", "enumerate")
+"""Functions that take a number where the program gives them a counting tensor."""
+
+
+def counts(site: Site, loop: cst.For) -> bool:
+    """Whether a loop only counts: nothing is done with its numbers that needs a tensor."""
+    if not isinstance(loop.target, cst.Name):
+        return False
+    parents = site.context.edits.parent
+    for name in find(loop.body, cst.Name):
+        if name.value != loop.target.value:
+            continue
+        parent: Any = parents.get(name)
+        if isinstance(parent, cst.Arg):
+            if parent.keyword is name:
+                continue
+            call: Any = parents.get(parent)
+            function = cst.Module([]).code_for_node(call.func) if call is not None else ""
+            if function not in COUNTED and not function.endswith(".format"):
+                return False
+        elif isinstance(parent, (cst.BinaryOperation, cst.Comparison, cst.ComparisonTarget)):
+            sides = [getattr(parent, side, None) for side in ("left", "right", "comparator")]
+            facts = [o for s in sides if s is not None and s is not name
+                     for o in options(site.context.fact(s))]  # fmt: skip
+            if any(isinstance(o, Tensor) and o.rank != 0 for o in facts):
+                return False
+        elif not isinstance(parent, (cst.Index, cst.FormattedStringExpression)):
+            return False
+    return True
+
+
 @rewrites(
     "tf.range", "keras.ops.arange", "keras.backend.arange", to="torch",
     proof=Proof(inputs=[(5,)], gradients=False,
@@ -215,6 +264,8 @@ def eye(site: Site) -> Any:
 )  # fmt: skip
 def arange(site: Site) -> Any:
     given = TfArguments(site)
+    parent = site.parent
+    counting = isinstance(parent, cst.For) and parent.iter is site.node and counts(site, parent)
     bounds: list[Any] = list(site.positional[:3])
     names = [("start",), ("limit", "stop"), ("delta", "step")]
     if len(bounds) == 1 and "limit" not in site.keywords and "stop" not in site.keywords:
@@ -226,6 +277,11 @@ def arange(site: Site) -> Any:
             if found is not None:
                 bounds += [0] * (at - len(bounds))
                 bounds.append(found)
+    if counting:
+        drop(site, given.get("dtype"))
+        return fill("range(*bounds)", bounds=[
+            cst.Arg(cst.Integer("0") if b == 0 else b) for b in bounds
+        ])  # fmt: skip
     return fill("torch.arange(*bounds, dtype=d)",
                 bounds=[cst.Arg(cst.Integer("0") if b == 0 else b) for b in bounds],
                 d=given.dtype)  # fmt: skip

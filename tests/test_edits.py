@@ -383,3 +383,11 @@ def test_a_note_stands_once_above_its_statement() -> None:
     once = _apply("x = 1\ny = f(g(x))\n", plan)
     assert once == "x = 1\n# TODO(transpile): why\ny = f(g(x))\n"
     assert _apply(once, plan) == once
+
+
+def test_what_is_wrapped_in_methods_keeps_its_operands() -> None:
+    module = cst.parse_module("f(a + b)\n")
+    edits = Edits(module)
+    [total] = find(module, cst.BinaryOperation)
+    edits.wrap(total, lambda x: fill("x.first().second()", x=x))
+    assert edits.apply().code == "f((a + b).first().second())\n"

@@ -230,7 +230,7 @@ class _Walk:
         if isinstance(node, cst.Call):
             args = [a.with_changes(value=_bare_argument(a.value)) for a in node.args]
             node = node.with_changes(args=args)
-        return parenthesize_operands(node)
+        return parenthesize_operands(_bind_receivers(node))
 
     def rebuild(self, node: Any) -> Any:
         changes: dict[str, Any] = {}
@@ -433,6 +433,16 @@ def _with_parens(node: Any, least: int) -> Any:
     if isinstance(node, cst.BaseExpression) and precedence(node) < least:
         return node.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
     return node
+
+
+def _bind_receivers(node: Any) -> Any:
+    """`a + b.first().second()` as `(a + b).first().second()`, where `a + b` was put there."""
+    if not isinstance(node, (cst.Call, cst.Attribute)):
+        return node
+    name = "func" if isinstance(node, cst.Call) else "value"
+    old = getattr(node, name)
+    new = _bind_receivers(old)
+    return parenthesize_operands(node if new is old else node.with_changes(**{name: new}))
 
 
 def _bare_argument(value: Any) -> Any:

@@ -8,6 +8,7 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import (
+    UNKNOWN,
     Const,
     ListObject,
     Number,
@@ -25,6 +26,11 @@ from transpiler.template import fill
 
 OWN = ("tf", "keras", "torch", "builtins", "math", "typing", "tensorflow", "tensorflow_datasets")
 """Libraries whose functions take tensors, or whose calls other planners write."""
+DRAWN = frozenset(
+    """plot scatter imshow hist bar barh fill_between contour contourf semilogx semilogy loglog
+    plot_surface errorbar pcolormesh matshow boxplot stem step""".split()
+)
+"""What axes of matplotlib draw."""
 ARRAY = "x.detach().cpu().numpy()"
 
 
@@ -93,6 +99,9 @@ def _is_numbers(value: Value) -> bool:
 def plan_foreign_call(context: Context, node: cst.Call) -> None:
     """NumPy and libraries like it get arrays."""
     function = context.fact(node.func)
+    if function is UNKNOWN and isinstance(node.func, cst.Attribute):
+        if node.func.attr.value in DRAWN and context.fact(node.func.value) is UNKNOWN:
+            function = Symbol(f"matplotlib.axes.Axes.{node.func.attr.value}")
     if not isinstance(function, Symbol) or function.name.partition(".")[0] in OWN:
         return
     if "." not in function.name:
