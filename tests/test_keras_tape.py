@@ -610,3 +610,40 @@ def test_one_step_for_several_optimizers() -> None:
     assert "SGD(a.parameters(), lr=0.1), torch.optim.SGD( b.parameters(), lr=0.2 )" in flat(code)
     assert "SGD(a.parameters(), lr=0.3), torch.optim.SGD( b.parameters(), lr=0.4 )" in flat(code)
     assert "loss.backward(inputs=list(part.parameters()), retain_graph=True)" in code
+
+
+def test_a_tape_that_a_function_is_handed() -> None:
+    code = whole(
+        MODEL
+        + """
+optimizer = keras.optimizers.SGD(0.1)
+
+def learn(tape, loss):
+    grads = tape.gradient(loss, model.trainable_variables)
+    optimizer.apply_gradients(zip(grads, model.trainable_variables))
+
+for _ in range(2):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model(x))
+    learn(tape, loss)
+"""
+    )
+    assert "def learn(loss):" in code
+    assert "learn(loss)" in code
+    assert "loss.backward()" in code
+
+
+def test_weights_that_change_between_gradients_of_one_graph_are_told() -> None:
+    conversion = translated(
+        MODEL
+        + """
+optimizer = keras.optimizers.SGD(0.1)
+with tf.GradientTape(persistent=True) as tape:
+    losses = [tf.reduce_mean(model(x)), tf.reduce_mean(model(2.0 * x))]
+for loss in losses:
+    grads = tape.gradient(loss, model.trainable_variables)
+    optimizer.apply_gradients(zip(grads, model.trainable_variables))
+"""
+    )
+    messages = [f.message for f in conversion.findings if f.grade is Grade.MANUAL]
+    assert any("weights change between two gradients" in m for m in messages)

@@ -14,6 +14,7 @@ from transpiler.planners.keras_tape.compiled import plan_compiled
 from transpiler.planners.keras_tape.constants import plan_borders, plan_watches
 from transpiler.planners.keras_tape.functions import plan_functions
 from transpiler.planners.keras_tape.gradients import place_gradient
+from transpiler.planners.keras_tape.handed import plan_handed_tapes
 from transpiler.planners.keras_tape.modes import plan_modes
 from transpiler.planners.keras_tape.modules import plan_modules
 from transpiler.planners.keras_tape.naming import plan_names
@@ -61,6 +62,7 @@ def plan(context: Context) -> None:
     plan_evaluation(context, tapes, reach, modes)
     for tape in tapes:
         _unwrap(context, tapes, tape)
+    plan_handed_tapes(context)
 
 
 def _write_updates(context: Context, updates: list[Update], varying: set[Any]) -> None:
@@ -72,11 +74,24 @@ def _write_updates(context: Context, updates: list[Update], varying: set[Any]) -
             or between(context, update, updates)
         )  # fmt: skip
         try:
+            _check_repeats(update)
             Step(context, update, narrow).write()
         except Unfit as error:
             update.gradient = None
             context.claim(update.node)
             context.unfit(update.node, "Optimizer.apply_gradients", error)
+
+
+def _check_repeats(update: Update) -> None:
+    """Raises Unfit where weights change between two gradients of one recorded graph."""
+    gradient = update.gradient
+    if gradient is not None and gradient.repeated:
+        if len({o.origin for o in update.optimizers}) < 2:
+            raise Unfit(
+                "the weights change between two gradients of one recorded graph, which PyTorch"
+                " refuses",
+                "compute the gradients of all losses first, then make the steps",
+            )
 
 
 def _unwrap(context: Context, tapes: list[Tape], tape: Tape) -> None:

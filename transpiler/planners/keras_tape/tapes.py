@@ -28,6 +28,8 @@ class Gradient:
     sources: cst.BaseExpression
     retained: bool = False
     """Whether the graph is needed once more."""
+    repeated: bool = False
+    """Whether a loop inside of the tape's life asks for it again and again."""
     differentiated: bool = False
     """Whether the gradient itself is differentiated."""
 
@@ -60,7 +62,7 @@ def read_tapes(context: Context, reach: Reach) -> list[Tape]:
         outer = _tape_around(context, tapes, tape)
         tape.nested = outer is not None or _runs_in(context, tape.block, inside)
     for call in find(context.module, cst.Call):
-        _take(context, tapes, inside, call)
+        _take(context, tapes, reach, call)
     for tape in tapes:
         _mark_shared(context, tapes, tape)
     return tapes
@@ -92,7 +94,7 @@ def _tape_around(context: Context, tapes: list[Tape], tape: Tape) -> Tape | None
     return None
 
 
-def _take(context: Context, tapes: list[Tape], inside: set[Any], call: cst.Call) -> None:
+def _take(context: Context, tapes: list[Tape], reach: Reach, call: cst.Call) -> None:
     """Note a call of a tape's method with the tape it belongs to."""
     func = call.func
     if not isinstance(func, cst.Attribute):
@@ -111,8 +113,10 @@ def _take(context: Context, tapes: list[Tape], inside: set[Any], call: cst.Call)
         if "target" not in given or "sources" not in given:
             return
         found = Gradient(call, tape, given["target"], given["sources"])
-        around = [t for t in tapes if t is not tape and stands_in(context, call, t.block)]
-        found.differentiated = bool(around) or _runs_in(context, call, inside)
+        others = [t for t in tapes if t is not tape and t.block is not tape.block]
+        around = any(stands_in(context, call, t.block) for t in others)
+        inside = reach.within([t.block.body for t in others])
+        found.differentiated = around or _runs_in(context, call, inside)
         tape.gradients.append(found)
 
 
@@ -175,4 +179,4 @@ def _mark_shared(context: Context, tapes: list[Tape], tape: Tape) -> None:
         )
         around = context.edits.enclosing(block, cst.For, cst.While, cst.FunctionDef)
         if loop is not around and not isinstance(loop, cst.FunctionDef):
-            gradient.retained = True
+            gradient.retained = gradient.repeated = True
