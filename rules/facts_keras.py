@@ -62,7 +62,10 @@ def without_batch(value: Value) -> Value:
     match value:
         case Tensor():
             shape = value.shape
-            return Tensor((None, *shape[1:]) if shape else None, value.dtype, "tf")
+            # Keras hands floats on in its own precision.
+            floats = value.dtype in ("float64", "float16") and value.library == "numpy"
+            dtype = "float32" if floats else value.dtype
+            return Tensor((None, *shape[1:]) if shape else None, dtype, "tf")
         case Mapping():
             return Mapping({k: without_batch(x) for k, x in value.items.items()})
         case ListObject() | Sequence():
@@ -319,6 +322,9 @@ def run_losses(call: Invocation, model: Instance, outputs: Value) -> None:
         targets = items[1] if items is not None and len(items) > 1 else None
     unknown = Tensor(library="tf")
     targets = unknown if targets is None or targets is UNKNOWN else targets
+    alone = items_of(outputs) if isinstance(outputs, (ListObject, Sequence)) else None
+    if alone is not None and len(alone) == 1:  # `outputs=[x]`: functions get it without its list
+        outputs = alone[0]
     outputs = unknown if outputs is UNKNOWN else outputs
     for given in model.state.get("compiled", {}).values():
         wanted = [given.get("loss"), *(items_of(given.get("metrics", UNKNOWN)) or ())]
