@@ -46,7 +46,5 @@ def former(call: Invocation) -> Value:
     for end in ("_classes", "_proba"):
         name = name.removesuffix(end)
     return call.interpreter.knowledge.call(
-        Invocation(
-            call.interpreter, name, call.node, call.receiver, call.positional, call.keywords
-        )
+        Invocation(call.interpreter, name, call.node, call.receiver, call.positional, call.keywords)
     )

@@ -13,7 +13,7 @@ from transpiler.rules.keras_layers import LAYERS, layer_parts
 from transpiler.site import Site
 from transpiler.template import call
 
-WEIGHTS = {"KerasMultiHeadAttention": "projections"}
+WEIGHTS = {"KerasMultiHeadAttention": "projections", "Bidirectional": "directions"}
 """How the parameters of emitted classes map, where no rule names the class."""
 
 

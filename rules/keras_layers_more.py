@@ -101,10 +101,10 @@ def limits(value: Value | None, name: str) -> tuple[float, float]:
     """A factor as a pair: below and above."""
     items = items_of(value) if value is not None else None
     if items is not None and len(items) == 2:
-        pair = [constant_value(i) for i in items]
+        pair: list[Any] = [constant_value(i) for i in items]
         if missing not in pair:
             return float(pair[0]), float(pair[1])
-    found = constant_value(value) if value is not None else missing
+    found: Any = constant_value(value) if value is not None else missing
     if found is missing or found is None:
         raise Unfit(f"the factor of {name} is not known before the program runs")
     return -abs(float(found)), abs(float(found))

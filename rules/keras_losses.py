@@ -8,7 +8,17 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Const, Function, Instance, Method, Symbol, Tensor, Value, options
+from transpiler.infer.values import (
+    Class,
+    Const,
+    Function,
+    Instance,
+    Method,
+    Symbol,
+    Tensor,
+    Value,
+    options,
+)
 from transpiler.rule import Unfit
 from transpiler.site import Site, constant_value, missing
 from transpiler.template import as_node, call, fill

@@ -124,8 +124,8 @@ def layers(site: Site) -> Any:
 
         found = attribute_name(site.context, models[0], values[0])
         if found is not None:
-            new = cst.Attribute(site.receiver, cst.Name(found))  # type: ignore[arg-type]
-            site.context.edits.replace(parent, new)
+            part = cst.Attribute(site.receiver, cst.Name(found))  # type: ignore[arg-type]
+            site.context.edits.replace(parent, part)
             return site.keep()
         place = _place(models[0], values[0])
         if place is not None:

@@ -1,4 +1,4 @@
-"""Sizes of inputs as a program's own classes can say them: numbers, names, constructor arguments."""
+"""Sizes of inputs as a program's own classes say them: numbers, names, arguments."""
 
 from __future__ import annotations
 

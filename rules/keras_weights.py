@@ -10,7 +10,7 @@ from transpiler.infer.values import NONE, Const, Value, is_none
 from transpiler.rule import Unfit, rewrites
 from transpiler.rules.keras_initial_values import filled
 from transpiler.site import Site
-from transpiler.template import call, fill, fill_statements
+from transpiler.template import call, fill_statements
 
 BINDING = ("shape", "initializer", "dtype", "trainable", "regularizer", "constraint", "name")
 KERAS_2 = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")

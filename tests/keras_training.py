@@ -53,6 +53,7 @@ def train_twins(source: str, *results: str) -> tuple[dict[str, Any], dict[str, A
     ours: dict[str, Any] = {"__name__": "translated"}
     theirs: dict[str, Any] = {"__name__": "original"}
     keras.backend.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     torch.set_default_dtype(torch.float64)
     keras.utils.set_random_seed(0)
     original = IMPORTS + textwrap.dedent(source)

@@ -41,7 +41,8 @@ def test_loops_and_helper_functions_are_unrolled() -> None:
 
 
 def test_two_inputs_several_outputs_shared_layer() -> None:
-    assert_twins("""
+    assert_twins(
+        """
     a, b = keras.Input((7,), name="first"), keras.Input((7,), name="second")
     shared = layers.Dense(4, activation="tanh")
     both = layers.concatenate([shared(a), shared(b)])
@@ -62,11 +63,16 @@ def test_two_inputs_several_outputs_shared_layer() -> None:
     scores = model.evaluate(xs, ys, verbose=0, return_dict=True)
     loss = scores["loss"]
     p = model.predict(xs, verbose=0)
-    """, "history", "loss", "p")
+    """,
+        "history",
+        "loss",
+        "p",
+    )
 
 
 def test_several_models_over_one_graph() -> None:
-    conversion = assert_twins("""
+    conversion = assert_twins(
+        """
     inputs = keras.Input((8,))
     code = layers.Dense(3, activation="relu")(inputs)
     outputs = layers.Dense(8)(code)
@@ -80,7 +86,10 @@ def test_several_models_over_one_graph() -> None:
     model.fit(x, x, epochs=2, shuffle=False, verbose=0)
     codes = encoder.predict(x, verbose=0)
     p = decoder.predict(codes, verbose=0)
-    """, "codes", "p")
+    """,
+        "codes",
+        "p",
+    )
     assert "Encoder(model)" in conversion.code
 
 

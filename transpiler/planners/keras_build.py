@@ -7,11 +7,11 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Const, Instance, scalar_type
+from transpiler.infer.values import Class, Const, scalar_type
 from transpiler.modules import method, self_name
 from transpiler.rule import Unfit
 from transpiler.rules.keras_sizes import input_size, size_of
-from transpiler.syntax import code, find
+from transpiler.syntax import code, find, walk
 from transpiler.template import fill_statements
 
 
@@ -97,7 +97,7 @@ def _write_size(context: Context, node: cst.BaseExpression, shape: str, cls: Cla
     if scalar_type(fact) not in ("int", None) or not _is_last(node, shape):
         return False
     owners = [i for i in context.interpreter.instances.values() if i.cls is cls]
-    sizes = {_size(o) for o in owners}
+    sizes = {size_of(o) for o in owners}
     if len(sizes) == 1 and None not in sizes:
         _replace(context, node, cst.Integer(str(sizes.pop())))
         return True
@@ -108,13 +108,9 @@ def _write_size(context: Context, node: cst.BaseExpression, shape: str, cls: Cla
     return True
 
 
-def _size(owner: Instance) -> int | None:
-    return size_of(owner)
-
-
 def _replace(context: Context, node: cst.BaseExpression, new: cst.BaseExpression) -> None:
     context.edits.replace(node, new)
-    for item in find(node, cst.CSTNode):
+    for item in walk(node):
         context.claim(item)
 
 

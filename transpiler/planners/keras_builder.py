@@ -31,6 +31,8 @@ class Construction:
 
     def is_start(self, node: Any) -> bool:
         """Whether a node makes the input of a model, maybe that of a Sequential."""
+        if isinstance(node, (cst.List, cst.Tuple, cst.Dict)):
+            return True  # what it holds counts by itself
         name = qualified_name(self.context, node.func) if isinstance(node, cst.Call) else ""
         return name in ("keras.Input", "keras.layers.InputLayer")
 

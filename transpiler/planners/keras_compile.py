@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, Instance, Value
+from transpiler.infer.values import Class, Const, Instance, Value
 from transpiler.modules import descendants
 from transpiler.planners.keras_training import (
     COMPILE,
@@ -84,11 +84,12 @@ def loss_lines(training: Training) -> Lines:
         warn_of_probabilities(training, output)
     name = training.names["criterion"]
     if single is not None and single.loss is not None and single.weight is None:
-        return write_loss(
-            context, single.loss, is_on_logits(training, single), single.fact, single.targets,
-            name, training.weighted,
-        )  # fmt: skip
-    lines: Lines = []
+        logits = is_on_logits(training, single)
+        lines: Lines = write_loss(
+            context, single.loss, logits, single.fact, single.targets, name, training.weighted
+        )
+        return lines
+    lines = []
     terms = []
     for output in training.outputs:
         if output.loss is None:
@@ -312,7 +313,7 @@ def adds_losses(context: Context, models: list[Instance]) -> bool:
             "keras.layers.ActivityRegularization",
         ):
             return True
-        if not isinstance(part.cls, Instance) and hasattr(part.cls, "node"):
+        if isinstance(part.cls, Class):
             for node in find(part.cls.node, cst.Call):
                 if isinstance(node.func, cst.Attribute) and node.func.attr.value == "add_loss":
                     return True

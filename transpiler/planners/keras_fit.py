@@ -17,7 +17,7 @@ from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_training import Training, calls_of, models_of
 from transpiler.rule import Unfit
 from transpiler.site import Site, constant_value, missing
-from transpiler.syntax import find
+from transpiler.syntax import walk
 from transpiler.template import OMIT, call, fill, fill_statements
 
 METHODS = ("fit", "evaluate", "predict", "fit_generator", "evaluate_generator",
@@ -53,7 +53,7 @@ def _is_left(models: list[Instance]) -> bool:
 
 def _leave(context: Context, node: cst.Call) -> None:
     """What uses a model that stays Keras' stays as well."""
-    for item in find(node, cst.CSTNode):
+    for item in walk(node):
         context.claim(item)
 
 
@@ -124,7 +124,7 @@ class Use:
     def write_classes(self) -> None:
         """The former predict_classes: the largest, or whether it is above one half."""
         model = self.models[0] if self.models else None
-        output = model.state.get("output") if model is not None else None
+        output: Any = model.state.get("output") if model is not None else None
         width = output.shape[-1] if getattr(output, "shape", None) else None
         end = "(p > 0.5).astype('int32')" if width == 1 else "p.argmax(axis=-1)"
         self.replace(fill(end, p=self.predicted()))

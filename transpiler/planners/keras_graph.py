@@ -14,7 +14,7 @@ from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_scope import Scope
 from transpiler.planners.keras_trace import Trace
 from transpiler.rule import Unfit
-from transpiler.syntax import find
+from transpiler.syntax import find, walk
 from transpiler.template import fill_statements
 
 PREFIXES = ("build_", "make_", "create_", "get_", "define_", "construct_", "new_")
@@ -39,8 +39,8 @@ def plan(context: Context) -> None:
         except Unfit as error:
             failed.append((graphs[0].node, error))
     del context.reports[mark:]
-    for node, error in failed[:1]:
-        context.unfit(node, "keras.Model", error)
+    for node, reason in failed[:1]:
+        context.unfit(node, "keras.Model", reason)
     if failed:
         _leave(context, [*(g.node for g in graphs), *(n for n, _ in failed)])
 
@@ -69,7 +69,7 @@ def _leave(context: Context, models: list[cst.Call]) -> None:
         function = context.edits.enclosing(node, cst.FunctionDef)
         around.add(function if function is not None else context.edits.statement(node))
     for place in around:
-        for item in find(place, cst.CSTNode):
+        for item in walk(place):
             context.claim(item)
     for node in models:
         for value in options(context.fact(node)):
@@ -91,7 +91,7 @@ class _Graph:
             self.scope = Scope(context, self.builder)
             self.trace = Trace(context, model, self.scope, self.held)
             self.arguments, self.result = self.trace.read()
-            texts.add(cst.Module(self.body("Net")).code)
+            texts.add(cst.Module(self.body("Net")).code)  # type: ignore[arg-type]
         if len(texts) > 1:
             raise Unfit("the models that are made here differ in their sizes")
 

@@ -11,7 +11,7 @@ from transpiler.infer.values import Class, Instance, ListObject, Method, Symbol,
 from transpiler.modules import in_module_method, is_module, method, module_classes, self_name
 from transpiler.planners.keras_build import merge_build
 from transpiler.rule import Unfit
-from transpiler.syntax import code, find
+from transpiler.syntax import code, find, walk
 from transpiler.template import fill, fill_statements
 
 BASES = ("keras.Model", "keras.Layer")
@@ -51,7 +51,7 @@ def _check(context: Context, node: cst.ClassDef, cls: Class) -> None:
 def _leave(context: Context, node: cst.ClassDef, error: Unfit) -> None:
     """The class stays as the source has it, with one reason."""
     context.unfit(node, f"class {node.name.value}", error)
-    for item in find(node, cst.CSTNode):
+    for item in walk(node):
         context.claim(item)
     context.notes.setdefault("left classes", set()).add(node)
 
@@ -165,7 +165,7 @@ def _drop_method(context: Context, node: cst.ClassDef, name: str) -> None:
     if found is None:
         return
     context.edits.replace(found, [])
-    for item in find(found, cst.CSTNode):
+    for item in walk(found):
         context.claim(item)
     context.remark(
         node, f"class {node.name.value}", f"`{name}` is left out: PyTorch has no such method"

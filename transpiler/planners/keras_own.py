@@ -9,7 +9,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Class, Symbol, scalar_type
 from transpiler.modules import method
-from transpiler.syntax import find
+from transpiler.syntax import find, walk
 from transpiler.template import call
 
 BASES = {"keras.Loss": "KerasLoss", "keras.Metric": "KerasMetric"}
@@ -41,7 +41,7 @@ def _plan_class(context: Context, node: cst.ClassDef, base: str) -> None:
         found = method(node, name)
         if found is not None:
             context.edits.replace(found, [])
-            for item in find(found, cst.CSTNode):
+            for item in walk(found):
                 context.claim(item)
             context.remark(node, f"class {node.name.value}", f"`{name}` is left out")
     for item in find(node, cst.Call):
@@ -63,7 +63,7 @@ def _plan_weight(context: Context, node: cst.Call) -> None:
             shape = arg.value
     parts = [shape] if shape is not None else [cst.Tuple([])]
     context.edits.replace(node, call("torch.zeros", *parts))
-    for item in find(node.func, cst.CSTNode):
+    for item in walk(node.func):
         context.claim(item)
     context.claim(node)
 

@@ -96,7 +96,8 @@ class Scope:
         if self.context.edits.enclosing(name, cst.FunctionDef) is not self.builder:
             return False
         if self.builder is None:
-            return len(self._assignments().get(name.value, [])) == 1
+            places = self._assignments().get(name.value, [])
+            return len(places) == 1 and not isinstance(places[0], (cst.For, cst.AugAssign))
         return _count_bindings(self.builder, name.value) == 1
 
     def _is_local(self, name: cst.Name) -> bool:
@@ -112,9 +113,10 @@ class Scope:
         known = self.context.notes.get("module bindings")
         if known is None:
             known = {}
-            for kind in (cst.AssignTarget, cst.AugAssign, cst.For, cst.AnnAssign, cst.AsName):
+            kinds = (cst.AssignTarget, cst.AugAssign, cst.For, cst.AnnAssign, cst.AsName)
+            for kind in kinds:
                 for node in find(self.context.module, kind):
-                    target = node.name if isinstance(node, cst.AsName) else node.target
+                    target: Any = getattr(node, "name" if kind is cst.AsName else "target")
                     for name in find(target, cst.Name):
                         known.setdefault(name.value, []).append(node)
             self.context.notes["module bindings"] = known
@@ -122,6 +124,8 @@ class Scope:
         return found
 
     def _is_top(self, node: cst.CSTNode) -> bool:
+        if isinstance(node, (cst.For, cst.AugAssign)):
+            return False
         edits = self.context.edits
         return edits.enclosing(node, cst.FunctionDef, cst.For, cst.While, cst.ClassDef) is None
 
@@ -130,7 +134,7 @@ def _count_bindings(function: Any, name: str) -> int:
     """How often a function binds a name: as a parameter and by assignment."""
     params = function.params
     every = [*params.posonly_params, *params.params, *params.kwonly_params]
-    found = sum(p.name.value == name for p in every)
+    found: int = sum(p.name.value == name for p in every)
     for target in find(function.body, cst.AssignTarget):
         found += sum(n.value == name for n in find(target.target, cst.Name))
     for loop in find(function.body, cst.For):

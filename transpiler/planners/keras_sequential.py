@@ -238,7 +238,9 @@ class _Model:
             return chain.take(parts, rank_in(layer), rank_out(layer))
         if not is_module(self.context, layer):
             raise Unfit("an element of this Sequential is no layer")
-        if isinstance(layer.cls, Symbol) and not isinstance(node, (cst.Name, cst.Attribute, cst.Call)):
+        if isinstance(layer.cls, Symbol) and not isinstance(
+            node, (cst.Name, cst.Attribute, cst.Call)
+        ):
             raise Unrolls("a layer of this Sequential is made elsewhere")
         return chain.take([Part(node, LAST)], rank_in(layer), rank_out(layer))
 

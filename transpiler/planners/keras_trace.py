@@ -72,6 +72,8 @@ class Trace:
         self.taken: set[str] = set()
         self.calls: set[Any] = set()
         self.left: Counter[GraphNode] = Counter()
+        self.deferred: set[GraphNode] = set()
+        """Expressions that are written inside of another."""
         self.expressions: set[Any] = set()
         self.holes: dict[Any, str] = {}
         """Parts of expressions, and the names that stand for them there."""
@@ -99,7 +101,7 @@ class Trace:
         names = [self.name_input(node) for node in inputs]
         self.last_mask = output_mask(outputs)
         for node in path:
-            if node not in self.values:
+            if node not in self.values and node not in self.deferred:
                 self.visit(node)
         self.context.notes.setdefault("graph orders", {}).update(self.wanted)
         result = self.result(outputs)
@@ -229,17 +231,51 @@ class Trace:
         """An expression of the source, under the names that its parts have here."""
         if not node.operands:
             raise Unfit("an input of this graph is not among the model's inputs")
+        if self.is_operand(node):
+            self.deferred.add(node)
+            return
         names: dict[str, Any] = {}
-        for part, value in node.operands.items():
+        for part, value in self.operands(node):
             if isinstance(part, cst.Name):
                 names[part.value] = self.argument(value)
             else:
                 hole = self.hole(part)
                 names[hole] = self.argument(value)
-        inner = {n for part in node.operands for n in find(part, cst.Name)}
-        names |= self.others(node.call, node.names, set(names), inner)
+        inner = {n for part, _ in self.operands(node) for n in find(part, cst.Name)}
+        names |= self.others(node.call, self.known_names(node), set(names), inner)
         self.expressions.add(node.call)
         self.assign(node, renamed(node.call, names), LAST)
+
+    def is_operand(self, node: GraphNode) -> bool:
+        """Whether an expression is written inside of the only other one that reads it."""
+        reader = self.readers.get(node)
+        if self.left[node] != 1 or reader is None or not reader.operands:
+            return False
+        return any(
+            isinstance(v, GraphTensor) and v.node is node and p is node.call
+            for p, v in reader.operands.items()
+        )
+
+    def operands(self, node: GraphNode) -> list[tuple[Any, Value]]:
+        """The parts of an expression that are steps of their own."""
+        found: list[tuple[Any, Value]] = []
+        for part, value in node.operands.items():
+            step = value.node if isinstance(value, GraphTensor) else None
+            if step is not None and step in self.deferred:
+                self.expressions.add(step.call)
+                found += self.operands(step)
+            else:
+                found.append((part, value))
+        return found
+
+    def known_names(self, node: GraphNode) -> dict[str, Value]:
+        """What the names of an expression stood for, those of its parts included."""
+        found = dict(node.names)
+        for value in node.operands.values():
+            step = value.node if isinstance(value, GraphTensor) else None
+            if step is not None and step in self.deferred:
+                found = self.known_names(step) | found
+        return found
 
     def hole(self, part: Any) -> str:
         """The name that stands for a call inside of an expression."""
@@ -350,14 +386,16 @@ class Trace:
         held = self.held(layer)
         alone = held is not None and not isinstance(held, cst.Attribute)
         single = len(node.inputs) == 1 and not self.extra(node) and isinstance(tensor, GraphTensor)
-        parts = [] if alone else layer_parts(self.site(layer), layer, literal=True, scope=self.scope)
+        parts = (
+            [] if alone else layer_parts(self.site(layer), layer, literal=True, scope=self.scope)
+        )
         if self.model.state.get("logits") and self.is_last(node):
             parts = parts[:-1]  # the loss takes the softmax or sigmoid over
         wanted = self.order_for(layer, parts, held, single)
         self.wanted[layer] = wanted
         source = self.use(tensor, wanted) if single else None
         chain = Chain(self.context)
-        chain.order = wanted or self.orders[tensor.node]  # type: ignore[union-attr,index]
+        chain.order = wanted or self.orders[tensor.node]  # type: ignore[union-attr]
         rank = tensor.rank if isinstance(tensor, Tensor) else None
         modules = chain.take(parts, rank or rank_in(layer), rank_out(layer))
         if layer not in self.layers and (modules or held is not None):

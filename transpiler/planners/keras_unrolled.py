@@ -73,7 +73,7 @@ class Unrolled:
         if not isinstance(layer.cls, Symbol) or {"layers", "outputs"} & set(layer.state):
             return [Part(origin, LAST)]
         site = Site(self.context, origin, layer.class_names[0])
-        parts = layer_parts(site, layer, literal=True, scope=self.scope)
+        parts: list[Part] = layer_parts(site, layer, literal=True, scope=self.scope)
         if self.model.state.get("logits") and layer is self.layers[-1]:
             return parts[:-1] or [Part(fill("torch.nn.Identity()"))]
         return parts

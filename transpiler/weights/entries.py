@@ -24,7 +24,7 @@ from transpiler.weights.finders import (
     restore_kernel,
     transpose_kernel,
 )
-from transpiler.weights.recurrent import Groups, cell_slots
+from transpiler.weights.recurrent import Groups, cell_slots, direction_slots
 from transpiler.weights.slot import Move, Slot
 
 Weights = str | Mapping[str, str]
@@ -35,6 +35,7 @@ FINDERS: dict[str, Finder] = {
     "generic": generic,
     "kernels": kernels,
     "named": named,
+    "directions": direction_slots,
     "projections": projections,
 }
 """Mappings that depend on the arrays themselves: groups, gates, packed projections."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,6 +54,18 @@ def cell_slots(t: Arrays, cells: Groups) -> list[Slot] | None:
     slots: list[Slot] = []
     for suffix, prefix in zip(suffixes, prefixes, strict=True):
         slots += _one_cell(suffix, prefix, t, cells.arrays)
+    return slots
+
+
+def direction_slots(t: Arrays, k: Arrays) -> list[Slot] | None:
+    """A recurrent layer in both directions, one module for each on both sides."""
+    slots: list[Slot] = []
+    for start, word in (("directions.0.rnn.", "forward_layer"), ("directions.1.rnn.", "backward")):
+        own = {n.removeprefix(start): a for n, a in t.items() if n.startswith(start)}
+        found = cell_slots(own, Groups.of({n: a for n, a in k.items() if word in n}))
+        if not own or not found:
+            return None
+        slots += [replace(s, torch=tuple(start + n for n in s.torch)) for s in found]
     return slots
 
 

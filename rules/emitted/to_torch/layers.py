@@ -94,11 +94,11 @@ class ActivityPenalty(nn.Module):
 
     def __init__(self, l1=0.0, l2=0.0):
         super().__init__()
-        self.penalties = l1, l2
+        self.factors = l1, l2
         self.added_loss = 0.0
 
     def forward(self, x):
-        l1, l2 = self.penalties
+        l1, l2 = self.factors
         self.added_loss = (l1 * x.abs().sum() + l2 * x.square().sum()) / len(x)
         return x
 

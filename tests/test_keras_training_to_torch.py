@@ -1,0 +1,251 @@
+"""compile, fit and their like towards PyTorch: equal losses, metrics and predictions."""
+
+from __future__ import annotations
+
+import pytest
+from keras_training import assert_twins, left_over, translate_keras
+
+DENSE = """
+model = keras.Sequential([
+    layers.Input((4,)), layers.Dense(6, activation="relu"), layers.Dense(1, activation="sigmoid"),
+])
+x, y = rng.normal(size=(22, 4)), rng.integers(0, 2, 22)
+"""
+FIT = """
+# train
+h = model.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0{more})
+history = h.history
+p = model.predict(x, verbose=0)
+"""
+
+
+def compiled(options: str = '"sgd", "binary_crossentropy", metrics=["accuracy"]') -> str:
+    return DENSE + f"model.compile({options})\n"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ", class_weight={0: 0.5, 1: 3.0}",
+        ", sample_weight=np.linspace(0.2, 2.0, 22)",
+        ", validation_split=0.25",
+        ", validation_data=(x[:7], y[:7])",
+        ", validation_data=(x[:7], y[:7]), validation_freq=1, initial_epoch=1",
+    ],
+)
+def test_arguments_of_fit(more: str) -> None:
+    assert_twins(compiled() + FIT.format(more=more), "history", "p")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "keras.optimizers.SGD(0.125, momentum=0.5), loss=keras.losses.BinaryCrossentropy()",
+        'loss="mse", optimizer="rmsprop", metrics=["mae", keras.metrics.AUC(name="auc")]',
+    ],
+)
+def test_what_compile_is_given(options: str) -> None:
+    assert_twins(compiled(options) + FIT.format(more=""), "history", "p")
+
+
+def test_a_loss_function_of_the_programs_own() -> None:
+    own = "def own(t, p):\n    return keras.ops.mean(keras.ops.square(p - 0.5 * t), axis=-1)\n\n"
+    source = own + compiled('"sgd", loss=own') + FIT.format(more="")
+    assert_twins(
+        source.replace("rng.integers(0, 2, 22)", "rng.normal(size=(22, 1))"), "history", "p"
+    )
+
+
+def test_one_batch_at_a_time() -> None:
+    assert_twins(
+        compiled('"sgd", "binary_crossentropy"')
+        + """
+# train
+losses = [model.train_on_batch(x[i : i + 8], y[i : i + 8]) for i in range(0, 8, 8)]
+p = model.predict_on_batch(x[:5])
+""",
+        "losses",
+        "p",
+    )
+
+
+def test_evaluate_gives_the_loss_and_the_metrics() -> None:
+    assert_twins(
+        compiled()
+        + """
+# train
+loss, accuracy = model.evaluate(x, y, verbose=0)
+scores = model.evaluate(x, y, verbose=0, return_dict=True)
+""",
+        "loss",
+        "accuracy",
+        "scores",
+    )
+
+
+def test_own_losses_and_metrics_are_classes_still() -> None:
+    conversion = assert_twins(
+        """
+class Steep(keras.losses.Loss):
+    def __init__(self, power=4.0, name="steep"):
+        super().__init__(name=name)
+        self.power = power
+
+    def call(self, y_true, y_pred):
+        return tf.reduce_mean(tf.abs(y_true - y_pred) ** self.power, axis=-1)
+
+
+class Bias(keras.metrics.Metric):
+    def __init__(self, name="bias", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.total = self.add_weight(name="total", initializer="zeros")
+        self.count = self.add_weight(name="count", initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total.assign_add(tf.reduce_sum(y_pred - y_true))
+        self.count.assign_add(tf.cast(tf.size(y_true), self.count.dtype))
+
+    def result(self):
+        return self.total / self.count
+
+
+model = keras.Sequential([layers.Input((4,)), layers.Dense(1)])
+x, y = rng.normal(size=(22, 4)), rng.normal(size=(22, 1))
+model.compile("sgd", Steep(), metrics=[Bias()])
+"""
+        + FIT.format(more=""),
+        "history",
+        "p",
+    )
+    assert "class Steep(KerasLoss):" in conversion.code
+    assert "class Bias(KerasMetric):" in conversion.code
+
+
+def test_penalties_and_constraints() -> None:
+    assert_twins(
+        """
+model = keras.Sequential([
+    layers.Input((4,)),
+    layers.Dense(6, kernel_regularizer=keras.regularizers.L2(0.01), activation="tanh",
+                 activity_regularizer=keras.regularizers.L1(0.001)),
+    layers.Dense(3, bias_regularizer="l2", kernel_constraint=keras.constraints.MaxNorm(0.5)),
+    layers.Dense(1, kernel_constraint="non_neg"),
+])
+x, y = rng.normal(size=(22, 4)), rng.normal(size=(22, 1))
+model.compile("sgd", "mse")
+""".replace('"non_neg"', "keras.constraints.NonNeg()")
+        + FIT.format(more=""),
+        "history",
+        "p",
+    )
+
+
+def test_a_model_with_a_training_step_of_its_own() -> None:
+    assert_twins(
+        """
+class Halving(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(1)
+        self.total = keras.metrics.Mean(name="loss")
+
+    @property
+    def metrics(self):
+        return [self.total]
+
+    def call(self, x):
+        return self.dense(x)
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = 0.5 * tf.reduce_mean(tf.square(self(x, training=True) - y))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
+        self.total.update_state(loss)
+        return {"loss": self.total.result()}
+
+
+model = Halving()
+x, y = rng.normal(size=(22, 4)), rng.normal(size=(22, 1))
+model.compile(optimizer=keras.optimizers.SGD(0.05))
+"""
+        + FIT.format(more=""),
+        "history",
+        "p",
+    )
+
+
+def test_layers_added_in_a_loop_and_kept_elsewhere() -> None:
+    assert_twins(
+        """
+model = keras.Sequential()
+model.add(layers.Input((4,)))
+for units in (5, 3):
+    model.add(layers.Dense(units, activation="tanh"))
+model.add(layers.Dense(1))
+x, y = rng.normal(size=(22, 4)), rng.normal(size=(22, 1))
+model.compile("sgd", "mse")
+"""
+        + FIT.format(more=""),
+        "history",
+        "p",
+    )
+
+
+def test_subclassed_model_with_weights_of_its_own() -> None:
+    conversion = assert_twins(
+        """
+class Affine(layers.Layer):
+    def __init__(self, units, **kwargs):
+        super(Affine, self).__init__(**kwargs)
+        self.units = units
+
+    def build(self, input_shape):
+        self.w = self.add_weight(shape=(input_shape[-1], self.units), initializer="glorot_normal")
+        self.b = self.add_weight(shape=(self.units,), initializer="zeros", trainable=True)
+        super().build(input_shape)
+
+    def call(self, inputs):
+        return tf.matmul(inputs, self.w) + self.b
+
+    def get_config(self):
+        return {"units": self.units}
+
+
+class Net(keras.Model):
+    def __init__(self, width=6):
+        super().__init__()
+        self.hidden = [Affine(width, name="one"), Affine(width - 2)]
+        self.drop = layers.Dropout(0.0)
+        self.last = layers.Dense(1, activation="softplus")
+
+    def call(self, x, training=False):
+        for layer in self.hidden:
+            x = tf.nn.relu(layer(x))
+        return self.last(self.drop(x, training=training))
+
+
+model = Net()
+x, y = rng.normal(size=(22, 4)), rng.normal(size=(22, 1))
+model.compile("sgd", "mse")
+"""
+        + FIT.format(more=""),
+        "history",
+        "p",
+    )
+    assert "get_config" not in conversion.code
+    assert "def build" not in conversion.code
+
+
+def test_former_names_are_understood() -> None:
+    conversion = translate_keras("""
+    model = keras.Sequential()
+    model.add(layers.Dense(output_dim=3, init="uniform", activation="relu", input_dim=4))
+    model.add(layers.Dense(1))
+    model.compile(optimizer="adam", loss="mse")
+    model.fit(rng.normal(size=(12, 4)), rng.normal(size=(12, 1)), nb_epoch=2, batch_size=4)
+    """)
+    assert left_over(conversion) == []
+    assert "nn.Linear(4, 3)" in conversion.code
+    assert "range(2)" in conversion.code
