@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import libcst as cst
+
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
     UNKNOWN,
@@ -33,6 +35,7 @@ from transpiler.rules.operands import (
     flatten_sizes,
     in_module,
     methods,
+    names_one_size,
     shape_of_data,
 )
 
@@ -51,6 +54,10 @@ def made(call: Invocation, shape: Shape, dtype: str | None) -> Tensor:
 
 def _sizes(call: Invocation) -> Shape:
     named = call.keywords.get("size")
+    if named is None and len(call.positional) == 1 and call.positional[0] is UNKNOWN:
+        given = call.node.args[0] if isinstance(call.node, cst.Call) and call.node.args else None
+        if given is not None and not given.star and names_one_size(given.value):
+            return (None,)
     return dims_of(flatten_sizes(call.positional if named is None else [named]))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import libcst as cst
+
 from transpiler.infer.arrays import is_float
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
@@ -25,6 +27,15 @@ from transpiler.infer.values import (
 
 FIRST = ("input", "self", "tensor", "tensors", "x")
 """Keywords under which functions take their tensor."""
+
+
+def names_one_size(node: object) -> bool:
+    """Whether a variable has the name of one size, not of a shape."""
+    match node:
+        case cst.Name(value=name) | cst.Attribute(attr=cst.Name(value=name)):
+            plural = name in ("size", "sizes", "dims") or name.endswith(("_sizes", "_dims"))
+            return "shape" not in name and not plural
+    return False
 
 
 def both(*names: str) -> tuple[str, ...]:

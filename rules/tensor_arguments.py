@@ -9,7 +9,7 @@ import libcst as cst
 from transpiler.infer.values import UNKNOWN, Const, Number, Tensor, Value, options
 from transpiler.modules import in_module_method
 from transpiler.rule import Unfit
-from transpiler.rules.operands import FIRST, dtype_of, integers
+from transpiler.rules.operands import FIRST, dtype_of, integers, names_one_size
 from transpiler.site import Site, constant_value, missing
 from transpiler.syntax import code, walk
 from transpiler.template import OMIT, as_node, fill
@@ -106,7 +106,7 @@ def sizes(site: Site, given: Arguments, *names: str) -> Any:
         only = items[0]
         if isinstance(only, (cst.Tuple, cst.List)):
             items = [e if isinstance(e, cst.StarredElement) else e.value for e in only.elements]
-        elif not is_size(site.fact(only)) and not _reads_as_size(site, only):
+        elif not is_size(site.fact(only)) and not reads_as_size(site, only):
             return shape_of(site, only)
     if len(items) == 1 and isinstance(items[0], cst.StarredElement):
         return shape_of(site, items[0].value)
@@ -121,16 +121,12 @@ def is_size(value: Value) -> bool:
     )
 
 
-def _reads_as_size(site: Site, node: Any) -> bool:
+def reads_as_size(site: Site, node: Any) -> bool:
     """Whether a parameter of which nothing is known has the name of one size, not of a shape.
 
     torch takes `zeros(n)` and `zeros(shape)` alike; a wrong reading raises at once in TensorFlow.
     """
-    match node:
-        case cst.Name(value=name) | cst.Attribute(attr=cst.Name(value=name)):
-            plural = name in ("size", "sizes", "dims") or name.endswith(("_sizes", "_dims"))
-            return site.fact(node) is UNKNOWN and "shape" not in name and not plural
-    return False
+    return site.fact(node) is UNKNOWN and names_one_size(node)
 
 
 def as_list(items: Any) -> Any:

@@ -22,6 +22,7 @@ from transpiler.rules.tensor_arguments import (
     dtype_argument,
     fill,
     is_size,
+    reads_as_size,
     sizes,
     tf_dtype,
 )
@@ -127,6 +128,14 @@ def full_like(site: Site) -> Any:
     return fill("tf.fill(tf.shape(x), tf.cast(v, x.dtype))", x=given.x, v=value)
 
 
+def _is_data(site: Site, given: Arguments) -> bool:
+    """Whether `x.new(...)` is given values; several arguments, or none, are sizes."""
+    if len(given.rest) != 1 or isinstance(given.rest[0], cst.StarredElement):
+        return False
+    only = given.rest[0]
+    return not is_size(site.fact(only)) and not reads_as_size(site, only)
+
+
 @rewrites(
     *methods("new_zeros", "new_ones", "new_empty", "new_full", "new_tensor", "new"), to="tf",
     proof=Proof(inputs=[(2, 3)], cases=["x + x.new_zeros(2, 3)", "x * x.new_ones((3,))",
@@ -141,7 +150,7 @@ def new(site: Site) -> Any:
     dtype = dtype_argument(site, asked)
     if dtype is OMIT:
         dtype = OMIT if known == "float32" else fill("x.dtype", x=given.x)
-    if kind == "tensor" or (kind == "new" and given.rest and not is_size(site.fact(given.rest[0]))):
+    if kind == "tensor" or (kind == "new" and _is_data(site, given)):
         return fill("tf.constant(v, dtype=d)", v=given.rest[0], d=dtype)
     if kind == "full":
         shape = given.get("size", at=0)

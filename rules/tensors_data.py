@@ -134,7 +134,7 @@ def legacy(site: Site) -> Any:
     given = Arguments(site, first=False)
     first = given.rest[0] if given.rest else None
     fact = site.fact(first) if isinstance(first, cst.BaseExpression) else None
-    if fact is None or is_size(fact) or _are_sizes(first, fact):
+    if fact is None or len(given.rest) > 1 or is_size(fact) or _are_sizes(first, fact):
         dims = (
             as_list(sizes(site, given)) if given.rest else cst.List([cst.Element(cst.Integer("0"))])
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import Tensor
+from transpiler.infer.values import ListObject, Tensor
 from transpiler.rule import Proof, Unfit, rewrites
 from transpiler.rules.operands import methods
 from transpiler.rules.promotion import number_like
@@ -94,6 +94,8 @@ def _filled(site: Site, name: str, x: Any, given: Arguments) -> Any:
     number = constant_value(site.fact(value)) if value is not None else 0
     fact = site.context.fact(x)
     made = None if is_simple(x) else fresh_shape(site, x)
+    if number == 0 and _is_zeros(site, x):
+        return x
     if made is not None and isinstance(made, cst.List) and isinstance(fact, Tensor):
         dtype = fact.dtype
         d = OMIT if dtype in (None, "float32") else tf_dtype(dtype)
@@ -106,6 +108,16 @@ def _filled(site: Site, name: str, x: Any, given: Arguments) -> Any:
     if number in (0, 1) and not isinstance(number, bool):
         return fill(f"tf.{'ones' if number else 'zeros'}_like(x)", x=x)
     return fill("tf.fill(tf.shape(x), tf.cast(v, x.dtype))", x=x, v=value)
+
+
+def _is_zeros(site: Site, x: Any) -> bool:
+    """Whether the expression is `y.new(2, 3)`, whose elements torch leaves as they come."""
+    if not isinstance(x, cst.Call) or not isinstance(x.func, cst.Attribute):
+        return False
+    given = [site.context.fact(arg.value) for arg in x.args]
+    return x.func.attr.value in ("new", "new_empty") and not any(
+        isinstance(value, (Tensor, ListObject)) for value in given
+    )
 
 
 def _copied(site: Site, x: Any, source: Any) -> Any:

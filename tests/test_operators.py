@@ -49,3 +49,24 @@ print(correct.float() / 12, correct.item())
 def test_a_size_of_which_nothing_is_known() -> None:
     code = to_tf("def make(n, shape):\n    return torch.zeros(n), torch.zeros(shape)\n")
     assert "return tf.zeros([n]), tf.zeros(shape)" in code
+
+
+def test_several_sizes_of_which_nothing_is_known() -> None:
+    code = to_tf(
+        "def make(x, n, m):\n    return x.float().new(n, m).zero_(), torch.FloatTensor(n, m)\n"
+    )
+    assert code.count("zeros([n, m]") == 2
+
+
+def test_numpy_integers_as_sizes_of_layers() -> None:
+    code = to_tf(
+        """
+import gymnasium as gym
+
+env = gym.make("CartPole-v1")
+n_obs, n_actions = env.observation_space.shape[0], env.action_space.n
+net = nn.Sequential(nn.Linear(n_obs, 8), nn.ReLU(), nn.Linear(8, n_actions))
+print(net(torch.zeros(1, n_obs)).size(1))
+"""
+    )
+    assert "layers.Dense(int(n_actions))" in code

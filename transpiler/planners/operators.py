@@ -7,7 +7,16 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, Number, Shape, Tensor, Union, Value, options
+from transpiler.infer.values import (
+    Const,
+    Number,
+    Shape,
+    Symbol,
+    Tensor,
+    Union,
+    Value,
+    options,
+)
 from transpiler.rules.promotion import casts
 from transpiler.syntax import walk
 from transpiler.template import fill
@@ -34,6 +43,8 @@ def plan(context: Context) -> None:
                 func=cst.Name(value="int" | "float" | "bool"), args=[cst.Arg(value=value)]
             ):
                 _plan_number(context, value)
+            case cst.Call():
+                _plan_sizes(context, node)
 
 
 def _plan_binary(context: Context, node: cst.BinaryOperation) -> None:
@@ -157,6 +168,19 @@ def _plan_length(context: Context, node: cst.Call, value: cst.BaseExpression) ->
         return
     if context.edits.enclosing(node, cst.FunctionDef) is not None:
         context.edits.replace(node, fill("x.shape[0]", x=value))
+
+
+def _plan_sizes(context: Context, call: cst.Call) -> None:
+    """numpy's integers as sizes of layers: Keras takes only Python's."""
+    if not any(
+        isinstance(v, Symbol) and v.name.startswith("torch.nn.")
+        for v in options(context.fact(call.func))
+    ):
+        return
+    for arg in call.args:
+        fact = context.fact(arg.value)
+        if isinstance(fact, Tensor) and fact.library == "numpy" and fact.shape == ():
+            context.edits.wrap(arg.value, lambda x: fill("int(x)", x=x))
 
 
 def _plan_number(context: Context, value: cst.BaseExpression) -> None:
