@@ -171,6 +171,11 @@ def compiled_optimizer(value: Value) -> Value:
         (value.state.get("compiled") or {}).values() if isinstance(value, Instance) else ()
     ):
         found = given.get("optimizer")
+        text = found.value if isinstance(found, Const) else None
+        if isinstance(text, str) and text.lower() in OPTIMIZERS:
+            made = Instance(Symbol(f"keras.optimizers.{OPTIMIZERS[text.lower()]}"))
+            named: Value = value.state.setdefault("named optimizer", made)
+            return named
         if isinstance(found, Value) and any(isinstance(o, Instance) for o in options(found)):
             return found
     return UNKNOWN

@@ -10,7 +10,15 @@ import tensorflow as tf
 import torch
 from emitted_results import agree, double_precision, draw, keras_results, torch_results
 
-from transpiler.rules.emitted.to_torch import callbacks, losses, metrics, schedules
+from transpiler.rules.emitted.to_torch import (
+    callbacks,
+    gradients,
+    loss_objects,
+    losses,
+    metrics,
+    schedules,
+    weights,
+)
 
 __all__ = ["double_precision"]
 
@@ -262,3 +270,88 @@ def test_csv_logger(tmp_path) -> None:
         "0,0.5,2.0",
         "1,NA,1.0",
     ]
+
+
+def test_metrics_of_objects() -> None:
+    ours, theirs = metrics.MeanIoU(4), keras.metrics.MeanIoU(4)
+    other = np.array([0, 3, 2, 2, 1, 1])
+    theirs.update_state(LABELS, other)
+    agree([theirs.result().numpy()], [ours(t(LABELS), t(other)).numpy()], 1e-6)
+    root, expected = metrics.RootMeanSquaredError(), keras.metrics.RootMeanSquaredError()
+    total, sums = metrics.Sum(), keras.metrics.Sum()
+    for _ in range(2):
+        agree([expected(Y, X).numpy()], [root(t(Y), t(X)).numpy()])
+        agree([sums(X).numpy()], [total(t(X)).numpy()])
+    counted = [(getattr(metrics, n)(), getattr(keras.metrics, n)())
+               for n in ("TruePositives", "FalsePositives", "TrueNegatives", "FalseNegatives",
+                         "Precision", "Recall")]  # fmt: skip
+    for mine, kerass in counted:
+        kerass.update_state(BITS, SCORES)
+        agree([kerass.result().numpy()], [mine(t(BITS), t(SCORES)).double().numpy()], 1e-6)
+
+
+def test_loss_objects() -> None:
+    logits = {
+        "SparseCategoricalCrossentropy": (loss_objects.sparse_cross_entropy, LABELS),
+        "CategoricalCrossentropy": (loss_objects.soft_cross_entropy, ONE_HOT),
+        "BinaryCrossentropy": (loss_objects.binary_cross_entropy, BITS),
+    }
+    weights = np.abs(draw(N))
+    for name, (function, targets) in logits.items():
+        for reduction in ("sum_over_batch_size", "sum", None):
+            theirs = getattr(keras.losses, name)(from_logits=True, reduction=reduction)
+            kind = {"sum": "sum", None: "none"}.get(reduction, "mean")
+            mine = loss_objects.MeanLoss(function, kind)
+            agree(
+                keras_results(lambda p, f=theirs, y=targets: f(y, p, sample_weight=weights), X),
+                torch_results(lambda p, f=mine, y=targets: f(y, p, weights), X),
+            )
+
+
+def test_losses_of_probabilities_whose_logits_keras_finds() -> None:
+    softmax, sigmoid = keras.activations.softmax, keras.activations.sigmoid
+    cases = [
+        ("sparse_categorical_crossentropy", softmax, loss_objects.sparse_log_loss, LABELS),
+        ("categorical_crossentropy", softmax, loss_objects.soft_log_loss, ONE_HOT),
+        ("binary_crossentropy", sigmoid, loss_objects.binary_log_loss, BITS),
+    ]
+    for name, end, ours, targets in cases:
+        theirs = getattr(keras.losses, name)
+        last = torch.sigmoid if end is sigmoid else lambda p: p.softmax(-1)
+        agree(
+            keras_results(lambda p, f=theirs, e=end, y=targets: f(y, e(p)), X),
+            torch_results(lambda p, f=ours, e=last, y=targets: f(torch.tensor(y), e(p)), X),
+        )
+
+
+def test_gradients_as_tensorflow_clips_them() -> None:
+    arrays = [draw(3, 2), draw(4)]
+    for bound in (0.5, 100.0):
+        expected, norm = tf.clip_by_global_norm([tf.constant(a) for a in arrays], bound)
+        parameters = [torch.nn.Parameter(t(a)) for a in arrays]
+        for parameter, array in zip(parameters, arrays, strict=True):
+            parameter.grad = t(array)
+        found = gradients.clip_by_global_norm(parameters, bound)
+        agree([norm.numpy(), *(e.numpy() for e in expected)],
+              [found.numpy(), *(p.grad.numpy() for p in parameters)])  # fmt: skip
+        clipped, same = gradients.clip_all_by_global_norm([t(a) for a in arrays], bound)
+        agree([norm.numpy(), *(e.numpy() for e in expected)],
+              [same.numpy(), *(c.numpy() for c in clipped)])  # fmt: skip
+
+
+def test_jacobians() -> None:
+    start = draw(3, 2)
+    variable = tf.Variable(start)
+    with tf.GradientTape(persistent=True) as tape:
+        result = tf.sin(variable) * variable[:, :1]
+    x = torch.tensor(start, requires_grad=True)
+    y = torch.sin(x) * x[:, :1]
+    agree([tape.jacobian(result, variable).numpy(), tape.batch_jacobian(result, variable).numpy()],
+          [gradients.jacobian(y, x).numpy(), gradients.batch_jacobian(y, x).numpy()])  # fmt: skip
+
+
+def test_weights_as_lists() -> None:
+    one, two = (torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)) for _ in "ab")
+    weights.set_weights(two, weights.get_weights(one))
+    same = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in same)

@@ -3,6 +3,8 @@
 import torch
 import torch.nn.functional as F
 
+from transpiler.rules.emitted.to_torch.functions import confusion_matrix
+
 
 def sparse_categorical_accuracy(y_true, y_pred):
     """1 for each example whose largest prediction is at the target's index."""
@@ -155,7 +157,8 @@ class MeanIoU:
 
     def update_state(self, y_true, y_pred):
         y_true, y_pred = torch.as_tensor(y_true), torch.as_tensor(y_pred)
-        self.matrix = self.matrix + confusion_matrix(y_true, y_pred, self.num_classes)
+        labels, found = y_true.flatten(), y_pred.flatten()
+        self.matrix = self.matrix + confusion_matrix(labels, found, self.num_classes)
 
     def __call__(self, y_true, y_pred):
         self.update_state(y_true, y_pred)
@@ -209,13 +212,6 @@ class AUC:
     def result(self):
         recall, fallout = self.tp / self.positives, self.fp / self.negatives
         return ((fallout[:-1] - fallout[1:]) * (recall[:-1] + recall[1:]) / 2).sum()
-
-
-def confusion_matrix(y_true, y_pred, num_classes=None):
-    """tf.math.confusion_matrix: rows are targets, columns predictions."""
-    n = num_classes or int(max(y_true.max(), y_pred.max())) + 1
-    pairs = y_true.flatten().long() * n + y_pred.flatten().long()
-    return torch.bincount(pairs, minlength=n * n).reshape(n, n)
 
 
 def to_categorical(labels, num_classes=None):
