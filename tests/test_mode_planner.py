@@ -142,3 +142,45 @@ net.body.eval()
 print(net(torch.randn(8, 3)))
 """)
     assert "another mode than the rest" in reason
+
+
+METHODS = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+        self.drop = nn.Dropout(0.5)
+        self.out = nn.Linear(4, 2)
+
+    def encode(self, x, *, scale=1.0):
+        return self.drop(self.hidden(x)) * scale
+
+    def embed(self, x):
+        return self.encode(x)
+
+    def head(self, h):
+        return self.out(h)
+
+    def forward(self, x):
+        return self.head(self.embed(x))
+
+
+net = Net()
+x = torch.ones(6, 3)
+"""
+
+
+def test_methods_called_by_name_pass_the_mode_on() -> None:
+    code = to_tf(METHODS + "net.embed(x)\nnet.eval()\nprint(net.head(net.embed(x)), net(x))\n")
+    assert "def encode(self, x, *, scale=1.0, training=None):" in code
+    assert "return self.drop(self.hidden(x, training=training), training=training) * scale" in code
+    assert "return self.encode(x, training=training)" in code
+    assert "def head(self, h):" in code
+    assert "net.embed(x, training=True)" in code
+    assert "print(net.head(net.embed(x, training=False)), net(x, training=False))" in code
+
+
+def test_a_method_called_in_both_modes() -> None:
+    code = to_tf(METHODS + "for on in (True, False):\n    net.train(on)\n    net.embed(x)\n")
+    assert "training = on" in code
+    assert "net.embed(x, training=training)" in code

@@ -574,6 +574,9 @@ class Interpreter(Expressions):
                 return self.call_function(function, positional, keywords)
             case Method():
                 first = function.receiver
+                if node is not None and isinstance(first, Instance):
+                    mode = self.modes.get(first, frozenset({True}))
+                    self.call_modes[node] = self.call_modes.get(node, frozenset()) | mode
                 return self.call_function(function.function, [first, *positional], keywords)
             case Class():
                 return self.instantiate(function, positional, keywords, node)

@@ -8,6 +8,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Class, Const, Instance, Method, Symbol, Unknown, Value, options
 from transpiler.modules import children, in_module_method, is_module
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.mode_methods import MethodModes
 from transpiler.planners.model import add_keyword
 from transpiler.syntax import find
 
@@ -130,15 +131,23 @@ def _plan_method_call(context: Context, call: cst.Call, method: Method) -> None:
         else:
             context.edits.replace(call.func, call.func.value)  # type: ignore[attr-defined]
         return
-    if True not in modes or not _method_depends_on_mode(context, receiver, method):
-        return
-    context.manual(
-        call,
-        "training-mode",
-        f"`{method.function.name}` runs layers that behave differently in training, and Keras "
-        "takes them to be in inference here",
-        "give the method a `training` argument and pass it on to its layers",
-    )
+    known = context.notes.setdefault("methods' modes", MethodModes(context, _depends_on_mode))
+    if known.is_adaptable(method):
+        if not known.adapt(method):
+            return
+        found = context.interpreter.call_modes.get(call, frozenset({True}))
+        if len(found) == 1:
+            add_keyword(context, call, "training", cst.Name(str(next(iter(found)))))
+        else:
+            _plan_flag(context, call, [receiver])
+    elif True in modes and _method_depends_on_mode(context, receiver, method):
+        context.manual(
+            call,
+            "training-mode",
+            f"`{method.function.name}` runs layers that behave differently in training, and Keras "
+            "takes them to be in inference here",
+            "give the method a `training` argument and pass it on to its layers",
+        )
 
 
 def _method_depends_on_mode(context: Context, receiver: Instance, method: Method) -> bool:

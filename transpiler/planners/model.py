@@ -178,9 +178,9 @@ def _plan_training_flag(context: Context, classes: list[tuple[cst.ClassDef, Clas
             if not uses:
                 continue
             if function.name.value == ENTRY:
-                _add_parameter(context, function, "training=False")
+                add_parameter(context, function, "training=False")
             else:
-                _add_parameter(context, function, "training=False")
+                add_parameter(context, function, "training=False")
                 _pass_flag(context, node, function)
             for attribute in uses:
                 context.claim(attribute)
@@ -222,11 +222,14 @@ def _entry_of(context: Context, call: cst.Call) -> cst.FunctionDef | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _add_parameter(context: Context, function: cst.FunctionDef, text: str) -> None:
+def add_parameter(context: Context, function: cst.FunctionDef, text: str) -> None:
+    """Append a parameter to a function, unless it has one of that name."""
     definition = fill_statements(f"def f({text}): pass")[0]
     assert isinstance(definition, cst.FunctionDef)
     params = function.params
-    if any(p.name.value == "training" for p in [*params.params, *params.kwonly_params]):
+    if context.edits.edited(params) or any(
+        p.name.value == "training" for p in [*params.params, *params.kwonly_params]
+    ):
         return
     new = definition.params.params[0]
     if isinstance(params.star_arg, cst.Param) or params.kwonly_params:
@@ -243,7 +246,7 @@ def _pass_flag(context: Context, node: cst.ClassDef, function: cst.FunctionDef) 
         if isinstance(fact, Method) and fact.function.node is function:
             caller = context.edits.enclosing(call, cst.FunctionDef)
             if caller is not None:
-                _add_parameter(context, caller, "training=False")
+                add_parameter(context, caller, "training=False")
                 add_keyword(context, call, "training", cst.Name("training"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import random
 import threading
 import weakref
 from collections.abc import Iterator
@@ -122,11 +123,14 @@ class Models:
     def build(self, layer: Any, args: Any, kwargs: Any) -> None:
         """Create all variables before the first call: symbolically, else by a dry run."""
         self.depth += 1
+        python, numpy = random.getstate(), np.random.get_state()
         try:
             with self.run.draws.paused():
                 self.build_quietly(layer, args, kwargs)
         finally:
             self.depth -= 1
+            random.setstate(python)  # torch has no such call: its draws are the first
+            np.random.set_state(numpy)
 
     def build_quietly(self, layer: Any, args: Any, kwargs: Any) -> None:
         """Call the layer on placeholders, then on zeros where that does not work."""
