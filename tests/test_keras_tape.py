@@ -647,3 +647,40 @@ for loss in losses:
     )
     messages = [f.message for f in conversion.findings if f.grade is Grade.MANUAL]
     assert any("weights change between two gradients" in m for m in messages)
+
+
+def test_what_comes_from_a_tape_of_its_own_is_detached() -> None:
+    code = whole(
+        GAN
+        + """
+d_opt = keras.optimizers.SGD(0.1)
+
+def climb(x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        score = D(x)
+    return x + tape.gradient(score, x)
+
+fake = climb(real)
+with tf.GradientTape() as tape:
+    d_loss = tf.reduce_mean(D(fake)) - tf.reduce_mean(D(real))
+grads = tape.gradient(d_loss, D.trainable_variables)
+d_opt.apply_gradients(zip(grads, D.trainable_variables))
+"""
+    )
+    assert "fake = climb(real) fake = fake.detach()" in flat(code)
+    assert "no_grad" not in code
+
+
+def test_functions_that_fit_keep_their_gradients() -> None:
+    code = whole("""
+    def run(model, x, y):
+        model.compile(optimizer="sgd", loss="mse")
+        model.fit(x, y, verbose=0)
+        return model(x[:2])
+
+    net = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    run(net, np.ones((4, 2), "float32"), np.ones((4, 1), "float32"))
+    """)
+    assert "loss.backward()" in code
+    assert "no_grad" not in code.split("def run(")[0].splitlines()[-1]

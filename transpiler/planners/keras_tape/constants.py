@@ -141,9 +141,27 @@ def _wrap_before(
             continue
         needed = needed | reads(statement)
         if _is_plain(context, tapes, statement) and reach.uses_variables(statement):
-            marked.append(statement)
+            if _runs_tape(tapes, reach, statement):
+                _detach_after(context, statement, made & needed)
+            else:
+                marked.append(statement)
     for run in _runs(body, marked):
         wrap_no_grad(context, run)
+
+
+def _runs_tape(tapes: list[Tape], reach: Reach, statement: Any) -> bool:
+    """Whether a function that a statement calls has a tape of its own, which has to record."""
+    blocks = {t.block for t in tapes}
+    return any(w in blocks for f in reach.within([statement]) for w in find(f.body, cst.With))
+
+
+def _detach_after(context: Context, statement: Any, names: set[str]) -> None:
+    """Results as numbers, where what computes them can not do without gradients."""
+    for name in sorted(names):
+        facts = [context.fact(n) for n in find(statement, cst.Name) if n.value == name]
+        if any(isinstance(f, Tensor) and not f.variable for f in facts):
+            lines = fill_statements("x = x.detach()", x=cst.Name(name))
+            context.edits.insert_after(statement, lines)
 
 
 def _is_plain(context: Context, tapes: list[Tape], statement: Any) -> bool:

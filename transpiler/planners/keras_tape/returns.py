@@ -80,12 +80,19 @@ def _evaluates(modes: Modes, statements: Any) -> bool:
     return bool(calls) and all(c.mode is False for c in calls)
 
 
+TRAINING = ("fit", "fit_generator", "train_on_batch", "minimize", "apply_gradients")
+
+
 def _records(reach: Reach, tapes: list[Tape], node: cst.CSTNode) -> bool:
-    """Whether a piece of code runs a tape."""
+    """Whether a piece of code runs a tape, or anything else that trains."""
     inner = {t.block for t in tapes}
-    if any(w in inner for w in find(node, cst.With)):
-        return True
-    return any(w in inner for f in reach.within([node]) for w in find(f.body, cst.With))
+    for part in [node, *(f.body for f in reach.within([node]))]:
+        if any(w in inner for w in find(part, cst.With)):
+            return True
+        for call in find(part, cst.Call):
+            if isinstance(call.func, cst.Attribute) and call.func.attr.value in TRAINING:
+                return True
+    return False
 
 
 def _is_special(context: Context, function: cst.FunctionDef) -> bool:
