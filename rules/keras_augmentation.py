@@ -154,3 +154,29 @@ def load_image(site: Site) -> Any:
 @rewrites("keras.utils.img_to_array", to="torch")
 def image_array(site: Site) -> Any:
     return fill('np.atleast_3d(np.asarray(image, dtype="float32"))', image=site.arg("img"))
+
+
+@rewrites("keras.utils.image_dataset_from_directory", to="torch")
+def image_folder(site: Site) -> Any:
+    """A data set of the files, batched and shuffled by a DataLoader."""
+    known = ("directory", "image_size", "label_mode", "color_mode", "class_names", "shuffle",
+             "seed", "validation_split", "subset")  # fmt: skip
+    for name, value in site.args.items():
+        if name in (*known, "batch_size", "verbose"):
+            continue
+        if (name, getattr(site.context.fact(value), "value", "?")) not in (
+            ("labels", "inferred"), ("interpolation", "bilinear"), ("follow_links", False),
+        ):  # fmt: skip
+            raise Unfit(f"`{name}` of image_dataset_from_directory is not translated")
+    given = {n: site.args[n] for n in known if n in site.args}
+    shuffled = site.const("shuffle", "?")
+    if shuffled == "?":
+        raise Unfit("whether the images are shuffled is not known before the program runs")
+    if site.const("label_mode", "?") == "int":
+        given.pop("label_mode", None)
+    if shuffled is True:
+        given.pop("shuffle", None)
+    files = call(site.context.emit("ImageFiles"), given.pop("directory"), **given)
+    size = site.args.get("batch_size", 32)
+    options = {"shuffle": True} if shuffled else {}
+    return call("torch.utils.data.DataLoader", files, batch_size=size, **options)

@@ -97,3 +97,38 @@ result = list(ds)[1]
     conversion = convert(source, "torch")
     assert not [f for f in conversion.findings if f.grade is Grade.MANUAL], conversion.code
     np.testing.assert_allclose(result(conversion.code), result(source), atol=1e-6)
+
+
+def test_folders_of_images(tmp_path: Path) -> None:
+    for number in range(10):
+        path = tmp_path / ("cats" if number % 2 else "dogs") / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        tf.io.write_file(str(path), tf.io.encode_png(np.full((6, 5, 3), 10 * number, np.uint8)))
+    source = f"""import numpy as np
+import tensorflow as tf
+
+parts = [
+    tf.keras.utils.image_dataset_from_directory(
+        {str(tmp_path)!r}, image_size=(4, 4), batch_size=20, validation_split=0.3, subset=subset,
+        seed=5, label_mode="categorical",
+    )
+    for subset in ("training", "validation")
+]
+ds = tf.keras.utils.image_dataset_from_directory(
+    {str(tmp_path)!r}, image_size=(4, 4), shuffle=False
+)
+names = ds.class_names
+images, labels = next(iter(ds))
+result = [names == ["cats", "dogs"], images, labels]
+held = [np.sort(np.ravel(x)) for x, _ in parts[1]]
+"""
+    conversion = convert(source, "torch")
+    assert not [f for f in conversion.findings if f.grade is Grade.MANUAL], conversion.code
+    found: list[dict[str, Any]] = []
+    for code in (source, conversion.code):
+        names: dict[str, Any] = {}
+        exec(compile(code, "folders", "exec"), names)
+        found.append(names)
+    for a, b in zip(found[0]["result"], found[1]["result"], strict=True):
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-4)
+    np.testing.assert_allclose(found[0]["held"][0], found[1]["held"][0], atol=1e-4)

@@ -20,6 +20,7 @@ from transpiler.rule import Unfit
 from transpiler.rules.facts_tf_data import pipelines
 from transpiler.site import Site
 from transpiler.syntax import code, find
+from transpiler.template import fill
 
 Kind = Literal["samples", "loader", "stream"]
 
@@ -311,3 +312,8 @@ def plan(context: Context) -> None:
                 context.unfit(step.node, step.site.short, error)
             step.failed = True
     writer.finish()
+    for node in find(context.module, cst.Attribute):
+        if node.attr.value == "class_names" and any(
+            "class_names" in p.attributes for p in pipelines(context.fact(node.value))
+        ):  # the names of the folders stand on the data set
+            context.edits.replace(node, fill("x.dataset.class_names", x=node.value))

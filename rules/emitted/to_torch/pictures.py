@@ -1,6 +1,7 @@
 """``tf.image`` and image files on tensors: height, width, channels last, alone or in batches."""
 
 import io
+import os
 
 import numpy as np
 import torch
@@ -190,3 +191,53 @@ def encode_image(image, kind):
     array, buffer = np.asarray(image), io.BytesIO()
     Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(buffer, kind)
     return buffer.getvalue()
+
+
+class ImageFiles(torch.utils.data.Dataset):
+    """Images in folders, one for each class, resized to one size, with their labels."""
+
+    def __init__(
+        self,
+        directory,
+        image_size=(256, 256),
+        label_mode="int",
+        color_mode="rgb",
+        class_names=None,
+        shuffle=True,
+        seed=None,
+        validation_split=None,
+        subset=None,
+    ):
+        folders = [entry.name for entry in os.scandir(directory) if entry.is_dir()]
+        self.class_names = class_names or sorted(folders)
+        self.image_size = image_size
+        self.label_mode = label_mode
+        self.channels = {"grayscale": 1, "rgb": 3, "rgba": 4}[color_mode]
+        found = []
+        for label, name in enumerate(self.class_names):
+            for at, _, files in sorted(os.walk(os.path.join(directory, name))):
+                found += [(os.path.join(at, file), label) for file in sorted(files)]
+        ends = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+        found = [pair for pair in found if pair[0].lower().endswith(ends)]
+        if shuffle:
+            seed = np.random.randint(1000000) if seed is None else seed
+            np.random.RandomState(seed).shuffle(found)
+        if validation_split:
+            split = len(found) - int(validation_split * len(found))
+            found = found[:split] if subset == "training" else found[split:]
+        self.files = found
+
+    def __len__(self):
+        return len(self.files)
+
+    def __getitem__(self, index):
+        path, label = self.files[index]
+        with open(path, "rb") as file:
+            image = resize_images(decode_image(file.read(), self.channels), self.image_size)
+        if self.label_mode is None:
+            return image
+        if self.label_mode == "categorical":
+            return image, F.one_hot(torch.tensor(label), len(self.class_names)).to(image.dtype)
+        if self.label_mode == "binary":
+            return image, torch.tensor([float(label)])
+        return image, label
