@@ -167,9 +167,9 @@ def applied(call: Invocation) -> Value:
 @infers_property("keras.Model.optimizer")
 def compiled_optimizer(value: Value) -> Value:
     """What `compile` was given."""
-    for given in (
-        (value.state.get("compiled") or {}).values() if isinstance(value, Instance) else ()
-    ):
+    if not isinstance(value, Instance):
+        return UNKNOWN
+    for given in (value.state.get("compiled") or {}).values():
         found = given.get("optimizer")
         text = found.value if isinstance(found, Const) else None
         if isinstance(text, str) and text.lower() in OPTIMIZERS:

@@ -684,3 +684,19 @@ def test_functions_that_fit_keep_their_gradients() -> None:
     """)
     assert "loss.backward()" in code
     assert "no_grad" not in code.split("def run(")[0].splitlines()[-1]
+
+
+def test_functions_for_other_files_stay_open_to_their_tapes() -> None:
+    code = whole("""
+    def score(model, x):
+        return tf.reduce_mean(model(x, training=True))
+
+    def penalty(critic, x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            out = critic(x, training=True)
+        return tf.reduce_sum(tf.square(tape.gradient(out, x)))
+    """)
+    assert "no_grad" not in code
+    assert "create_graph=True" in code
+    assert "detach" not in code

@@ -44,6 +44,7 @@ def plan(context: Context) -> None:
     gradients = [g for t in tapes for g in t.gradients]
     for update in updates:
         trace(context, update, gradients)
+    _open_to_callers(tapes, updates, reach)
     plan_watches(context, tapes)
     plan_rebinding(context, tapes)
     plan_counts(context)
@@ -80,6 +81,18 @@ def _write_updates(context: Context, updates: list[Update], varying: set[Any]) -
             update.gradient = None
             context.claim(update.node)
             context.unfit(update.node, "Optimizer.apply_gradients", error)
+
+
+def _open_to_callers(tapes: list[Tape], updates: list[Update], reach: Reach) -> None:
+    """Gradients in functions that other files call may be differentiated there."""
+    applied = {u.gradient for u in updates}
+    run = reach.run_here()
+    for tape in tapes:
+        if tape.function is None or tape.function in run:
+            continue
+        for gradient in tape.gradients:
+            if gradient not in applied:
+                gradient.differentiated = tape.nested = True
 
 
 def _check_repeats(update: Update) -> None:

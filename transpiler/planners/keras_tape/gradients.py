@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Items
 from typing import Any
 
 import libcst as cst
@@ -81,8 +82,11 @@ def parameter_list(context: Context, node: cst.BaseExpression) -> cst.BaseExpres
     return fill("list(x)", x=new) if is_variable_list(node) else new
 
 
-def is_single(context: Context, node: cst.BaseExpression) -> bool:
-    """Whether the sources are one tensor. Raises Unfit where that is not known."""
+def is_single(context: Context, node: cst.BaseExpression, watched: Items[str] = ()) -> bool:
+    """Whether the sources are one tensor. Raises Unfit where that is not known.
+
+    What the tape watches under a name is one: `requires_grad_` of a list would raise.
+    """
     if isinstance(node, (cst.List, cst.Tuple, cst.ListComp, cst.BinaryOperation)):
         return False
     if is_variable_list(node):
@@ -93,6 +97,8 @@ def is_single(context: Context, node: cst.BaseExpression) -> bool:
         return True
     if kinds == {"several"}:
         return False
+    if not kinds - {""} and code(node).strip() in watched:
+        return True
     raise Unfit(
         f"whether `{code(node)}` is one tensor or several is not known here",
         "torch.autograd.grad takes either and gives a tuple",
@@ -114,7 +120,8 @@ def write_gradient(context: Context, gradient: Gradient) -> cst.BaseExpression:
     if isinstance(gradient.sources, cst.Dict):
         raise Unfit("gradients with respect to a dict of tensors are not translated",
                     "differentiate with respect to a list")  # fmt: skip
-    single = is_single(context, gradient.sources)
+    watched = [code(w.args[0].value).strip() for w in gradient.tape.watches if w.args]
+    single = is_single(context, gradient.sources, watched)
     given = site.args.get("output_gradients")
     target = gradient.target if given is not None else scalar(context, gradient.target)
     sources = gradient.sources

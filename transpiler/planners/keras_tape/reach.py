@@ -74,6 +74,12 @@ class Reach:
                     stack.append(function.body)
         return found
 
+    def run_here(self) -> set[Definition]:
+        """The functions that the module's own code runs when it is started."""
+        body = self.context.module.body
+        plain = [s for s in body if not isinstance(s, (cst.FunctionDef, cst.ClassDef))]
+        return self.within(plain)
+
     def uses_variables(self, node: cst.CSTNode) -> bool:
         """Whether a piece of code may compute something that depends on trained variables."""
         return any(self._touches(part) for part in [node, *self.within([node])])

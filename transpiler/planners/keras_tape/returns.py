@@ -60,8 +60,9 @@ def plan_evaluation(context: Context, tapes: list[Tape], reach: Reach, modes: Mo
     """Functions and loops that only evaluate a model run without gradients."""
     blocks = [t.block.body for t in tapes]
     recorded = reach.within(blocks)
+    run = reach.run_here()  # what other files call may run in their tapes
     for function in find(context.module, cst.FunctionDef):
-        if function in recorded or function in modes.inherited:
+        if function in recorded or function in modes.inherited or function not in run:
             continue
         if _evaluates(modes, function.body.body) and not _records(reach, tapes, function.body):
             if not _is_special(context, function):
