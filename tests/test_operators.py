@@ -70,3 +70,19 @@ print(net(torch.zeros(1, n_obs)).size(1))
 """
     )
     assert "layers.Dense(int(n_actions))" in code
+
+
+def test_scikit_learn_splits_arrays() -> None:
+    source = """
+from sklearn.model_selection import train_test_split
+
+x, y = torch.arange(20).reshape(10, 2).float(), torch.arange(10)
+a, b, c, d = train_test_split(x, y, test_size=0.3, random_state=1)
+"""
+    ours: dict = {}
+    exec(to_tf(source), ours)
+    theirs: dict = {}
+    exec("import torch\n" + source, theirs)
+    for name in "abcd":
+        np.testing.assert_array_equal(ours[name], theirs[name].numpy())
+        assert tf.is_tensor(ours[name])

@@ -45,6 +45,7 @@ def plan(context: Context) -> None:
                 _plan_number(context, value)
             case cst.Call():
                 _plan_sizes(context, node)
+                _plan_split(context, node)
 
 
 def _plan_binary(context: Context, node: cst.BinaryOperation) -> None:
@@ -168,6 +169,28 @@ def _plan_length(context: Context, node: cst.Call, value: cst.BaseExpression) ->
         return
     if context.edits.enclosing(node, cst.FunctionDef) is not None:
         context.edits.replace(node, fill("x.shape[0]", x=value))
+
+
+def _plan_split(context: Context, call: cst.Call) -> None:
+    """scikit-learn picks rows by lists of indices, which TensorFlow's tensors do not take."""
+    name = "sklearn.model_selection.train_test_split"
+    if context.fact(call.func) != Symbol(name):
+        return
+    given = [a.value for a in call.args if a.keyword is None]
+    tensors = [node for node in given if _is_torch(context, node)]
+    if not tensors:
+        return
+    if len(tensors) < len(given):
+        context.manual(call, "train_test_split", "tensors and arrays are split together",
+                       "split arrays, and make tensors of the parts")  # fmt: skip
+        return
+    for node in tensors:
+        context.edits.wrap(node, lambda x: fill("x.numpy()", x=x))
+    part = context.fresh("part")
+    context.edits.wrap(
+        call,
+        lambda x: fill("[tf.convert_to_tensor(part) for part in x]", part=cst.Name(part), x=x),
+    )
 
 
 def _plan_sizes(context: Context, call: cst.Call) -> None:
