@@ -20,8 +20,19 @@ def summary(site: Site) -> Any:
 
 @rewrites("keras.callbacks.History.history", to="torch")
 def history(site: Site) -> Any:
-    """The history is a plain dict already."""
+    """The history is a plain dict already, where fit is a loop."""
+    if any(_stays(site, v) for v in options(site.receiver_fact)):
+        return site.keep()
     return site.receiver
+
+
+def _stays(site: Site, value: object) -> bool:
+    """Whether the fit that made a history stays Keras'."""
+    origin = value.origin if isinstance(value, Instance) else None
+    if not isinstance(origin, cst.Call):
+        return False
+    edits = site.context.edits
+    return origin in site.context.claimed and not edits.edited(edits.statement(origin))
 
 
 @rewrites("keras.callbacks.History.epoch", to="torch")

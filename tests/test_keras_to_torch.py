@@ -189,3 +189,46 @@ def test_a_functional_graph_is_one_module() -> None:
     """
     assert "class Net(nn.Module):" in translated(source).code
     assert run(source)["p"].shape == (32, 10)  # type: ignore[attr-defined]
+
+
+def test_a_layer_that_divides_by_the_length_stays_as_it_is() -> None:
+    conversion = translated("""
+    class L2Normalize(layers.Layer):
+        def call(self, x):
+            return x / tf.sqrt(tf.reduce_sum(tf.square(x), axis=[1, 2, 3], keepdims=True))
+
+    layer = L2Normalize()
+    """)
+    assert manual(conversion) == []
+    assert "class L2Normalize(nn.Module):" in conversion.code
+    assert "torch.sum(torch.square(x), dim=" in conversion.code and "eps" not in conversion.code
+    assert "eps" not in conversion.code
+
+
+def test_an_op_of_the_users_own_and_a_layer_standing_alone() -> None:
+    names = run("""
+    @tf.function
+    def swish(x, beta=1.5):
+        return x * tf.sigmoid(beta * x)
+
+    class Scale(layers.Layer):
+        def build(self, input_shape):
+            self.gain = self.add_weight(shape=(input_shape[-1],), initializer="ones")
+
+        def call(self, x):
+            return swish(x) * self.gain
+
+    layer = Scale()
+    out = layer(tf.ones((2, 3)))
+    """)
+    assert names["out"].shape == (2, 3)  # type: ignore[attr-defined]
+
+
+def test_merging_functions_on_arrays() -> None:
+    names = run("""
+    a, b = tf.ones((2, 3)), tf.ones((2, 3))
+    total = layers.add([a, b, a])
+    both = layers.concatenate([a, b])
+    """)
+    assert float(names["total"].sum()) == 18  # type: ignore[attr-defined]
+    assert names["both"].shape == (2, 6)  # type: ignore[attr-defined]

@@ -66,7 +66,8 @@ class Use:
         self.context = context
         self.node = node
         self.name = name.rpartition(".")[2].removesuffix("_generator")
-        self.site = Site(context, node, name.removesuffix("_generator"))
+        known = self.name if self.name not in ("predict_classes", "predict_proba") else "predict"
+        self.site = Site(context, node, f"keras.Model.{known}")
         assert isinstance(node.func, cst.Attribute)
         self.model = node.func.value
         self.models = models_of(context, node)
