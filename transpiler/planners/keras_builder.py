@@ -24,7 +24,11 @@ class Construction:
     def __init__(self, context: Context, calls: set[Any], models: set[Any]) -> None:
         self.context = context
         latest = context.interpreter.latest
-        seen = {n for n in (latest[1] if latest else set()) if not self.is_start(n)}
+        here = context.edits.parent
+        seen = {n for n in (latest[1] if latest else ()) if n in here and not self.is_start(n)}
+        if any(c is not None and c not in here for c in calls):
+            raise Unfit("a part of this graph is built in another file",
+                        "write the model as an nn.Module by hand")  # fmt: skip
         self.nodes = {c for c in calls if c is not None} | seen
         self.models = models
         self.gone: set[Any] = set()

@@ -63,7 +63,8 @@ def _take_out(context: Context, graphs: list[_Graph]) -> None:
 def _leave(context: Context, models: list[cst.Call]) -> None:
     """The graph stays as it is, whole: no rule touches what builds it or trains it."""
     latest = context.interpreter.latest
-    nodes = (latest[1] if latest else set()) | set(models)
+    seen = {n for n in (latest[1] if latest else ()) if n in context.edits.parent}
+    nodes = seen | set(models)
     around = set()
     for node in nodes:
         function = context.edits.enclosing(node, cst.FunctionDef)
