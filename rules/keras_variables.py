@@ -6,6 +6,7 @@ from typing import Any
 
 import libcst as cst
 
+from transpiler.dataflow import always_writes, reads
 from transpiler.infer.values import Instance, options
 from transpiler.planners.keras_tape.sensitive import parts_of
 from transpiler.rule import Unfit, rewrites
@@ -87,8 +88,25 @@ def get_weights(site: Site) -> Any:
     to="torch",
 )  # fmt: skip
 def optimizer(site: Site) -> Any:
-    """What planners have not written: nothing shows what it updates."""
+    """What planners have not written: nothing shows what it updates, or it is replaced unread."""
+    if _is_dead(site):
+        return []
     raise Unfit(
         "which variables this optimizer updates is not known in this file",
         "make it as torch.optim does, from the parameters of its model",
     )
+
+
+def _is_dead(site: Site) -> bool:
+    """Whether another value is bound to the optimizer's name before anything reads it."""
+    target, block = site.assigned_to, site.context.edits.parent.get(site.statement)
+    body = list(getattr(block, "body", ()))
+    if not isinstance(target, cst.Name) or site.statement not in body:
+        return False
+    for statement in body[body.index(site.statement) + 1 :]:
+        if not isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
+            if target.value in reads(statement):
+                return False
+            if target.value in always_writes(statement):
+                return True
+    return False

@@ -700,3 +700,19 @@ def test_functions_for_other_files_stay_open_to_their_tapes() -> None:
     assert "no_grad" not in code
     assert "create_graph=True" in code
     assert "detach" not in code
+
+
+def test_an_optimizer_that_is_replaced_unread() -> None:
+    code = whole(
+        MODEL
+        + """
+opt = keras.optimizers.SGD(0.1)
+opt = keras.optimizers.SGD(0.2)
+with tf.GradientTape() as tape:
+    loss = tf.reduce_mean(model(x))
+variables = model.trainable_variables
+opt.apply_gradients(zip(tape.gradient(loss, variables), variables))
+"""
+    )
+    assert "lr=0.1" not in code
+    assert "lr=0.2" in code
