@@ -233,12 +233,12 @@ def find_slots(weights: Any, torch_side: TorchSide, keras_side: KerasSide) -> Sl
             continue
         assert name in keras_side.layers, f"{name} is no layer any more, but has parameters"
         k = {key: to_numpy(v) for key, v in keras_side.variables(name).items()}
-        if weights is not None:
-            slots = find_entries(weights, t.flat(), k)
-            assert slots is not None, (
-                f"weights {weights!r} do not fit {shapes(t.flat())} {shapes(k)}"
-            )
-        else:
+        slots = find_entries(weights, t.flat(), k) if weights is not None else None
+        among_others = any("." in key for key in (*t.flat(), *k))  # permuted views around it
+        assert weights is None or slots is not None or among_others, (
+            f"weights {weights!r} do not fit {shapes(t.flat())} {shapes(k)}"
+        )
+        if slots is None:
             pairs = pair_trees(t, keras_side.tree(name))
             slots = [
                 Slot(
