@@ -6,10 +6,12 @@ from typing import Any
 
 import libcst as cst
 
+from transpiler.infer.values import Mapping, Sequence, Tensor, Value
 from transpiler.rule import Unfit, rewrites
+from transpiler.rules.facts_tf_data import element
 from transpiler.site import Site
 from transpiler.syntax import find
-from transpiler.template import OMIT, call, fill
+from transpiler.template import OMIT, as_node, call, fill
 
 _NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100", "imdb", "reuters", "boston_housing",
           "california_housing")  # fmt: skip
@@ -144,3 +146,23 @@ def sequence_init(site: Site) -> Any:
 )  # fmt: skip
 def sequence_member(site: Site) -> Any:
     return site.keep()
+
+
+@rewrites("tf.data.Dataset.element_spec", to="torch")
+def element_spec(site: Site) -> Any:
+    """Where it is only shown: the shapes and dtypes that are known, as texts."""
+    if not isinstance(site.parent, (cst.Arg, cst.FormattedStringExpression)):
+        raise Unfit("the specification of a pipeline's elements is used",
+                    "look at the first batch")  # fmt: skip
+    return as_node(_described(element(site.receiver_fact)))
+
+
+def _described(value: Value) -> Any:
+    if isinstance(value, Sequence) and value.items is not None:
+        return tuple(_described(i) for i in value.items)
+    if isinstance(value, Mapping):
+        return {k: _described(x) for k, x in value.items.items()}
+    if isinstance(value, Tensor):
+        shape = "unknown shape" if value.shape is None else value.shape
+        return f"{value.dtype or 'unknown dtype'} {shape}"
+    return "unknown"
