@@ -17,3 +17,21 @@ def test_own_next_stays() -> None:
     own = "class Batches:\n    def next(self):\n        return torch.ones(2)\n\n\n"
     code = to_tf(own + "print(Batches().next().size())\n")
     assert "print(Batches().next().shape)" in code
+
+
+def test_annotations_of_variables() -> None:
+    code = to_tf(
+        """
+from typing import List
+
+
+class Batch:
+    image: torch.Tensor
+    parts: List[torch.Tensor] = []
+
+
+layers: list[nn.Module] = []
+"""
+    )
+    assert "image: tf.Tensor\n    parts: List[tf.Tensor] = []" in code
+    assert "torch" not in code

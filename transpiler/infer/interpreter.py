@@ -224,6 +224,7 @@ class Interpreter(Expressions):
             case cst.AugAssign():
                 self.exec_augmented(node, frame)
             case cst.AnnAssign():
+                self.eval(node.annotation.annotation, frame)
                 if node.value is not None:
                     value = self.eval(node.value, frame)
                     if value is UNKNOWN:

@@ -6,7 +6,6 @@ The two losses are balanced by learned uncertainties, which have their own optim
 from typing import Dict, NamedTuple
 
 import numpy as np
-import torch
 import itertools
 import math
 import keras
@@ -296,9 +295,9 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
 
 
 class Sample(NamedTuple):
-    image: torch.Tensor
-    digit: torch.Tensor
-    ink: torch.Tensor
+    image: tf.Tensor
+    digit: tf.Tensor
+    ink: tf.Tensor
 
 
 class DigitsWithInk:

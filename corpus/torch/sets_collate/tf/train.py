@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
-from torch import Tensor
 
 
 def assign_at(x, index, value):
@@ -174,7 +173,7 @@ class Ellipses:
     ) -> None:
         super().__init__()
         g = None
-        self.items: List[Tuple[Tensor, Tensor]] = []
+        self.items: List[Tuple[tf.Tensor, tf.Tensor]] = []
         for _ in range(size):
             n = int(tf.random.uniform([1], 6, 17, dtype=tf.int64).numpy().item())
             b, a = tf.sort(tf.random.uniform([2]) * 1.5 + 0.5)

@@ -22,7 +22,6 @@ import tensorflow as tf
 from keras import layers
 from sklearn.datasets import load_wine
 from sklearn.model_selection import train_test_split
-from torch import nn
 
 
 def set_initializer(layer, role, initializer):
@@ -147,7 +146,7 @@ class MLP(keras.Model):
         self, in_dim: int, out_dim: int, hidden: list[int], dropout: float = 0.0
     ) -> None:
         super().__init__()
-        blocks: list[nn.Module] = []
+        blocks: list[layers.Layer] = []
         prev = in_dim
         for width in hidden:
             blocks += [
