@@ -381,7 +381,9 @@ def transposed(layer: Layer) -> list[Part]:
     dilation = per_axis(layer, "dilation_rate", count)
     if kernel is None or stride is None or dilation is None or set(dilation) != {1}:
         raise Unfit(f"the window of {layer.site.short} has no equal here")
-    layer.refuse("output_padding")
+    more = layer.const("output_padding", None)
+    if more is not None and layer.const("padding", "valid") == "same":
+        raise Unfit(f"`output_padding` of {layer.site.short} has no equal here")
     options: dict[str, Any] = {"stride": OMIT if set(stride) == {1} else short(stride, None)}
     after: list[Part] = []
     if layer.const("padding", "valid") == "same":
@@ -396,6 +398,9 @@ def transposed(layer: Layer) -> list[Part]:
             edges = tuple(-x for low, high in zip(reversed(lows), reversed(highs), strict=False)
                           for x in (low, high))  # fmt: skip
             after = [Part(call(f"torch.nn.ZeroPad{count}d", edges), FIRST)]
+    elif more is not None:
+        wanted = (more,) * count if isinstance(more, int) else tuple(more)
+        options["output_padding"] = short(wanted, None) if any(wanted) else OMIT
     elif any(k < s for k, s in zip(kernel, stride, strict=False)):
         options["output_padding"] = tuple(
             max(s - k, 0) for k, s in zip(kernel, stride, strict=False)

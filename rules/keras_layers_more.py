@@ -6,7 +6,7 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import Value, items_of
+from transpiler.infer.values import Const, Instance, Value, items_of
 from transpiler.rule import Unfit
 from transpiler.rules.keras_layers import ANY, FIRST, LAST, LAYERS, Layer, Part, penalty
 from transpiler.site import constant_value, missing
@@ -47,13 +47,28 @@ def prelu(layer: Layer) -> list[Part]:
     x = layer.input
     shared = layer.const("shared_axes", None)
     rank = x.rank if x is not None else None
+    axes = sorted(a % rank for a in shared) if shared and rank else []
+    start = _first_slope(layer)
+    if rank is not None and axes == list(range(1, rank)):
+        return [Part(call("torch.nn.PReLU", init=start))]
     if rank == 2:
-        return [Part(call("torch.nn.PReLU", layer.size(), init=0.0))]
-    axes = [a % rank for a in shared] if shared and rank else []
-    if rank is None or sorted(axes) != list(range(1, rank - 1)):
+        return [Part(call("torch.nn.PReLU", layer.size(), init=start))]
+    if rank is None or axes != list(range(1, rank - 1)):
         raise Unfit("PReLU with a slope for each place has no equal here",
                     "share the slopes over the places: shared_axes=[1, 2]")  # fmt: skip
-    return [Part(call("torch.nn.PReLU", layer.size(), init=0.0), FIRST)]
+    return [Part(call("torch.nn.PReLU", layer.size(), init=start), FIRST)]
+
+
+def _first_slope(layer: Layer) -> float:
+    """Zero, or a constant that is given. Raises Unfit."""
+    given = layer.value("alpha_initializer")
+    if given in (None, Const(None), Const("zeros"), Const("Zeros")):
+        return 0.0
+    if isinstance(given, Instance) and given.class_names[0].endswith((".Constant", ".Zeros")):
+        value = given.arguments.get("value", Const(0.0))
+        if isinstance(value, Const) and isinstance(value.value, (int, float)):
+            return float(value.value)
+    raise Unfit("the initial slopes of PReLU are not known here")
 
 
 def group_norm(layer: Layer) -> list[Part]:
@@ -75,6 +90,8 @@ def unit_norm(layer: Layer) -> list[Part]:
 
 
 def rms_norm(layer: Layer) -> list[Part]:
+    if layer.const("axis", -1) not in (-1, (-1,), [-1]):
+        raise Unfit("RMSNormalization of other axes than the last has no equal here")
     return [Part(call("torch.nn.RMSNorm", layer.size(), eps=layer.arg("epsilon")), LAST)]
 
 

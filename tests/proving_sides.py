@@ -234,7 +234,8 @@ def find_slots(weights: Any, torch_side: TorchSide, keras_side: KerasSide) -> Sl
         assert name in keras_side.layers, f"{name} is no layer any more, but has parameters"
         k = {key: to_numpy(v) for key, v in keras_side.variables(name).items()}
         slots = find_entries(weights, t.flat(), k) if weights is not None else None
-        among_others = any("." in key for key in (*t.flat(), *k))  # permuted views around it
+        # Permuted views around it, or a class of the script's own with names of its own.
+        among_others = any("." in key for key in (*t.flat(), *k)) or set(t.flat()) == set(k)
         assert weights is None or slots is not None or among_others, (
             f"weights {weights!r} do not fit {shapes(t.flat())} {shapes(k)}"
         )

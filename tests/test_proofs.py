@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from proving import (
     Case,
     assert_equal,  # noqa: F401 - so that its assertions are shown in full
@@ -88,7 +90,15 @@ def test_keras_to_torch(case: Case) -> None:
         pytest.xfail(f"gap: {manual(back)[0]}")  # counted by test_gaps
     assert not manual(back), f"{manual(back)}\n{back.code}"
     print(source, back.code, sep="\n")
-    compare(*run_back(source, drop_modes(back.code), inputs, case), case.proof)
+    try:
+        sides = run_back(source, drop_modes(back.code), inputs, case)
+    except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        if "Pool3D" not in str(error):
+            raise
+        pytest.xfail("TensorFlow has no kernel for it in double precision")
+    # What computes in single precision inside is compared as far as that goes.
+    rough = "UpSampling2D" in source and "bilinear" in source
+    compare(*sides, replace(case.proof, tolerance=1e-6) if rough else case.proof)
 
 
 def test_gaps() -> None:
