@@ -72,10 +72,14 @@ def given(site: Site, name: str) -> Any:
     return site.args[name]
 
 
+def _has_settings(group: Value) -> bool:
+    return isinstance(group, Mapping) and (set(group.items) != {"params"} or bool(group.element))
+
+
 def check(site: Site, known: tuple[str, ...]) -> None:
     """Unfit for an argument that nothing here takes, and for groups that nobody planned."""
     groups = [element_of(o) for o in options(site.fact("params"))] if "params" in site.args else []
-    if any(isinstance(g, Mapping) for group in groups for g in options(group)):
+    if any(_has_settings(g) for group in groups for g in options(group)):
         if not site.context.notes.get(WRITING):
             raise Unfit("where the parameter groups of this optimizer step was not found")
     for name in site.args:

@@ -22,7 +22,7 @@ def test_a_layer_is_explained_by_any_of_its_names(
     text = tell(capsys, "explain", name)
     assert text.startswith("torch.nn.Linear\n")
     assert "keras.layers.Dense(" in text
-    assert "weight weight: transposed kernel" in text
+    assert "weights: as kernels" in text
     assert "torch.nn.Linear(3, 4)\n          -> layers.Dense(4)\n" in text
 
 

@@ -116,6 +116,8 @@ def _describe(rule: Rule | Rewriter) -> Iterator[str]:
         yield f"    order of axes: {rule.layout}"
     if isinstance(rule.weights, Mapping):
         yield from (f"    weight {old}: {new}" for old, new in rule.weights.items())
+    elif isinstance(rule.weights, str):
+        yield f"    weights: as {rule.weights}"
 
 
 def _describe_spellings(rule: Rule) -> Iterator[str]:
