@@ -105,7 +105,7 @@ def _convert(
     callers: Sequence[Caller],
 ) -> Conversion:
     module = normalize(parse(source, path))
-    book = rulebook.load(config.rules)
+    book = rulebook.load(config.rules, to)
     interpreter = Interpreter(book.knowledge, _loader(siblings))
     interpreter.rounds = {} if to == "torch" else None
     interpreter.run(module, callers=[_Caller(c) for c in callers])

@@ -18,6 +18,8 @@ from transpiler.rule import Direction, Inference, Layout, Rewriter, Rule, Unfit
 from transpiler.site import Site
 
 SHIPPED = "transpiler.rules"
+FROM_TENSORFLOW = ("keras_", "tf_", "facts_keras", "facts_tf", "unsupported_tensorflow")
+"""How the names of rule files begin that only serve translations from TensorFlow."""
 
 
 class RuleBook:
@@ -109,19 +111,22 @@ class RuleBook:
         raise error
 
 
-def load(files: tuple[str, ...] = ()) -> RuleBook:
-    """The shipped rules and the user's own rule files, which come first."""
-    return _load(files)
+def load(files: tuple[str, ...] = (), to: Direction | None = None) -> RuleBook:
+    """The shipped rules and the user's own rule files, which come first.
+
+    to: leaves out what is only about reading the target itself, which takes a while to import.
+    """
+    return _load(files, to == "tf")
 
 
 @lru_cache(maxsize=4)
-def _load(files: tuple[str, ...]) -> RuleBook:
+def _load(files: tuple[str, ...], forward: bool) -> RuleBook:
     book = RuleBook()
     for file in files:
         book.add_module(_load_file(Path(file)))
     package = importlib.import_module(SHIPPED)
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda i: i.name):
-        if not info.ispkg:
+        if not info.ispkg and not (forward and info.name.startswith(FROM_TENSORFLOW)):
             book.add_module(importlib.import_module(f"{SHIPPED}.{info.name}"))
     return book
 
