@@ -243,7 +243,7 @@ def _end_of(context: Context, value: Value, depth: int) -> str | None:
         return None
     layer: Any = value
     while layer is not None and ("layers" in layer.state or "outputs" in layer.state):
-        layer = _last(layer)
+        layer = last_layer(layer)
     if layer is None:
         return None
     kind = (layer.class_names or ("",))[0].rpartition(".")[2]
@@ -257,7 +257,8 @@ def _known(value: Any) -> str | None:
     return name if name in ENDS else None
 
 
-def _last(model: Instance) -> Any:
+def last_layer(model: Instance) -> Instance | None:
+    """The layer that gives a model's output."""
     layers = model.state.get("layers")
     if layers:
         return layers[-1] if isinstance(layers[-1], Instance) else None

@@ -95,7 +95,7 @@ def parameters_to_variables(site: Site) -> Any:
 def build_if_early(site: Site) -> None:
     """Variables exist only after the first call: build where their list is read on its own."""
     assert site.receiver is not None
-    if _is_given_to_optimizer(site):
+    if is_given_to_optimizer(site):
         return  # which finds the variables when it first applies gradients
     if isinstance(site.receiver, cst.Name) and site.receiver.value == "self":
         _refuse_unbuilt(site)
@@ -112,7 +112,8 @@ def _refuse_unbuilt(site: Site) -> None:
         raise Unfit("the model has no variables before its first call")
 
 
-def _is_given_to_optimizer(site: Site) -> bool:
+def is_given_to_optimizer(site: Site) -> bool:
+    """Whether the parameters go into the call that makes an optimizer."""
     current: Any = site.parent
     while not isinstance(current, cst.BaseStatement):
         if isinstance(current, cst.Call):

@@ -20,7 +20,7 @@ from transpiler.modules import descendants
 from transpiler.planners.expressions import qualified_name
 from transpiler.rule import Unfit
 from transpiler.rules.layer_names import each
-from transpiler.rules.module_methods import freezes
+from transpiler.rules.module_methods import freezes, is_given_to_optimizer
 from transpiler.site import Site, constant_value
 from transpiler.syntax import find
 
@@ -110,16 +110,11 @@ def are_built(context: Context, value: Any) -> bool:
 
 def _reads_variables(context: Context, call: cst.Call) -> bool:
     name = qualified_name(context, call.func)
-    if name not in READS or call in context.claimed or freezes(Site(context, call, name)):
+    if name not in READS or call in context.claimed:
         return False
-    current: Any = context.edits.parent[call]
-    while not isinstance(current, cst.BaseStatement):
-        if isinstance(current, cst.Call):
-            for value in options(context.fact(current.func)):
-                if context.knowledge.derives(value, "torch.optim.Optimizer"):
-                    return False  # it finds the variables when it first applies gradients
-        current = context.edits.parent[current]
-    return True
+    site = Site(context, call, name)
+    # An optimizer finds the variables when it first applies gradients.
+    return not freezes(site) and not is_given_to_optimizer(site)
 
 
 def _inputs_known(model: Instance) -> bool:

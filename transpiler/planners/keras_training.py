@@ -25,6 +25,7 @@ from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_names import free_name
 from transpiler.rule import Unfit
 from transpiler.rules.keras_activations import activation_name
+from transpiler.rules.keras_loss_objects import last_layer
 from transpiler.rules.keras_losses import Loss, read_loss
 from transpiler.site import Site
 from transpiler.syntax import find
@@ -283,19 +284,6 @@ def _read_losses(training: Training, site: Site) -> None:
 
 
 # ---- logits ----------------------------------------------------------------------------------
-
-
-def last_layer(model: Instance) -> Instance | None:
-    """The layer that gives a model's output."""
-    layers = model.state.get("layers")
-    if layers:
-        return layers[-1] if isinstance(layers[-1], Instance) else None
-    outputs = model.state.get("outputs")
-    items = items_of(outputs) if isinstance(outputs, Value) else None
-    if items is not None and len(items) == 1:
-        outputs = items[0]
-    node = getattr(outputs, "node", None)
-    return node.layer if node is not None else None
 
 
 def plan_logits(context: Context, training: Training) -> None:

@@ -9,10 +9,10 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Instance, options
 from transpiler.planners.keras_tape.gradients import is_variable_list
+from transpiler.planners.keras_tape.reaching import arguments_of_callers
 from transpiler.planners.keras_tape.steps import resolve_list
 from transpiler.planners.keras_tape.updates import Update, scope_of
 from transpiler.rule import Unfit
-from transpiler.syntax import find
 
 REASON = "several optimizers step here, and which variables are whose is not known"
 ADVICE = "write one step for each of them"
@@ -78,15 +78,7 @@ def _in_calls(
     params = [p.name.value for p in function.params.params]
     if optimizer.value not in params or root.value not in params:
         return None
-    for node in find(context.module, cst.Call):
-        callee = context.fact(node.func)
-        inner = getattr(callee, "function", callee)
-        if getattr(inner, "node", None) is not function:
-            continue
-        own = params[1:] if callee is not inner else params
-        plain = [a.value for a in node.args if a.keyword is None and not a.star]
-        given = dict(zip(own, plain, strict=False))
-        given |= {a.keyword.value: a.value for a in node.args if a.keyword is not None}
+    for given in arguments_of_callers(context, function):
         if optimizer.value in given and _makes(context, given[optimizer.value], origin):
             return given.get(root.value)
     return None

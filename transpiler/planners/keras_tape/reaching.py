@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,12 +94,11 @@ def _is_parameter(scope: Any, name: str) -> bool:
     return any(p.name.value == name for p in every)
 
 
-def _argument(
-    context: Context, function: cst.FunctionDef, name: str, place: cst.CSTNode
-) -> Reached:
-    """What the one caller hands over."""
+def arguments_of_callers(
+    context: Context, function: cst.FunctionDef
+) -> Iterator[dict[str, cst.BaseExpression]]:
+    """What each call of a function hands over, by the parameters' names."""
     params = [p.name.value for p in function.params.params]
-    found: list[Reached] = []
     for node in find(context.module, cst.Call):
         callee = context.fact(node.func)
         inner = getattr(callee, "function", callee)
@@ -107,9 +107,18 @@ def _argument(
         own = params[1:] if callee is not inner else params
         plain = [a.value for a in node.args if a.keyword is None and not a.star]
         given = dict(zip(own, plain, strict=False))
-        given |= {a.keyword.value: a.value for a in node.args if a.keyword is not None}
-        if name in given:
-            found.append(reach_variables(context, given[name], place))
+        yield given | {a.keyword.value: a.value for a in node.args if a.keyword is not None}
+
+
+def _argument(
+    context: Context, function: cst.FunctionDef, name: str, place: cst.CSTNode
+) -> Reached:
+    """What the one caller hands over."""
+    found = [
+        reach_variables(context, given[name], place)
+        for given in arguments_of_callers(context, function)
+        if name in given
+    ]
     if found and len({code(f.expression) for f in found}) == 1:
         return found[0]
     raise Unfit(UNREACHED, ADVICE)
