@@ -8,6 +8,22 @@ import libcst as cst
 
 from transpiler.syntax import children, names_read, target_names
 
+# The kinds of nodes that bind or read names in ways of their own; all others are looked through.
+# An exact look at the class: instance checks against libcst's abstract classes are slow.
+_READING = frozenset(
+    {
+        *(cst.Name, cst.Attribute, cst.Arg, cst.AssignTarget, cst.CompFor, cst.For, cst.AnnAssign),
+        *(cst.Param, cst.FunctionDef, cst.ClassDef, cst.AsName, cst.Import, cst.ImportFrom),
+        *(cst.Global, cst.Nonlocal),
+    }
+)
+_BINDING = frozenset(
+    {
+        *(cst.AssignTarget, cst.AnnAssign, cst.AugAssign, cst.For, cst.AsName, cst.NamedExpr),
+        *(cst.FunctionDef, cst.ClassDef, cst.ImportAlias, cst.Lambda, cst.CompFor),
+    }
+)
+
 
 def reads(node: cst.CSTNode) -> set[str]:
     """Names that a statement or expression reads (targets that it only binds are left out)."""
@@ -15,6 +31,9 @@ def reads(node: cst.CSTNode) -> set[str]:
     stack: list[cst.CSTNode] = [node]
     while stack:
         item = stack.pop()
+        if type(item) not in _READING:
+            stack.extend(children(item))
+            continue
         match item:
             case cst.Name():
                 found.add(item.value)
@@ -40,8 +59,6 @@ def reads(node: cst.CSTNode) -> set[str]:
                 stack.extend(c for c in children(item) if c is not item.name)
             case cst.AsName() | cst.Import() | cst.ImportFrom() | cst.Global() | cst.Nonlocal():
                 pass
-            case _:
-                stack.extend(children(item))
     return found - {"True", "False", "None"} - comprehension_names(node)
 
 
@@ -51,9 +68,9 @@ def comprehension_names(node: cst.CSTNode) -> set[str]:
     stack: list[cst.CSTNode] = [node]
     while stack:
         item = stack.pop()
-        if isinstance(item, cst.CompFor):
+        if type(item) is cst.CompFor:
             inner |= set(target_names(item.target))
-        elif isinstance(item, cst.Lambda):
+        elif type(item) is cst.Lambda:
             inner |= {p.name.value for p in item.params.params}
         stack.extend(children(item))
     return inner - writes(node)
@@ -77,6 +94,9 @@ def writes(node: cst.CSTNode) -> set[str]:
     stack: list[cst.CSTNode] = [node]
     while stack:
         item = stack.pop()
+        if type(item) not in _BINDING:
+            stack.extend(children(item))
+            continue
         match item:
             case cst.AssignTarget(target=target) | cst.AnnAssign(target=target):
                 found |= set(target_names(target))

@@ -15,7 +15,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.rule import Direction
 from transpiler.rules.naming import SOURCE_ROOTS
-from transpiler.syntax import docstring_end, dotted, rebuild, target_names, walk
+from transpiler.syntax import docstring_end, dotted, find, rebuild, target_names
 
 FOLDERS: dict[Direction, str] = {"tf": "to_tf", "torch": "to_torch"}
 
@@ -106,12 +106,13 @@ def place_units(context: Context, module: cst.Module) -> cst.Module:
     units: list[cst.BaseStatement] = [
         unit(context.to, n).with_changes(leading_lines=[]) for n in names
     ]
-    taken = own_names(context) & set(names)
+    own = own_names(context)
+    taken = own & set(names)
     if taken:
         new = {n: context.fresh(_other_name(n)) for n in taken}
         module = _rename(module, new, context.edits.parent)
         units = [_rename(u, new, {}) for u in units]
-    if "layers" in own_names(context):
+    if "layers" in own:
         units = [_spell_out_layers(u) for u in units]
     body: list[Any] = list(module.body)
     place = docstring_end(body)
@@ -124,7 +125,8 @@ def place_units(context: Context, module: cst.Module) -> cst.Module:
 def own_names(context: Context) -> set[str]:
     """Names that the program binds itself, other than by importing them from the framework."""
     found: set[str] = set()
-    for node in walk(context.module):
+    kinds = (cst.FunctionDef, cst.ClassDef, cst.Param, cst.AssignTarget, cst.For, cst.CompFor)
+    for node in find(context.module, *kinds, cst.ImportFrom):
         match node:
             case cst.FunctionDef() | cst.ClassDef():
                 found.add(node.name.value)

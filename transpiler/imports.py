@@ -9,8 +9,23 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.rules.naming import SHORT_NAMES, SOURCE_ROOTS, TARGET_IMPORTS
-from transpiler.syntax import children, comments, docstring_end, dotted, names_read, rebuild
+from transpiler.syntax import (
+    children,
+    code,
+    comments,
+    docstring_end,
+    dotted,
+    is_a,
+    names_read,
+    rebuild,
+)
 
+_BINDING = frozenset(
+    {
+        *(cst.AssignTarget, cst.Param, cst.FunctionDef, cst.ClassDef, cst.For, cst.CompFor),
+        *(cst.AsName, cst.ImportAlias),
+    }
+)
 _DIRECTIVES = ("noqa", "type:", "pylint:", "isort:", "fmt:", "pragma", "mypy:")
 
 
@@ -22,7 +37,7 @@ def finish_imports(context: Context, module: cst.Module) -> cst.Module:
     imported = used - set(context.requests.emitted)
     body, anchor, left, rest = _drop_orphans(context, list(module.body), imported)
     wanted = _wanted_imports(context, module, used)
-    have = {cst.Module([s]).code.strip() for s in body if isinstance(s, cst.SimpleStatementLine)}
+    have = {code(s).strip() for s in body if _was_import(s)}
     new = [cst.parse_statement(line) for line in wanted if line not in have]
     first = docstring_end(body)
     while first < len(body) and _is_future(body[first]):
@@ -63,11 +78,9 @@ def names_read_everywhere(module: cst.Module) -> set[str]:
     stack: list[cst.CSTNode] = [module]
     while stack:
         node = stack.pop()
-        if isinstance(node, (cst.Import, cst.ImportFrom)):
+        if is_a(node, cst.Import, cst.ImportFrom):
             continue
-        if isinstance(node, cst.SimpleStatementLine):
-            stack.extend(node.body)
-        elif isinstance(node, cst.BaseExpression):
+        if is_a(node, cst.BaseExpression):
             found |= names_read(node)
         else:
             stack.extend(children(node))
@@ -80,6 +93,9 @@ def _bound_names(module: cst.Module) -> set[str]:
     stack: list[cst.CSTNode] = [module]
     while stack:
         node = stack.pop()
+        stack.extend(children(node))
+        if type(node) not in _BINDING:  # instance checks of abstract classes are slow
+            continue
         match node:
             case (
                 cst.AssignTarget(target=cst.Name(value=name)) | cst.Param(name=cst.Name(value=name))
@@ -98,7 +114,6 @@ def _bound_names(module: cst.Module) -> set[str]:
                 found.add(name)
             case cst.ImportAlias(name=cst.Name(value=name), asname=None):
                 found.add(name)
-        stack.extend(children(node))
     return found
 
 
@@ -109,9 +124,9 @@ def _shorten(module: cst.Module, context: Context, bound: set[str]) -> cst.Modul
     original = context.edits.parent
 
     def change(node: cst.CSTNode) -> cst.CSTNode | None:
-        if node in original or isinstance(node, (cst.Import, cst.ImportFrom)):
+        if node in original or is_a(node, cst.Import, cst.ImportFrom):
             return node
-        if isinstance(node, cst.Attribute) and not node.lpar:
+        if type(node) is cst.Attribute and not node.lpar:
             name = short.get(dotted(node) or "")
             if name is not None:
                 return cst.Name(name)
@@ -227,11 +242,14 @@ def _imported_names(module: cst.Module) -> set[str]:
     stack: list[cst.CSTNode] = [module]
     while stack:
         node = stack.pop()
-        if isinstance(node, cst.ImportAlias):
-            found.add(_bound_by(node))
-        elif isinstance(node, (cst.FunctionDef, cst.ClassDef)):
-            found.add(node.name.value)
-        elif isinstance(node, cst.AssignTarget) and isinstance(node.target, cst.Name):
-            found.add(node.target.value)
         stack.extend(children(node))
+        if type(node) not in _BINDING:
+            continue
+        match node:
+            case cst.ImportAlias():
+                found.add(_bound_by(node))
+            case cst.FunctionDef() | cst.ClassDef():
+                found.add(node.name.value)
+            case cst.AssignTarget(target=cst.Name(value=name)):
+                found.add(name)
     return found

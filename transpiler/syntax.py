@@ -23,14 +23,24 @@ _SKIPPED = frozenset(
 
 @cache
 def child_fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
-    """Names of the fields of a node class that can hold code (not white space)."""
-    names = kind.__dataclass_fields__
-    return tuple(n for n in names if n not in _SKIPPED and not n.startswith("whitespace"))
+    """Names of the fields of a node class that can hold code (not white space, not text)."""
+    return tuple(
+        name
+        for name, field in kind.__dataclass_fields__.items()
+        if name not in _SKIPPED and not name.startswith("whitespace") and field.type is not str
+    )
+
+
+@cache
+def _node_fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
+    """Names of the fields that can hold nodes, white space included."""
+    return tuple(n for n, field in kind.__dataclass_fields__.items() if field.type is not str)
 
 
 _IS_NODE: dict[type[Any], bool] = {}
 _MATCHES: dict[tuple[type[Any], tuple[type[Any], ...]], bool] = {}
 _WALKS: dict[cst.CSTNode, list[cst.CSTNode]] = {}
+_CHILDREN: dict[cst.CSTNode, tuple[cst.CSTNode, ...]] = {}
 
 
 def is_node(value: object) -> bool:
@@ -38,21 +48,28 @@ def is_node(value: object) -> bool:
     kind = type(value)
     known = _IS_NODE.get(kind)
     if known is None:
-        known = _IS_NODE[kind] = issubclass(kind, cst.CSTNode)
+        known = _IS_NODE[kind] = cst.CSTNode in kind.__mro__
     return known
 
 
 def is_a(value: object, *kinds: type[Any]) -> bool:
-    """isinstance for node classes, remembered per class."""
+    """isinstance for node classes, remembered per class, without abstract base classes' checks."""
     key = (type(value), kinds)
     known = _MATCHES.get(key)
     if known is None:
-        known = _MATCHES[key] = issubclass(key[0], kinds)
+        known = _MATCHES[key] = not set(kinds).isdisjoint(key[0].__mro__)
     return known
 
 
-def children(node: cst.CSTNode) -> list[cst.CSTNode]:
+def children(node: cst.CSTNode) -> tuple[cst.CSTNode, ...]:
     """The child nodes that are code, in source order."""
+    known = _CHILDREN.get(node)
+    if known is None:
+        known = _CHILDREN[node] = tuple(_list_children(node))
+    return known
+
+
+def _list_children(node: cst.CSTNode) -> list[cst.CSTNode]:
     found: list[cst.CSTNode] = []
     for name in child_fields(type(node)):
         value = getattr(node, name)
@@ -73,17 +90,16 @@ def walk(node: cst.CSTNode) -> list[cst.CSTNode]:
     while stack:
         current = stack.pop()
         found.append(current)
-        below = children(current)
-        below.reverse()
-        stack.extend(below)
+        stack.extend(reversed(children(current)))
     if is_a(node, cst.Module, cst.FunctionDef, cst.ClassDef, cst.SimpleStatementLine):
         _WALKS[node] = found
     return found
 
 
 def forget_walks() -> None:
-    """Let go of the trees that `walk` remembers."""
+    """Let go of the trees that `walk` and `children` remember."""
     _WALKS.clear()
+    _CHILDREN.clear()
 
 
 def find(node: cst.CSTNode, *kinds: type[Node]) -> Iterator[Node]:
@@ -130,12 +146,10 @@ def names_read(node: cst.CSTNode) -> set[str]:
     stack: list[cst.CSTNode] = [node]
     while stack:
         item = stack.pop()
-        if isinstance(item, cst.Name):
-            found.add(item.value)
-        elif isinstance(item, cst.Attribute):
-            stack.append(item.value)
-        elif isinstance(item, cst.Arg):
-            stack.append(item.value)
+        if is_a(item, cst.Name):
+            found.add(item.value)  # type: ignore[attr-defined]
+        elif is_a(item, cst.Attribute, cst.Arg):
+            stack.append(item.value)  # type: ignore[attr-defined]
         else:
             stack.extend(children(item))
     return found
@@ -147,13 +161,13 @@ def comments(node: cst.CSTNode) -> Counter[str]:
     stack: list[Any] = [node]
     while stack:
         item = stack.pop()
-        kind = type(item)
+        kind: Any = type(item)
         if kind is cst.Comment:
             found[item.value] += 1
         elif is_node(item):
-            for name in item.__dataclass_fields__:
+            for name in _node_fields(kind):
                 value = getattr(item, name)
-                if value is not None and type(value) is not str:
+                if value is not None and type(value) is not cst.SimpleWhitespace:
                     stack.append(value)
         elif kind is tuple or kind is list:
             stack.extend(item)

@@ -18,13 +18,13 @@ from transpiler.infer.values import (
     options,
 )
 from transpiler.rules.promotion import casts
-from transpiler.syntax import walk
+from transpiler.syntax import find
 from transpiler.template import fill
 
 
 def plan(context: Context) -> None:
     """Record edits at operators whose operands TensorFlow would not accept or would misread."""
-    for node in walk(context.module):
+    for node in find(context.module, cst.BinaryOperation, cst.Comparison, cst.AugAssign, cst.Call):
         match node:
             case cst.BinaryOperation():
                 _plan_binary(context, node)
