@@ -22,6 +22,8 @@ SIDES = {
     "fit": ("fit_tf.py", "fit_torch.py", "torch", None),
     "attention": ("attention_torch.py", "attention_tf.py", "tf", None),
     "loose": ("loose_torch.py", "loose_tf.py", "tf", None),
+    "parts": ("parts_torch.py", "parts_tf.py", "tf", None),
+    "parts back": ("parts_tf.py", "parts_torch.py", "torch", None),
     "lazy": ("lazy_tf.py", "lazy_torch.py", "torch", None),
 }
 pytestmark = pytest.mark.slow

@@ -84,10 +84,10 @@ class Models:
         self.build(layer, args, kwargs)
         chain = self.chain(layer)
         for met in self.met:
-            if any(met.root is part for part in chain):
+            if any(met.root is part for part in chain) and met.covers(layer):
                 return met
         failure: PairingError | None = None
-        for root in chain:
+        for root in [part for part in chain if all(met.root is not part for met in self.met)]:
             met = _Met(root, len(self.met))
             try:
                 self.fill_or_capture(met)
@@ -196,9 +196,15 @@ class _Met:
         self.pairs: Any = None
         self.variables: list[Any] = []
         self.values: list[Array] = []
+        self.keys: set[int] = set()
+
+    def covers(self, layer: Any) -> bool:
+        """Whether a part's variables were there; parts called on their own are built later."""
+        return all(variable_key(v) in self.keys for v in layer.trainable_variables)
 
     def mark(self, built: Built) -> None:
         """Remember the trainable variables as they are now."""
+        self.keys = {variable_key(v) for v in built.variables.values()}
         self.variables = [v for v in built.variables.values() if v.trainable]
         self.values = [np.asarray(v.numpy()) for v in self.variables]
 
