@@ -89,11 +89,19 @@ def dense(layer: Instance, inputs: list[Value]) -> Value:
     return x.but(shape=None if x.shape is None else (*x.shape[:-1], units))
 
 
-def span(n: Dim, k: Dim, s: Dim, padding: object, d: Dim = 1) -> Dim:
+def padding_of(layer: Instance) -> str | None:
+    """The kind of padding, in lower case; None where it is not known."""
+    value = layer.arguments.get("padding")
+    if value is None:
+        return "valid"
+    return str(value.value).lower() if isinstance(value, Const) else None
+
+
+def span(n: Dim, k: Dim, s: Dim, padding: str | None, d: Dim = 1) -> Dim:
     """How many places a window has along an axis."""
-    if not (isinstance(n, int) and isinstance(s, int)):
+    if padding is None or not (isinstance(n, int) and isinstance(s, int)):
         return None
-    if padding in ("same", "SAME", "causal"):
+    if padding in ("same", "causal"):
         return -(-n // s)
     if not (isinstance(k, int) and isinstance(d, int)):
         return None
@@ -120,7 +128,7 @@ def convolution(layer: Instance, inputs: list[Value]) -> Value:
     kernel = numbers(layer, "kernel_size", count, None)
     stride = numbers(layer, "strides", count, 1)
     dilation = numbers(layer, "dilation_rate", count, 1)
-    padding = argument(layer, "padding", "valid")
+    padding = padding_of(layer)
     found = [
         span(n, k, s, padding, d)
         for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=False)
@@ -139,13 +147,13 @@ def transposed(layer: Instance, inputs: list[Value]) -> Value:
     batch, sizes, _ = spatial(x, count)
     kernel = numbers(layer, "kernel_size", count, None)
     stride = numbers(layer, "strides", count, 1)
-    same = argument(layer, "padding", "valid") == "same"
+    padding = padding_of(layer)
     found: list[Dim] = []
     for n, k, s in zip(sizes, kernel, stride, strict=False):
-        if not (isinstance(n, int) and isinstance(s, int) and isinstance(k, int)):
+        if padding is None or not (isinstance(n, int) and isinstance(s, int) and isinstance(k, int)):
             found.append(None)
         else:
-            found.append(n * s if same else n * s + max(k - s, 0))
+            found.append(n * s if padding == "same" else n * s + max(k - s, 0))
     return x.but(shape=(batch, *found, size_argument(layer, "filters")))
 
 
@@ -153,10 +161,12 @@ def pooling(layer: Instance, inputs: list[Value]) -> Value:
     count, x = axes_in(class_name(layer)), floating(first(inputs))
     batch, sizes, channels = spatial(x, count)
     window = numbers(layer, "pool_size", count, 2)
-    stride = numbers(layer, "strides", count, None)
-    padding = argument(layer, "padding", "valid")
+    given = layer.arguments.get("strides")
+    absent = not isinstance(given, Value) or is_none(given)
+    stride = window if absent else numbers(layer, "strides", count, None)
+    padding = padding_of(layer)
     found = [
-        span(n, k, k if s is None else s, padding)
+        span(n, k, s, padding)
         for n, k, s in zip(sizes, window, stride, strict=False)
     ]
     return x.but(shape=(batch, *found, channels))

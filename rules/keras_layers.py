@@ -71,14 +71,25 @@ class Layer:
         return self.site.fact(found) if found is not None else None
 
     def const(self, name: str, fallback: Any = missing) -> Any:
-        """An argument's constant."""
+        """An argument's constant; the fallback where it was not given. Raises Unfit."""
         value = self.value(name)
         found = constant_value(value) if value is not None else missing
-        if found is missing:
-            if fallback is not missing:
-                return fallback
+        if found is not missing:
+            return found
+        if fallback is missing or isinstance(self.instance.arguments.get(name), Value):
             raise Unfit(f"`{name}` of {self.site.short} is not known before the program runs")
-        return found
+        return fallback
+
+    def plain(self, name: str) -> Any:
+        """An argument's constant; None where it is not known."""
+        value = self.value(name)
+        found = constant_value(value) if value is not None else missing
+        return None if found is missing else found
+
+    @property
+    def padding(self) -> str:
+        """The kind of padding; Keras takes it in any case."""
+        return str(self.const("padding", "valid")).lower()
 
     def arg(self, name: str) -> Any:
         """An argument as it is to be written."""
@@ -102,7 +113,7 @@ class Layer:
 
     def unless(self, name: str, usual: Any) -> Any:
         """An argument, left out where it is what the module has anyway."""
-        return OMIT if self.const(name, None) == usual else self.arg(name)
+        return OMIT if self.plain(name) == usual else self.arg(name)
 
     @property
     def input(self) -> Tensor | None:
@@ -332,7 +343,7 @@ def pads(
     value: str | None = None,
 ) -> tuple[list[Part], Any]:
     """What pads before a window, or the module's own padding argument."""
-    padding = layer.const("padding", "valid")
+    padding = layer.padding
     if padding == "valid":
         return [], OMIT
     if padding == "causal" and isinstance(window, int):
@@ -382,11 +393,11 @@ def transposed(layer: Layer) -> list[Part]:
     if kernel is None or stride is None or dilation is None or set(dilation) != {1}:
         raise Unfit(f"the window of {layer.site.short} has no equal here")
     more = layer.const("output_padding", None)
-    if more is not None and layer.const("padding", "valid") == "same":
+    if more is not None and layer.padding == "same":
         raise Unfit(f"`output_padding` of {layer.site.short} has no equal here")
     options: dict[str, Any] = {"stride": OMIT if set(stride) == {1} else short(stride, None)}
     after: list[Part] = []
-    if layer.const("padding", "valid") == "same":
+    if layer.padding == "same":
         gaps = [k - s for k, s in zip(kernel, stride, strict=False)]
         if any(g < 0 for g in gaps):
             options["output_padding"] = tuple(max(-g, 0) for g in gaps)
@@ -418,10 +429,13 @@ def pooling(layer: Layer) -> list[Part]:
     window = tuple(w for w in numbers(layer.instance, "pool_size", count, 2) if isinstance(w, int))
     if len(window) != count:
         raise Unfit(f"the window of {layer.site.short} is not known before the program runs")
-    strides = numbers(layer.instance, "strides", count, None)
-    stride = tuple(s if isinstance(s, int) else w for s, w in zip(strides, window, strict=False))
+    given = layer.value("strides")
+    absent = given is None or is_none(given)
+    stride = window if absent else per_axis(layer, "strides", count)
+    if stride is None:
+        raise Unfit(f"the strides of {layer.site.short} are not known before the program runs")
     step = OMIT if stride == window else short(stride, None)
-    if layer.const("padding", "valid") == "same":
+    if layer.padding == "same":
         if kind == "Avg":
             return [Part(layer.emit("SameAvgPool", short(window, None), step), FIRST)]
         before, _ = pads(layer, short(window, None), stride, (1,) * count, count, "-math.inf")
@@ -459,7 +473,7 @@ def batch_norm(layer: Layer) -> list[Part]:
         if options["eps"] == 1e-3:
             options["eps"] = OMIT
         kept = {n: OMIT if layer.const(n, True) else False for n in ("center", "scale")}
-        eps = OMIT if layer.const("epsilon", None) == 1e-3 else options["eps"]
+        eps = OMIT if layer.plain("epsilon") == 1e-3 else options["eps"]
         decay = OMIT if momentum == 0.99 else options["momentum"]
         return [Part(layer.emit("KerasBatchNorm", layer.size(), eps=eps, momentum=decay, **kept),
                      order)]  # fmt: skip
@@ -467,7 +481,7 @@ def batch_norm(layer: Layer) -> list[Part]:
         "PyTorch's running variance takes the unbiased batch variance, Keras' the biased one:"
         " the output of evaluation differs by a factor of about 1 + 1/(2n), n values per batch"
     )
-    eps = OMIT if layer.const("epsilon", None) == 1e-5 else options["eps"]
+    eps = OMIT if layer.plain("epsilon") == 1e-5 else options["eps"]
     kind = {2: 1, 3: 1, 4: 2, 5: 3}.get(x.rank, 1)
     return [Part(call(f"torch.nn.BatchNorm{kind}d", layer.size(), eps=eps,
                       momentum=options["momentum"]), order)]  # fmt: skip
@@ -623,7 +637,7 @@ def recurrent(layer: Layer) -> list[Part]:
         module = layer.emit(f"Keras{kind}Loop", layer.size(), layer.arg("units"), **functions,
                             bias=bias)  # fmt: skip
     options = {
-        name: OMIT if layer.const(name, None) in (False, 0, 0.0) else layer.arg(name)
+        name: OMIT if layer.plain(name) in (False, 0, 0.0) else layer.arg(name)
         for name in ("return_sequences", "return_state", "go_backwards", "dropout")
     }
     return [Part(layer.emit("KerasRecurrent", module, **options), LAST)]

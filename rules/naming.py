@@ -4,8 +4,10 @@ from __future__ import annotations
 
 SOURCE_ROOTS: dict[str, tuple[str, ...]] = {
     "tf": ("torch", "torchvision", "torchtext", "torchaudio"),
-    "torch": ("tf", "keras", "tensorflow", "tensorflow_datasets", "tf_keras"),
-}
+    "torch": ("tf", "keras", "tensorflow", "tensorflow_datasets", "tf_keras",
+              "tensorflow_probability", "tensorflow_addons", "tensorflow_hub", "tensorflow_text",
+              "tensorflow_model_optimization", "tensorflow_privacy", "tf_agents"),
+}  # fmt: skip
 """By direction: the roots of canonical names that have to go."""
 
 TARGET_IMPORTS: dict[str, dict[str, str]] = {

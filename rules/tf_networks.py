@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import libcst as cst
+
 from transpiler.infer.arrays import is_float
+from transpiler.infer.values import scalar_type
 from transpiler.rule import Proof, Unfit, rewrites
 from transpiler.rules.tf_arguments import OMIT, TfArguments, tensor
 from transpiler.rules.tf_operands import as_tensor, everywhere
 from transpiler.site import Site, constant_value, missing
+from transpiler.syntax import code
 from transpiler.template import fill
 
 F = "torch.nn.functional."
@@ -243,13 +247,34 @@ def window(site: Site, given: TfArguments, *names: str) -> Any:
         return OMIT
     value = constant_value(site.fact(node))
     if value is missing:
-        raise Unfit(f"`{names[0]}` of {site.short} is not known before the program runs")
+        return _written_window(site, node, names[0])
     if isinstance(value, (list, tuple)):
-        space = list(value[1:-1]) if len(value) > 3 or site.name.endswith("1d") else list(value)
+        space = _in_space(site, value)
         if len(set(space)) == 1:
             return space[0]
         return tuple(space)
     return value
+
+
+def _in_space(site: Site, per_axis: Any) -> list[Any]:
+    """What is given for every axis, for those between the batch and the channels."""
+    inner = len(per_axis) > 3 or site.name.endswith("1d")
+    return list(per_axis[1:-1]) if inner else list(per_axis)
+
+
+def _written_window(site: Site, node: Any, name: str) -> Any:
+    """The same of a list whose elements are known only as expressions, `[1, n, n, 1]`."""
+    if isinstance(node, (cst.List, cst.Tuple)) and all(
+        isinstance(e, cst.Element) for e in node.elements
+    ):
+        space = _in_space(site, [e.value for e in node.elements])
+        if len({code(n).strip() for n in space}) == 1:
+            return space[0]
+        if space:
+            return cst.Tuple([cst.Element(n) for n in space])
+    if scalar_type(site.fact(node)) == "int":
+        return node
+    raise Unfit(f"`{name}` of {site.short} is not known before the program runs")
 
 
 @rewrites(

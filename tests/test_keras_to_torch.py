@@ -232,3 +232,34 @@ def test_merging_functions_on_arrays() -> None:
     """)
     assert float(names["total"].sum()) == 18  # type: ignore[attr-defined]
     assert names["both"].shape == (2, 6)  # type: ignore[attr-defined]
+
+
+def test_padding_in_any_case() -> None:
+    conversion = translated("""
+        model = keras.Sequential([
+            keras.Input((9, 9, 2)),
+            layers.Conv2D(4, 3, strides=2, padding="SAME"),
+            layers.MaxPool2D(2, padding="Same"),
+            layers.Conv2DTranspose(3, 5, strides=2, padding="SAME"),
+            layers.Flatten(),
+            layers.Dense(5),
+        ])
+    """)
+    code = conversion.code
+    assert manual(conversion) == []
+    assert "SamePad(3, 2)" in code
+    assert "nn.ZeroPad2d((-1, -2, -1, -2))" in code
+    assert "nn.Linear(108, 5)" in code
+
+
+def test_what_a_block_is_given_is_not_guessed() -> None:
+    """Functions that nobody calls run on unknowns: a default would be a guess."""
+    left = manual(translated("""
+        def down(filters, pad, step):
+            return keras.Sequential([
+                keras.Input((9, 9, 2)),
+                layers.Conv2D(filters, 3, padding=pad),
+                layers.MaxPool2D(2, strides=step),
+            ])
+    """))
+    assert any("`padding` of layers.Conv2D is not known" in m for m in left), left

@@ -10,6 +10,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Class, Instance, ListObject, Method, Symbol, Value, options
 from transpiler.modules import in_module_method, is_module, method, module_classes, self_name
 from transpiler.planners.keras_build import merge_build
+from transpiler.planners.keras_tape.flags import called_modules, flag_argument, flag_parameter
 from transpiler.rule import Unfit
 from transpiler.syntax import code, find, walk
 from transpiler.template import fill, fill_statements
@@ -174,20 +175,21 @@ def _drop_method(context: Context, node: cst.ClassDef, name: str) -> None:
 
 def _plan_entry(context: Context, entry: cst.FunctionDef) -> None:
     """`call(self, x, training=None)` as `forward(self, x)`."""
+    flag = flag_parameter(context, entry)
     context.edits.replace(entry.name, cst.Name("forward"))
     params = [*entry.params.params, *entry.params.kwonly_params]
     star = entry.params.star_kwarg
     if star is not None and not any(n.value == star.name.value for n in find(entry.body, cst.Name)):
         context.edits.replace(entry.params, _without(entry.params, "training", star=True))
-    if not any(p.name.value == "training" for p in params):
+    if flag is None or not any(p.name.value == flag for p in params):
         return
-    context.edits.replace(entry.params, _without(entry.params, "training", star=False))
+    context.edits.replace(entry.params, _without(entry.params, flag, star=False))
     owner = entry.params.params[0].name.value
     for name in find(entry.body, cst.Name):
         parent = context.edits.parent[name]
-        if name.value != "training" or (isinstance(parent, cst.Attribute) and parent.attr is name):
+        if name.value != flag or (isinstance(parent, cst.Attribute) and parent.attr is name):
             continue
-        if isinstance(parent, cst.Arg) and (parent.keyword is name or is_flag(parent)):
+        if isinstance(parent, cst.Arg) and (parent.keyword is name or _hands_on(context, parent)):
             continue
         context.edits.replace(name, cst.parse_expression(f"{owner}.training"))
 
@@ -201,6 +203,15 @@ def _without(params: cst.Parameters, name: str, star: bool) -> cst.Parameters:
     if not only and isinstance(changed.star_arg, cst.ParamStar):
         changed = changed.with_changes(star_arg=cst.MaybeSentinel.DEFAULT)
     return changed.with_changes(star_kwarg=None) if star else changed
+
+
+def _hands_on(context: Context, arg: cst.Arg) -> bool:
+    """Whether an argument tells a part of the model whether it trains."""
+    call = context.edits.parent[arg]
+    if not isinstance(call, cst.Call):
+        return False
+    modules = called_modules(context, call)
+    return is_flag(arg) or (bool(modules) and flag_argument(context, call, modules) is arg)
 
 
 def is_flag(arg: cst.Arg) -> bool:
@@ -283,23 +294,37 @@ def _drop_args(node: Any, gone: list[cst.Arg]) -> Any:
     return node.with_changes(args=kept)
 
 
+def _drop_places(node: Any, places: set[int]) -> Any:
+    """A call without the arguments at some places."""
+    if not isinstance(node, cst.Call):
+        return node
+    kept = [a for i, a in enumerate(node.args) if i not in places]
+    if kept:
+        kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    return node.with_changes(args=kept)
+
+
 def _plan_call(context: Context, call: cst.Call, modules: list[Instance]) -> None:
     inside = in_module_method(context, call)
-    flags = [a for a in call.args if is_flag(a)]
+    own = flag_argument(context, call, modules)
+    flags = [a for a in call.args if is_flag(a) or a is own]
     removed = modules[0].state.get("logits")
     if removed and not inside:
         end = ".softmax(-1)" if removed == "softmax" else ".sigmoid()"
         context.edits.wrap(call, lambda x: fill(f"x{end}", x=x))
     if flags:
-        context.edits.wrap(call, lambda node: _drop_args(node, flags))
+        places = {i for i, a in enumerate(call.args) if a in flags}
+        context.edits.wrap(call, lambda node: _drop_places(node, places))
     around = context.edits.enclosing(call, cst.FunctionDef)
     if inside and around is not None and around.name.value == "call":
-        _check_inner_flag(context, call, flags)
+        _check_inner_flag(context, call, flags, flag_parameter(context, around))
 
 
-def _check_inner_flag(context: Context, call: cst.Call, flags: list[cst.Arg]) -> None:
+def _check_inner_flag(
+    context: Context, call: cst.Call, flags: list[cst.Arg], own: str | None
+) -> None:
     for flag in flags:
-        if isinstance(flag.value, cst.Name) and flag.value.value == "training":
+        if isinstance(flag.value, cst.Name) and flag.value.value == own:
             continue
         context.manual(
             call, "training-mode",

@@ -21,10 +21,11 @@ from transpiler.infer.values import (
     options,
     scalar_type,
 )
+from transpiler.rules.naming import SOURCE_ROOTS
 from transpiler.syntax import walk
 from transpiler.template import fill
 
-OWN = ("tf", "keras", "torch", "builtins", "math", "typing", "tensorflow", "tensorflow_datasets")
+OWN = (*SOURCE_ROOTS["torch"], "torch", "builtins", "math", "typing")
 """Libraries whose functions take tensors, or whose calls other planners write."""
 DRAWN = frozenset(
     """plot scatter imshow hist bar barh fill_between contour contourf semilogx semilogy loglog

@@ -28,8 +28,7 @@ def watch_steps(run: Run) -> None:
         **kwargs: Any,
     ) -> Any:
         result = gradient(self, target, sources, output_gradients, *args, **kwargs)
-        if any(isinstance(s, tf.Variable | keras.Variable) for s in tf.nest.flatten(sources)):
-            note_loss(run, target, output_gradients, tf.nest.flatten(result))
+        note_loss(run, target, output_gradients, tf.nest.flatten(result))
         return result
 
     @wraps(enter)

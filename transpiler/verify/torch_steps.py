@@ -38,9 +38,9 @@ def watch_steps(run: Run) -> None:
         recorder.check_stop()
 
     def patched_grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if all(t.is_leaf and id(t) in run.models.names for t in flatten([inputs])):
-            for tensor in flatten([outputs]):
-                note_loss(tensor, None)
+        weights = list(flatten([args[0] if args else kwargs.get("grad_outputs")]))
+        for tensor, weight in zip(flatten([outputs]), weights or [None] * 99, strict=False):
+            note_loss(tensor, weight)
         return grad(outputs, inputs, *args, **kwargs)
 
     quiet = _Quiet()

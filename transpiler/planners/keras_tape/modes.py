@@ -19,6 +19,7 @@ from transpiler.infer.values import (
 )
 from transpiler.modules import is_module, module_classes
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.keras_tape.flags import flag_argument, flag_default
 from transpiler.planners.keras_tape.reach import Reach
 from transpiler.planners.keras_tape.sensitive import is_sensitive, parts_of
 from transpiler.syntax import code, find, walk
@@ -119,22 +120,11 @@ class Modes:
         return any(a.keyword is not None and a.keyword.value == "training" for a in node.args)
 
     def _mode(self, node: cst.Call, models: list[Instance]) -> Mode:
-        for arg in node.args:
-            if arg.keyword is not None and arg.keyword.value == "training":
-                return self._flag(arg.value)
-        first = models[0].cls if models else None
-        entry = first.lookup("call") if isinstance(first, Class) else None
-        if isinstance(entry, Function):
-            params = list(entry.node.params.params)[1:]
-            plain = [a.value for a in node.args if a.keyword is None]
-            for index, param in enumerate(params):
-                if param.name.value != "training":
-                    continue
-                if index < len(plain):
-                    return self._flag(plain[index])
-                if isinstance(param.default, cst.Name) and param.default.value == "True":
-                    return True
-        return False
+        given = flag_argument(self.context, node, models)
+        if given is not None:
+            return self._flag(given.value)
+        default = flag_default(self.context, models)
+        return isinstance(default, cst.Name) and default.value == "True"
 
     def _flag(self, node: cst.BaseExpression) -> Mode:
         value = self.context.fact(node)

@@ -46,6 +46,9 @@ def reach_variables(context: Context, node: cst.BaseExpression, place: cst.CSTNo
             return _name(context, node, place)
         case cst.Call(func=cst.Name(value="list" | "tuple"), args=[cst.Arg(value=inner)]):
             return reach_variables(context, inner, place)
+        case cst.Call(func=cst.Attribute(value=owner, attr=cst.Name(value="values")), args=[]):
+            held = _variable(context, owner, place)
+            return Reached(fill("held.values()", held=held.expression), held.after)
         case cst.Attribute():
             return _list_object(context, node, place)
     raise Unfit(UNREACHED, ADVICE)
@@ -74,6 +77,8 @@ def _name(context: Context, node: cst.Name, place: cst.CSTNode) -> Reached:
     if len(made) == 1 and made[0][1] is None:
         value = made[0][0].value
         if not isinstance(value, (cst.ListComp, cst.Call)) and not _is_empty(value):
+            return reach_variables(context, value, place)
+        if isinstance(value, cst.Call) and scope not in (context.module, scope_of(context, place)):
             return reach_variables(context, value, place)
         if scope in (context.module, scope_of(context, place)):
             return Reached(cst.Name(node.value), [context.edits.statement(made[0][0])])

@@ -10,6 +10,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Class, Const, Instance, Value, items_of
 from transpiler.modules import descendants, is_module
+from transpiler.planners.keras_tape.flags import flag_parameter
 from transpiler.rules.keras_graph import graph_tensors
 from transpiler.syntax import find
 
@@ -87,13 +88,14 @@ def _is_unknown(layer: Instance) -> bool:
 
 
 def _reads_flag(context: Context, cls: Class) -> bool:
-    """Whether a class of the program reads `training` for more than handing it on."""
+    """Whether a class of the program reads its flag for more than handing it on."""
     entry = cls.lookup("call")
     node = getattr(entry, "node", None)
-    if node is None:
+    flag = flag_parameter(context, node) if isinstance(node, cst.FunctionDef) else None
+    if flag is None:
         return False
     for name in find(node.body, cst.Name):
-        if name.value not in ("training", "is_training", "train"):
+        if name.value != flag:
             continue
         parent = context.edits.parent.get(name)
         if isinstance(parent, cst.Arg) and (parent.keyword is name or parent.keyword is not None):

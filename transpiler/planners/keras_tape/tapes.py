@@ -65,6 +65,8 @@ def read_tapes(context: Context, reach: Reach) -> list[Tape]:
         _take(context, tapes, reach, call)
     for tape in tapes:
         _mark_shared(context, tapes, tape)
+        for gradient in tape.gradients:
+            gradient.differentiated |= _is_read_by_its_tape(context, gradient)
     return tapes
 
 
@@ -118,6 +120,19 @@ def _take(context: Context, tapes: list[Tape], reach: Reach, call: cst.Call) -> 
         inside = reach.within([t.block.body for t in others])
         found.differentiated = around or _runs_in(context, call, inside)
         tape.gradients.append(found)
+
+
+def _is_read_by_its_tape(context: Context, gradient: Gradient) -> bool:
+    """Whether a persistent tape records a gradient of its own and differentiates it later."""
+    tape, found = gradient.tape, set[str]()
+    if len(tape.gradients) == 1 or not stands_in(context, gradient.node, tape.block):
+        return False
+    for assign in find(tape.block, cst.Assign):
+        read = {n.value for n in find(assign.value, cst.Name)}
+        if gradient.node in find(assign, cst.Call) or read & found:
+            found |= {n.value for t in assign.targets for n in find(t.target, cst.Name)}
+    others = [g for g in tape.gradients if g is not gradient]
+    return any(n.value in found for g in others for n in find(g.target, cst.Name))
 
 
 def stands_in(context: Context, node: cst.CSTNode, block: cst.With) -> bool:
