@@ -150,7 +150,9 @@ def transposed(layer: Instance, inputs: list[Value]) -> Value:
     padding = padding_of(layer)
     found: list[Dim] = []
     for n, k, s in zip(sizes, kernel, stride, strict=False):
-        if padding is None or not (isinstance(n, int) and isinstance(s, int) and isinstance(k, int)):
+        if padding is None or not (
+            isinstance(n, int) and isinstance(s, int) and isinstance(k, int)
+        ):
             found.append(None)
         else:
             found.append(n * s if padding == "same" else n * s + max(k - s, 0))
@@ -165,10 +167,7 @@ def pooling(layer: Instance, inputs: list[Value]) -> Value:
     absent = not isinstance(given, Value) or is_none(given)
     stride = window if absent else numbers(layer, "strides", count, None)
     padding = padding_of(layer)
-    found = [
-        span(n, k, s, padding)
-        for n, k, s in zip(sizes, window, stride, strict=False)
-    ]
+    found = [span(n, k, s, padding) for n, k, s in zip(sizes, window, stride, strict=False)]
     return x.but(shape=(batch, *found, channels))
 
 

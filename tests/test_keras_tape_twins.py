@@ -185,7 +185,7 @@ class Block(layers.Layer):
         self.drop = layers.Dropout(0.4)
 
     def call(self, x, train):
-        return self.drop(self.norm(self.dense(x), train), training=train)
+        return self.drop(self.norm(self.dense(x), training=train), training=train)
 
 class Net(keras.Model):
     def __init__(self):
@@ -194,7 +194,7 @@ class Net(keras.Model):
         self.out = layers.Dense(2)
 
     def call(self, x, is_training=False):
-        x = self.out(self.block(x, is_training))
+        x = self.out(self.block(x, train=is_training))
         return x if is_training else tf.nn.softmax(x)
 
 net = Net()
@@ -208,8 +208,10 @@ def run(x, y):
     trainable_variables = net.trainable_variables
     optimizer.apply_gradients(zip(g.gradient(loss, trainable_variables), trainable_variables))
 
-for i in range(0, 48, 8):
-    run(data[i:i + 8], labels[i:i + 8])
+train = tf.data.Dataset.from_tensor_slices((data, labels))
+train = train.repeat().shuffle(48).batch(8).prefetch(1)
+for step, (batch_x, batch_y) in enumerate(train.take(9), 1):
+    run(batch_x, batch_y)
     print("%.10f" % float(tf.reduce_sum(net(data[:6])[:, 0])))
 """
 

@@ -254,12 +254,14 @@ def test_padding_in_any_case() -> None:
 
 def test_what_a_block_is_given_is_not_guessed() -> None:
     """Functions that nobody calls run on unknowns: a default would be a guess."""
-    left = manual(translated("""
+    left = manual(
+        translated("""
         def down(filters, pad, step):
             return keras.Sequential([
                 keras.Input((9, 9, 2)),
                 layers.Conv2D(filters, 3, padding=pad),
                 layers.MaxPool2D(2, strides=step),
             ])
-    """))
+    """)
+    )
     assert any("`padding` of layers.Conv2D is not known" in m for m in left), left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import wraps
 from typing import Any
 
@@ -14,15 +15,28 @@ WHOLE = 1 << 40
 
 
 def watch_data(run: Run) -> None:
-    """Patch Dataset's shuffle, and take the parallelism out of its other methods."""
+    """Patch Dataset's shuffle, and take the parallelism out of its other methods.
+
+    What is repeated before it is shuffled is shuffled pass by pass, as a sampler does it.
+    """
     kind = tf.data.Dataset
-    plain = kind.shuffle
+    plain, again = kind.shuffle, kind.repeat
+    repeated: weakref.WeakKeyDictionary[Any, tuple[Any, Any]] = weakref.WeakKeyDictionary()
+
+    @wraps(again)
+    def repeat(self: Any, count: Any = None, name: Any = None) -> Any:
+        result = again(self, count, name)
+        repeated[result] = (self, count)
+        return result
 
     @wraps(plain)
     def shuffle(
         self: Any, buffer_size: Any, seed: Any = None, reshuffle_each_iteration: Any = None,
         name: Any = None,
     ) -> Any:  # fmt: skip
+        if self in repeated:
+            source, count = repeated[self]
+            return again(source.shuffle(buffer_size, seed, reshuffle_each_iteration), count)
         if self.cardinality() == tf.data.INFINITE_CARDINALITY:
             run.note("a shuffle of an endless dataset keeps its own order")
             return plain(self, buffer_size, seed, reshuffle_each_iteration, name)
@@ -35,7 +49,7 @@ def watch_data(run: Run) -> None:
             return result
         return result.apply(tf.data.experimental.assert_cardinality(self.cardinality()))
 
-    kind.shuffle = shuffle
+    kind.shuffle, kind.repeat = shuffle, repeat
     for name in ("map", "interleave"):
         setattr(kind, name, _in_order(getattr(kind, name)))
     kind.prefetch = lambda self, *args, **kwargs: self

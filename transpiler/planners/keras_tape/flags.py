@@ -1,4 +1,4 @@
-"""How a model is told whether it trains: by `training`, or by a parameter that it hands on as that."""
+"""How a model is told whether it trains: by `training`, or by a parameter handed on as that."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def called_modules(context: Context, call: cst.Call) -> list[Instance]:
 def entry_of(model: Instance) -> cst.FunctionDef | None:
     """The `call` of a class of the program."""
     found = model.cls.lookup("call") if isinstance(model.cls, Class) else None
-    return found.node if isinstance(found, Function) and hasattr(found.node, "params") else None
+    node = found.node if isinstance(found, Function) else None
+    return node if isinstance(node, cst.FunctionDef) else None
 
 
 def flag_parameter(context: Context, entry: cst.FunctionDef) -> str | None:

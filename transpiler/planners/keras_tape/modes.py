@@ -10,9 +10,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import (
     UNKNOWN,
-    Class,
     Const,
-    Function,
     Instance,
     Symbol,
     options,

@@ -91,9 +91,9 @@ def _reads_flag(context: Context, cls: Class) -> bool:
     """Whether a class of the program reads its flag for more than handing it on."""
     entry = cls.lookup("call")
     node = getattr(entry, "node", None)
-    flag = flag_parameter(context, node) if isinstance(node, cst.FunctionDef) else None
-    if flag is None:
+    if not isinstance(node, cst.FunctionDef):
         return False
+    flag = flag_parameter(context, node)
     for name in find(node.body, cst.Name):
         if name.value != flag:
             continue
