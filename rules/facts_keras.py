@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
     NONE,
@@ -35,6 +37,7 @@ from transpiler.rules.keras_graph import (
     placed,
     without_graph,
 )
+from transpiler.rules.keras_written_sizes import argument_of, written_size
 
 FIRST_NAMES = ("inputs", "query", "sequence", "sequences", "x", "input")
 """What a layer's first argument may be called."""
@@ -47,14 +50,18 @@ ENTRY_DEFAULTS = {
 PREPARES = {"keras.Layer": "build"}
 
 
-def shape_from(value: Value | None) -> Shape:
-    """A tuple, list or number as a shape."""
+def shape_from(value: Value | None, node: Any = None) -> Shape:
+    """A tuple or list as a shape; sizes that are not known go by what the program writes there."""
     if value is None:
         return None
     items = items_of(value)
     if items is None:
         return None
-    return tuple(None if i == NONE else as_dim(i) for i in items)
+    sizes = [None if i == NONE else as_dim(i) for i in items]
+    for index, (item, size) in enumerate(zip(items, sizes, strict=True)):
+        if size is None and item != NONE:
+            sizes[index] = written_size(node, index)
+    return tuple(sizes)
 
 
 def without_batch(value: Value) -> Value:
@@ -77,10 +84,12 @@ def without_batch(value: Value) -> Value:
 @infers("keras.Input", "keras.layers.InputLayer")
 def graph_input(call: Invocation) -> Value:
     """The entry of a graph."""
-    shape = shape_from(call.arg("shape", "input_shape", at=0))
+    written = argument_of(call.node, "shape", "input_shape", at=0)
+    shape = shape_from(call.arg("shape", "input_shape", at=0), written)
     given = call.arg("dtype")
     dtype = given.value if isinstance(given, Const) and isinstance(given.value, str) else "float32"
-    batch = shape_from(call.arg("batch_shape", "batch_input_shape"))
+    written = argument_of(call.node, "batch_shape", "batch_input_shape")
+    batch = shape_from(call.arg("batch_shape", "batch_input_shape"), written)
     whole: Shape = batch if batch is not None else None if shape is None else (None, *shape)
     tensor = call.arg("tensor")
     if isinstance(tensor, GraphTensor):
@@ -223,10 +232,12 @@ def append(call: Invocation, model: Instance, layer: Value) -> None:
 
 def declared_shape(layer: Instance) -> Shape:
     """`input_shape=`, `input_dim=` and `input_length=` of a first layer."""
-    shape = shape_from(layer.arguments.get("input_shape"))
+    written = argument_of(layer.origin, "input_shape")
+    shape = shape_from(layer.arguments.get("input_shape"), written)
     if shape is not None:
         return (None, *shape)
-    shape = shape_from(layer.arguments.get("batch_input_shape"))
+    written = argument_of(layer.origin, "batch_input_shape")
+    shape = shape_from(layer.arguments.get("batch_input_shape"), written)
     if shape is not None:
         return shape
     width = layer.arguments.get("input_dim")
@@ -234,9 +245,10 @@ def declared_shape(layer: Instance) -> Shape:
     if layer.class_names[:1] == ("keras.layers.Embedding",):
         return (None, as_dim(length)) if isinstance(length, Value) else None
     if isinstance(width, Value):
+        size = as_dim(width) or written_size(argument_of(layer.origin, "input_dim"))
         if isinstance(length, Value):
-            return (None, as_dim(length), as_dim(width))
-        return (None, as_dim(width))
+            return (None, as_dim(length), size)
+        return (None, size)
     if "layers" in layer.state and isinstance(layer.state.get("start"), Tensor):
         found: Shape = layer.state["start"].shape
         return found

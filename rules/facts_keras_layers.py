@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import libcst as cst
+
 from transpiler.infer.values import (
     UNKNOWN,
     Const,
@@ -19,6 +21,8 @@ from transpiler.infer.values import (
     is_none,
     items_of,
 )
+from transpiler.rules.keras_written_sizes import argument_of, written_size
+from transpiler.syntax import code
 
 Result = Callable[[Instance, list[Value]], Value]
 
@@ -31,10 +35,12 @@ def argument(layer: Instance, name: str, default: object = None) -> object:
     return default
 
 
-def size_argument(layer: Instance, name: str) -> Dim:
-    """A constructor argument that is a size."""
+def size_argument(layer: Instance, name: str, at: int = 0) -> Dim:
+    """A constructor argument that is a size; by what the program writes where it is not known."""
     value = layer.arguments.get(name)
-    return as_dim(value) if isinstance(value, Value) else None
+    if not isinstance(value, Value):
+        return None
+    return as_dim(value) or written_size(argument_of(layer.origin, name, at=at))
 
 
 def numbers(layer: Instance, name: str, count: int, default: int | None) -> list[Dim]:
@@ -99,6 +105,8 @@ def padding_of(layer: Instance) -> str | None:
 
 def span(n: Dim, k: Dim, s: Dim, padding: str | None, d: Dim = 1) -> Dim:
     """How many places a window has along an axis."""
+    if padding is not None and isinstance(n, str):
+        return named_span(n, k, s, padding, d)
     if padding is None or not (isinstance(n, int) and isinstance(s, int)):
         return None
     if padding in ("same", "causal"):
@@ -106,6 +114,24 @@ def span(n: Dim, k: Dim, s: Dim, padding: str | None, d: Dim = 1) -> Dim:
     if not (isinstance(k, int) and isinstance(d, int)):
         return None
     return (n - d * (k - 1) - 1) // s + 1
+
+
+def named_span(n: str, k: Dim, s: Dim, padding: str, d: Dim) -> Dim:
+    """The same along an axis whose size is known by what the program writes for it."""
+    if not (isinstance(k, int) and isinstance(s, int) and isinstance(d, int)):
+        return None
+    same = padding in ("same", "causal")
+    if same and s == 1:
+        return n
+    width = d * (k - 1) + 1
+    if same:
+        text = f"-(-({n}) // {s})"
+    elif s == 1:
+        text = f"({n}) - {width - 1}" if width > 1 else n
+    else:
+        text = f"({n}) // {s}" if width == s else f"(({n}) - {width}) // {s} + 1"
+    plain = code(cst.parse_expression(text)).replace(f"({n})", n if n.isidentifier() else f"({n})")
+    return plain if len(plain) <= 80 else None
 
 
 def axes_in(name: str) -> int:
@@ -228,7 +254,7 @@ def repeat_vector(layer: Instance, inputs: list[Value]) -> Value:
 
 def embedding(layer: Instance, inputs: list[Value]) -> Value:
     x = first(inputs)
-    width = size_argument(layer, "output_dim")
+    width = size_argument(layer, "output_dim", 1)
     return Tensor(None if x.shape is None else (*x.shape, width), "float32", "tf")
 
 
@@ -256,7 +282,7 @@ def named_sum(sizes: list[Dim]) -> Dim:
     if any(s is None for s in sizes):
         return None
     names = dict.fromkeys(s for s in sizes if isinstance(s, str))
-    terms = [f"{sizes.count(n)} * {n}" if sizes.count(n) > 1 else n for n in names]
+    terms = [f"{sizes.count(n)} * ({n})" if sizes.count(n) > 1 else n for n in names]
     rest = sum(s for s in sizes if isinstance(s, int))
     return " + ".join([*terms, *([str(rest)] if rest else [])])
 
@@ -331,7 +357,7 @@ def distributed(layer: Instance, inputs: list[Value]) -> Value:
 
 def attention(layer: Instance, inputs: list[Value]) -> Value:
     x = floating(first(inputs))
-    width = size_argument(layer, "output_shape")
+    width = size_argument(layer, "output_shape", 9)
     if width is not None and x.shape is not None:
         return x.but(shape=(*x.shape[:-1], width))
     return x
@@ -387,7 +413,7 @@ def upsampled(layer: Instance, inputs: list[Value]) -> Value:
 def resized(layer: Instance, inputs: list[Value]) -> Value:
     x = floating(first(inputs))
     batch, _, channels = spatial(x, 2)
-    sizes = size_argument(layer, "height"), size_argument(layer, "width")
+    sizes = size_argument(layer, "height"), size_argument(layer, "width", 1)
     return x.but(shape=(batch, *sizes, channels))
 
 

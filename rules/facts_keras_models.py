@@ -141,3 +141,15 @@ def build(call: Invocation) -> Value:
         call.interpreter.call(model, [start], {}, None)
         del model.state["building"]
     return NONE
+
+
+@infers("keras.models.clone_model")
+def clone(call: Invocation) -> Value:
+    """Another model of the same layers: what is known of one holds for both."""
+    model = call.arg("model", at=0)
+    if not isinstance(model, Instance) or len(call.bound) != 1:
+        return UNKNOWN
+    twin = call.interpreter.allocate(model.cls, call.node, model.arguments)
+    twin.state = model.state
+    twin.attributes = model.attributes
+    return twin

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import libcst as cst
+
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
     UNKNOWN,
@@ -11,11 +13,13 @@ from transpiler.infer.values import (
     Dim,
     Instance,
     ListObject,
+    Number,
     Sequence,
     Symbol,
     Tensor,
     Value,
     as_dim,
+    items_of,
 )
 from transpiler.rule import infers, infers_property
 from transpiler.rules.operands import in_module
@@ -80,7 +84,7 @@ def train_test_split(call: Invocation) -> Value:
             train, test = _split_sizes(value.shape[0], call)
             found += [value.but(shape=(train, *value.shape[1:]), variable=False),
                       value.but(shape=(test, *value.shape[1:]), variable=False)]  # fmt: skip
-        elif isinstance(value, Tensor):
+        elif isinstance(value, Tensor) or rank_of(value) is not None:
             found += [value, value]
         else:
             found += [UNKNOWN, UNKNOWN]
@@ -127,37 +131,79 @@ def fitted(call: Invocation) -> Value:
 
 # ---- pandas -----------------------------------------------------------------------------------
 
-FRAME = "pandas.DataFrame"
+FRAME, SERIES = "pandas.DataFrame", "pandas.Series"
 _SAME = ("drop", "dropna", "fillna", "astype", "sample", "head", "reset_index", "copy",
-         "sort_values", "iloc", "loc", "__getitem__", "apply", "tail", "set_index")  # fmt: skip
+         "sort_values", "apply", "tail", "set_index", "replace", "map", "query", "interpolate",
+         "drop_duplicates", "sort_index", "clip", "round", "abs")  # fmt: skip
 
 
-def _table(call: Invocation) -> Value:
-    return call.interpreter.allocate(Symbol(FRAME), call.node, {})
+def _table(call: Invocation, name: str = FRAME) -> Value:
+    return call.interpreter.allocate(Symbol(name), call.node, {})
 
 
-@infers(
-    *in_module("pandas", "read_csv", "DataFrame", "read_excel", "concat", "get_dummies", "Series")
-)
+@infers(*in_module("pandas", "read_csv", "DataFrame", "read_excel", "concat", "get_dummies"))
 def table(call: Invocation) -> Value:
     return _table(call)
 
 
-@infers(*(f"{FRAME}.{n}" for n in _SAME if n not in ("iloc", "loc")))
+@infers("pandas.Series", f"{FRAME}.pop", f"{FRAME}.squeeze")
+def column(call: Invocation) -> Value:
+    return _table(call, SERIES)
+
+
+@infers(*(f"{name}.{n}" for name in (FRAME, SERIES) for n in _SAME))
 def same_table(call: Invocation) -> Value:
     return call.receiver or _table(call)
 
 
-@infers_property(f"{FRAME}.iloc", f"{FRAME}.loc", f"{FRAME}.T", f"{FRAME}.str")
+@infers(f"{FRAME}.__getitem__")
+def picked(call: Invocation) -> Value:
+    """`table["name"]`, `table.iloc[:, 3]` are columns; lists and slices of them are tables."""
+    index = call.positional[0] if call.positional else UNKNOWN
+    if isinstance(call.node, cst.Subscript) and isinstance(call.node.slice[-1].slice, cst.Slice):
+        return call.receiver or _table(call)
+    items = items_of(index) if isinstance(index, Sequence) and index.kind == "tuple" else None
+    last = items[-1] if items else index
+    if isinstance(last, Number) and last.type == "bool":
+        return call.receiver or UNKNOWN  # a comparison of columns
+    if isinstance(last, (Const, Number)):
+        return _table(call, SERIES)
+    if isinstance(last, Instance) and last.class_names[:1] == (SERIES,):
+        return call.receiver or UNKNOWN  # rows, where a column says so
+    known = isinstance(last, (ListObject, Sequence))
+    return (call.receiver or _table(call)) if known else UNKNOWN
+
+
+@infers(f"{SERIES}.__getitem__")
+def rows(call: Invocation) -> Value:
+    index = call.positional[0] if call.positional else UNKNOWN
+    one = isinstance(index, (Const, Number)) and getattr(index, "type", "") != "bool"
+    return UNKNOWN if one else call.receiver or UNKNOWN
+
+
+@infers_property(*(f"{n}.{a}" for n in (FRAME, SERIES) for a in ("iloc", "loc", "T", "str")))
 def located(value: Value) -> Value:
     return value
 
 
-@infers_property(f"{FRAME}.values")
+def rank_of(value: Value) -> int | None:
+    """2 for a table, 1 for a column, the rank of an array."""
+    if isinstance(value, Tensor):
+        return value.rank
+    names = value.class_names if isinstance(value, Instance) else ()
+    return {FRAME: 2, SERIES: 1}.get(names[0] if names else "")
+
+
+def _content(value: Value) -> Value:
+    rank = rank_of(value)
+    return Tensor((None,) * rank if rank else None, library="numpy")
+
+
+@infers_property(f"{FRAME}.values", f"{SERIES}.values")
 def values(value: Value) -> Value:
-    return Tensor(library="numpy")
+    return _content(value)
 
 
-@infers(f"{FRAME}.to_numpy")
+@infers(f"{FRAME}.to_numpy", f"{SERIES}.to_numpy")
 def to_numpy(call: Invocation) -> Value:
-    return Tensor(library="numpy")
+    return _content(call.receiver or UNKNOWN)

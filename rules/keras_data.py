@@ -166,3 +166,23 @@ def _described(value: Value) -> Any:
         shape = "unknown shape" if value.shape is None else value.shape
         return f"{value.dtype or 'unknown dtype'} {shape}"
     return "unknown"
+
+
+@rewrites("keras.utils.timeseries_dataset_from_array", to="torch")
+def series_windows(site: Site) -> Any:
+    """A data set of windows, batched and shuffled by a DataLoader."""
+    names = {"sequence_length": "length", "sequence_stride": "stride", "sampling_rate": "rate",
+             "start_index": "start", "end_index": "end"}  # fmt: skip
+    if not set(site.args) <= {*names, "data", "targets", "batch_size", "shuffle", "seed"}:
+        raise Unfit("a format of its own of timeseries_dataset_from_array is not translated")
+    size = site.args.get("batch_size", 128)
+    if site.has("batch_size") is False and "batch_size" in site.args:
+        raise Unfit("windows that are not batched are not translated")
+    given = {n: site.args[o] for o, n in names.items() if site.has(o)}
+    targets = site.arg("targets") if site.has("targets") else OMIT
+    windows = call(site.context.emit("SeriesWindows"), site.arg("data"), targets, **given)
+    shuffled = site.const("shuffle", "?")
+    if shuffled == "?":
+        shuffled = site.arg("shuffle")
+    options = {"shuffle": shuffled} if shuffled is not False else {}
+    return call("torch.utils.data.DataLoader", windows, batch_size=size, **options)

@@ -24,6 +24,7 @@ from transpiler.rule import Unfit
 from transpiler.rules.facts_keras_layers import axes_in, borders, numbers
 from transpiler.rules.keras_activations import activation_module, activation_name
 from transpiler.rules.keras_sizes import size_of, solve
+from transpiler.rules.keras_written_sizes import is_readable
 from transpiler.site import Site, constant_value, missing
 from transpiler.template import OMIT, call, fill
 
@@ -134,11 +135,8 @@ class Layer:
         size: Dim = shape[axis] if shape else None
         if isinstance(size, int):
             return size
-        if isinstance(size, str) and self.scope is not None:
-            found = self.scope.symbolic(size)
-            return found if isinstance(found, cst.BaseExpression) else cst.parse_expression(size)
-        if isinstance(size, str) and not self.literal:
-            return cst.parse_expression(size)
+        if isinstance(size, str) and (self.scope is not None or not self.literal):
+            return self.named(size)
         given = self.declared() if axis == -1 and not self.literal else None
         if given is not None:
             return given
@@ -146,6 +144,19 @@ class Layer:
             f"the input size of {self.site.short} is not known before the program runs",
             "give the first layer its shape with keras.Input, or write the size by hand",
         )
+
+    def named(self, size: str) -> cst.BaseExpression:
+        """A size that is known by what the program writes for it, where that can be read."""
+        if self.scope is None:
+            expression = cst.parse_expression(size)
+            if not is_readable(self.site.context, self.site.node, expression):
+                raise UnknownSize(f"the input size of {self.site.short} has no name here")
+            return expression
+        try:
+            found = self.scope.symbolic(size)
+        except Unfit as error:
+            raise UnknownSize(error.reason, error.hint) from None
+        return found if isinstance(found, cst.BaseExpression) else cst.parse_expression(size)
 
     def declared(self) -> cst.BaseExpression | None:
         """The last size of `input_shape=` or `input_dim=` as the program writes it."""
@@ -703,6 +714,12 @@ def normalization(layer: Layer) -> list[Part]:
         n: layer.arg(n) for n, v in (("mean", mean), ("variance", variance)) if v is not None
     }
     layer.refuse("invert")
+    axis = layer.const("axis", -1)
+    rank = layer.input.rank if layer.input is not None else None
+    if isinstance(axis, int) and axis != -1 and axis + 1 != rank:
+        raise Unfit("layers.Normalization of an axis that is not the last one is not translated")
+    if axis is None:
+        options["axis"] = None
     return [Part(layer.emit("Normalization", **options), LAST)]
 
 

@@ -76,3 +76,13 @@ def seed(site: Site) -> Any:
         )
     site.context.remark(site.node, site.short, "equal seeds give other numbers in PyTorch")
     return lines
+
+
+@rewrites("keras.models.clone_model", to="torch")
+def clone_model(site: Site) -> Any:
+    """A copy with initial values of its own."""
+    if set(site.args) != {"model"}:
+        raise Unfit("clone_model with inputs or functions of its own is not translated")
+    if not isinstance(site.context.fact(site.node), Instance):
+        raise Unfit("the model that is cloned is not known")
+    return fill("clone(model)", clone=site.emit("clone_model"), model=site.arg("model"))

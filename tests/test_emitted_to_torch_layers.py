@@ -42,12 +42,16 @@ def test_batch_norm(shape: tuple, options: dict) -> None:
     )
 
 
-def test_normalization() -> None:
+@pytest.mark.parametrize("axis", [-1, None])
+def test_normalization(axis: int | None) -> None:
     x = draw(20, 3) * 4 + 2
-    expected, module = layers.Normalization(), normalization.Normalization()
-    expected.adapt(x)
-    module.adapt(x)
-    agree([expected(x).numpy()], [module(torch.tensor(x)).numpy()], 1e-6)
+    for data in (x, x[:, 0]) if axis is None else (x,):
+        expected, module = layers.Normalization(axis=axis), normalization.Normalization(axis=axis)
+        expected.adapt(data)
+        module.adapt(data)
+        agree([expected(data).numpy()], [module(torch.tensor(data)).numpy()], 1e-6)
+        module.adapt(iter(torch.tensor(data).split(7)))
+        agree([expected(data).numpy()], [module(torch.tensor(data)).numpy()], 1e-6)
 
 
 # ------------------------------------------------------------------ padding="same"

@@ -249,3 +249,60 @@ def test_former_names_are_understood() -> None:
     assert left_over(conversion) == []
     assert "nn.Linear(4, 3)" in conversion.code
     assert "range(2)" in conversion.code
+
+
+def test_a_compile_of_the_programs_own() -> None:
+    assert_twins(
+        """
+class Pair(keras.Model):
+    def __init__(self, teacher, student):
+        super().__init__()
+        self.teacher, self.student = teacher, student
+
+    def compile(self, optimizer, loss_fn, alpha=0.5):
+        super().compile(optimizer=optimizer)
+        self.loss_fn = loss_fn
+        self.alpha = alpha
+
+    def train_step(self, data):
+        x, y = data
+        goal = self.teacher(x, training=False)
+        with tf.GradientTape() as tape:
+            p = self.student(x, training=True)
+            loss = self.alpha * self.loss_fn(y, p) + (1 - self.alpha) * self.loss_fn(goal, p)
+        grads = tape.gradient(loss, self.student.trainable_variables)
+        self.optimizer.apply_gradients(zip(grads, self.student.trainable_variables))
+        return {"loss": loss}
+
+    def test_step(self, data):
+        x, y = data
+        return {"loss": self.loss_fn(y, self.student(x, training=False))}
+
+teacher = keras.Sequential([layers.Input((4,)), layers.Dense(3), layers.Dense(1)])
+student = keras.Sequential([layers.Input((4,)), layers.Dense(1)])
+x, y = rng.normal(size=(22, 4)), rng.normal(size=(22, 1))
+pair = Pair(teacher, student)
+pair.compile(keras.optimizers.SGD(0.1), keras.losses.MeanSquaredError(), alpha=0.25)
+# train
+pair.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0)
+p = student.predict(x, verbose=0)
+""",
+        "p",
+    )
+
+
+def test_a_cloned_model_trains_by_itself() -> None:
+    assert_twins(
+        DENSE
+        + """
+twin = keras.models.clone_model(model)
+twin.set_weights(model.get_weights())
+model.compile("sgd", "binary_crossentropy")
+# train
+twin.set_weights(model.get_weights())
+model.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0)
+p, q = model.predict(x, verbose=0), twin.predict(x, verbose=0)
+""",
+        "p",
+        "q",
+    )

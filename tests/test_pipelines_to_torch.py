@@ -57,6 +57,13 @@ ds = first.batch(2).concatenate(rest.batch(4))
     "repeated batches": "ds = SLICES(y).batch(8).repeat(3)",
     "batches of repeats": "ds = SLICES(y).repeat(3).batch(8)",
     "repeats read singly": "ds = SLICES(y).repeat(2)",
+    "windows of a series": """
+ds = tf.keras.utils.timeseries_dataset_from_array(x, y[3:], sequence_length=4, batch_size=5)
+""",
+    "windows that skip rows": """
+ds = tf.keras.preprocessing.timeseries_dataset_from_array(
+    x, None, 3, sequence_stride=2, sampling_rate=2, start_index=1, end_index=18)
+""",
     "endless": "ds = SLICES(y).repeat().batch(7).take(9)",
     "endless batches": "ds = SLICES((x, y)).batch(7).repeat().take(9)",
     "filtered": "ds = SLICES((x, y)).filter(lambda a, b: b > 11).batch(4)",

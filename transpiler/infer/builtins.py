@@ -138,6 +138,8 @@ class Builtins(Evaluation):
             return from_dim(value.shape[0])
         if known is not None:
             return Const(len(known))
+        if isinstance(value, Const) and isinstance(value.value, (str, bytes)):
+            return Const(len(value.value))
         for option in options(value):
             if isinstance(option, Instance) and isinstance(option.cls, Class):
                 method = option.cls.lookup("__len__")

@@ -8,10 +8,12 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import (
+    UNKNOWN,
     Const,
     Instance,
     ListObject,
     Mapping,
+    Number,
     Sequence,
     Symbol,
     Tensor,
@@ -19,8 +21,12 @@ from transpiler.infer.values import (
     is_none,
     items_of,
 )
+from transpiler.modules import descendants
 from transpiler.planners.keras_training import Output, Training, output_of
 from transpiler.rule import Unfit
+from transpiler.rules.facts_sklearn import rank_of
+from transpiler.rules.keras_graph import graph_tensors
+from transpiler.syntax import code, find
 from transpiler.template import OMIT, as_node, call, fill
 
 Shape = str
@@ -42,7 +48,7 @@ class Batches:
         fact = self.context.fact(node)
         if isinstance(fact, Sequence) and fact.kind == "generator":
             return True
-        return isinstance(fact, Instance)
+        return isinstance(fact, Instance) and rank_of(fact) is None
 
     def batch_of(self, node: Any) -> list[Value]:
         """What a pipeline gives at a time."""
@@ -122,7 +128,7 @@ class Batches:
     def inputs(self, node: Any) -> cst.BaseExpression:
         """Inputs as tensors of the dtype that the model takes."""
         given = graph_inputs(self.models)
-        if isinstance(node, (cst.List, cst.Tuple)):
+        if isinstance(node, (cst.List, cst.Tuple)) and not is_row(self.context, node):
             parts = [self.input(e.value, given, i) for i, e in enumerate(node.elements)]
             return cst.Tuple([cst.Element(p) for p in parts])
         if isinstance(node, cst.Dict):
@@ -141,12 +147,39 @@ class Batches:
 
     def input(self, node: Any, given: dict[Any, Value], key: Any) -> cst.BaseExpression:
         kind = "int64" if self.takes_ids(given.get(key)) else "float32"
-        return fill(f"torch.as_tensor(x, dtype=torch.{kind})", x=plain(self.context, node))
+        if is_row(self.context, node):
+            return fill(f"torch.tensor(x, dtype=torch.{kind}).unsqueeze(-1)", x=node)
+        new = fill(f"torch.as_tensor(x, dtype=torch.{kind})", x=plain(self.context, node))
+        return self.ranked(new, self.context.fact(node), self.wanted(given, key))
+
+    def wanted(self, given: dict[Any, Value], key: Any) -> Tensor | None:
+        """The input that a model declares: Keras adds or drops a last axis of size one for it."""
+        if key in given:
+            return found if isinstance(found := given[key], Tensor) else None
+        starts = [m.state.get("start") for m in self.models]
+        shapes = {s.shape: s for s in starts if isinstance(s, Tensor)}
+        return next(iter(shapes.values())) if len(shapes) == 1 and key == 0 else None
+
+    def ranked(self, new: Any, fact: Value, wanted: Tensor | None) -> Any:
+        """An array with the last axis that a model's input, or its output, has."""
+        if wanted is None or not wanted.shape:
+            return new
+        rank, sizes = rank_of(fact), wanted.shape[1:]
+        last = fact.shape[-1] if isinstance(fact, Tensor) and fact.shape else None
+        if rank is None and sizes and sizes[-1] == 1 and None not in sizes:
+            whole = [cst.parse_expression(str(s)) for s in (-1, *sizes)]
+            return call("x.reshape", *whole).with_changes(func=fill("x.reshape", x=new))
+        if rank == len(sizes) and sizes and sizes[-1] == 1:
+            return fill("x.unsqueeze(-1)", x=new)
+        if rank == len(sizes) + 2 and last == 1:
+            return fill("x.squeeze(-1)", x=new)
+        return new
 
     def takes_ids(self, start: Value | None) -> bool:
         """Whether the model looks numbers up in an embedding."""
         if isinstance(start, Tensor):
-            return (start.dtype or "").startswith(("int", "uint"))
+            whole = (start.dtype or "").startswith(("int", "uint"))
+            return whole or any(looks_up(m, start) for m in self.models)
         for model in self.models:
             layers = model.state.get("layers") or []
             first = layers[0] if layers else None
@@ -182,16 +215,18 @@ class Batches:
         return self.target(node, outputs[0] if outputs else None)
 
     def target(self, node: Any, output: Output | None) -> cst.BaseExpression:
-        fact = self.context.fact(node)
-        rank = fact.rank if isinstance(fact, Tensor) else None
+        rank = rank_of(self.context.fact(node))
         wanted = output.fact.rank if output and isinstance(output.fact, Tensor) else None
         value = plain(self.context, node)
         if output is not None and output.loss is not None and output.loss.sparse:
             new = fill("torch.as_tensor(x, dtype=torch.int64)", x=value)
-            return fill("x.flatten()", x=new) if rank == 2 and wanted == 2 else new
+            return fill("x.flatten()", x=new) if rank in (2, None) and wanted == 2 else new
         new = fill("torch.as_tensor(x, dtype=torch.float32)", x=value)
         if rank is not None and wanted is not None and rank == wanted - 1:
             return fill("x.unsqueeze(-1)", x=new)
+        gives = output.fact if output and isinstance(output.fact, Tensor) else None
+        if rank is None and gives is not None and gives.shape and gives.shape[1:] == (1,):
+            return fill("x.reshape(-1, 1)", x=new)
         return new
 
     def weights(self, node: Any) -> cst.BaseExpression:
@@ -255,13 +290,24 @@ def kind_of(fact: Value | None, node: Any) -> Shape:
 
 
 def plain(context: Context, node: Any) -> Any:
-    """Lists of numbers become arrays; frames of pandas their values."""
+    """Tables of pandas as their values; so what may be one."""
     fact = context.fact(node)
-    if isinstance(fact, Instance) and any(
-        "DataFrame" in n or "Series" in n for n in fact.class_names
-    ):
+    if isinstance(fact, Instance) and rank_of(fact) is not None:
         return fill("x.to_numpy()", x=node)
+    if fact is UNKNOWN and any("pandas" in code(i) for i in imports_of(context)):
+        context.request_import("import numpy as np")
+        return fill("np.asarray(x)", x=node)
     return node
+
+
+def imports_of(context: Context) -> list[Any]:
+    return list(find(context.module, cst.Import, cst.ImportFrom))
+
+
+def is_row(context: Context, node: Any) -> bool:
+    """Whether inputs are a plain list of numbers, as former versions took them."""
+    items = items_of(context.fact(node)) if isinstance(node, cst.List) else None
+    return bool(items) and all(isinstance(i, (Const, Number)) for i in items or ())
 
 
 def graph_inputs(models: list[Instance]) -> dict[Any, Value]:
@@ -285,8 +331,6 @@ def graph_inputs(models: list[Instance]) -> dict[Any, Value]:
 
 def reads_ids(context: Context, model: Instance) -> bool:
     """Whether a model's first use of its input is an embedding."""
-    from transpiler.modules import descendants
-
     return any(
         isinstance(p, Instance)
         and p.class_names[:1] == ("keras.layers.Embedding",)
@@ -294,6 +338,40 @@ def reads_ids(context: Context, model: Instance) -> bool:
         and (x.dtype or "int").startswith(("int", "uint"))
         for p in descendants(model)
     )
+
+
+def looks_up(model: Instance, start: Tensor) -> bool:
+    """Whether a graph only looks an input up, of which Keras makes whole numbers by itself."""
+    seen: set[Any] = set()
+    nodes = [t.node for t in graph_tensors(model.state.get("outputs"))]
+    readers: list[Any] = []
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        sources = node.sources()
+        nodes += [t.node for t in sources]
+        if any(t.node is getattr(start, "node", None) for t in sources):
+            readers.append(node.layer)
+    return bool(readers) and all(_is_lookup(r, start) for r in readers)
+
+
+def _is_lookup(layer: Instance | None, x: Tensor) -> bool:
+    """Whether what a layer does first with an array is to look it up."""
+    if layer is None:
+        return False
+    if layer.class_names[:1] == ("keras.layers.Embedding",):
+        return True
+    inner = graph_tensors(layer.state.get("inputs_of"))
+    if inner:
+        return len(inner) == 1 and looks_up(layer, inner[0])
+    listed = layer.state.get("layers")
+    if listed:
+        return isinstance(listed[0], Instance) and _is_lookup(listed[0], x)
+    inside = [p for p in descendants(layer) if isinstance(p, Instance) and p is not layer]
+    found = [p for p in inside if p.class_names[:1] == ("keras.layers.Embedding",)]
+    return any(isinstance(i := p.state.get("input"), Tensor) and i.rank == x.rank for p in found)
 
 
 def is_given(context: Context, node: Any) -> bool:

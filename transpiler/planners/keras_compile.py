@@ -16,6 +16,7 @@ from transpiler.planners.keras_training import (
     Training,
     by_output,
     calls_of,
+    own_trainings,
     read_trainings,
 )
 from transpiler.rule import Unfit
@@ -40,7 +41,7 @@ def plan(context: Context) -> None:
                 model.state.pop("logits", None)
             context.claim(training.node)
             context.unfit(training.node, "Model.compile", error)
-    context.notes["trainings"] = trainings
+    context.notes["trainings"] = trainings + own_trainings(context)
 
 
 def write_compile(training: Training) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.planners.keras_callbacks import Callback
-from transpiler.planners.keras_training import Training
+from transpiler.planners.keras_training import Training, has_own
 from transpiler.syntax import code
 from transpiler.template import fill_statements
 
@@ -127,9 +127,13 @@ class Loop:
 
     def steps_text(self) -> str:
         """The model's own training step on every batch."""
+        training = self.training
         parts = "data" if self.whole or not self.only_inputs else "data,"
         text = "for epoch in rounds:\n    starts\n    model.train()\n"
-        text += "    for metric in model.metrics:\n        metric.reset_state()\n"
+        held = "model.metrics"
+        if not all(has_own(m, "metrics") for m in training.models):
+            held = f"{training.context.emit('metrics_of')}(model)"
+        text += f"    for metric in {held}:\n        metric.reset_state()\n"
         text += self.head(parts) + "        batch_starts\n"
         text += "        logs = model.train_step(data)\n        batch_ends\n"
         return text + "    logs = {key: float(value) for key, value in logs.items()}\n"

@@ -11,6 +11,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Class, Function, Number, SourceModule, Symbol, Value
 from transpiler.rule import Unfit
+from transpiler.rules.keras_graph import graph_tensors
 from transpiler.site import constant_value, missing
 from transpiler.syntax import code, find, names_read
 from transpiler.template import as_node
@@ -56,9 +57,24 @@ class Scope:
             def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> Any:
                 return scope.by_root(original_node.value, original_node)
 
-        result = cst.parse_expression(text).visit(_Parameters())
+        expression = cst.parse_expression(text)
+        if any(True for _ in find(expression, cst.Call, cst.Subscript)):
+            return self.reading(expression)
+        result = expression.visit(_Parameters())
         assert isinstance(result, cst.BaseExpression)
         return result
+
+    def reading(self, node: cst.BaseExpression) -> cst.BaseExpression:
+        """`len(words)`, `x.shape[1]`: read in the class, or where it is made."""
+        names = [n for n in sorted(names_read(node)) if not hasattr(builtins, n)]
+        if self.builder is not None and any(_count_bindings(self.builder, n) for n in names):
+            for name in names:
+                if _count_bindings(self.builder, name) != 1:
+                    self.by_root(name, node)
+            return self.parameter(node, "size")
+        for name in names:
+            self.by_root(name, node)
+        return node
 
     def by_root(self, root: str, node: Any) -> cst.BaseExpression:
         """A name or attribute, by what its first word means where the model is made."""
@@ -70,9 +86,9 @@ class Scope:
             return found
         raise Unfit(f"`{root}` in this graph is not known before the program runs")
 
-    def parameter(self, node: cst.BaseExpression) -> cst.Name:
+    def parameter(self, node: cst.BaseExpression, otherwise: str = "value") -> cst.Name:
         """An argument of the constructor."""
-        name = node.attr.value if isinstance(node, cst.Attribute) else "value"
+        name = node.attr.value if isinstance(node, cst.Attribute) else otherwise
         name = node.value if isinstance(node, cst.Name) else name
         while name in self.parameters and code(self.parameters[name]) != code(node):
             name += "_"
@@ -87,7 +103,15 @@ class Scope:
         if self._is_local(name):
             return False
         places = self._assignments().get(name.value, [])
-        return len(places) == 1 and self._is_top(places[0])
+        return len(places) == 1 and self._is_top(places[0]) and not self._is_drawn(places[0])
+
+    def _is_drawn(self, target: cst.CSTNode) -> bool:
+        """Whether a variable is read off the graph, as in `shape = K.int_shape(x)`: it goes too."""
+        statement: Any = self.context.edits.parent.get(target)
+        if not isinstance(statement, cst.Assign):
+            return False
+        names = find(statement.value, cst.Name)
+        return any(graph_tensors(self.context.fact(n)) for n in names)
 
     def is_own(self, name: cst.Name) -> bool:
         """Whether a name of the function that makes the model still has its value there."""

@@ -9,6 +9,7 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import (
+    Class,
     Const,
     Function,
     Instance,
@@ -58,7 +59,8 @@ def models_of(context: Context, node: cst.Call) -> list[Instance]:
 
 def output_of(context: Context, model: Instance) -> Value | None:
     """What a model gives, where it has been called."""
-    found = model.state.get("outputs") or model.state.get("output")
+    state = model.state
+    found = state.get("outputs") or state.get("output") or state.get("current")
     if isinstance(found, Value):
         return found
     if not isinstance(model.cls, Symbol):
@@ -161,11 +163,28 @@ def _read(context: Context, node: cst.Call, users: list[cst.Call]) -> Training:
     return training
 
 
+def own_trainings(context: Context) -> list[Training]:
+    """Calls of a `compile` of the program's own, for models with training steps of their own."""
+    found = []
+    for node in find(context.module, cst.Call):
+        if not isinstance(node.func, cst.Attribute) or node.func.attr.value != "compile":
+            continue
+        models = models_of(context, node)
+        if models and all(has_step(m) and has_own(m, "compile") for m in models):
+            training = Training(context, node, models, scoped=False, stepped=True)
+            training.names = {n: free_name(context, n) for n in ("optimizer", "metrics")}
+            found.append(training)
+    return found
+
+
+def has_own(model: Instance, name: str) -> bool:
+    """Whether a model's class writes a method itself."""
+    return isinstance(model.cls, Class) and isinstance(model.cls.lookup(name), Function)
+
+
 def has_step(model: Instance) -> bool:
     """Whether a model's class writes its training step itself."""
-    return not isinstance(model.cls, Symbol) and isinstance(
-        model.cls.lookup("train_step"), Function
-    )
+    return has_own(model, "train_step")
 
 
 def _read_users(training: Training, users: list[cst.Call]) -> None:

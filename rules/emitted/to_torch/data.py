@@ -65,6 +65,28 @@ class Windows(Dataset):
         return tuple(batch) if isinstance(batch, list) else batch
 
 
+class SeriesWindows(Dataset):
+    """Windows over the rows of a series, each with its target where there are targets."""
+
+    def __init__(self, data, targets=None, length=1, stride=1, rate=1, start=0, end=None):
+        self.data = to_tensor(data)[start:end]
+        self.targets = None if targets is None else to_tensor(targets)[start:end]
+        self.steps = torch.arange(length) * rate
+        self.stride = stride
+        count = len(self.data) - (length - 1) * rate
+        self.count = count if targets is None else min(count, len(targets))
+
+    def __len__(self):
+        return -(-self.count // self.stride)
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        place = index * self.stride
+        window = self.data[place + self.steps]
+        return window if self.targets is None else (window, self.targets[place])
+
+
 class RepeatSampler(torch.utils.data.Sampler):
     """The indices of a dataset several times over (for ever without a count), shuffled or not."""
 

@@ -1,5 +1,6 @@
 """Normalization with Keras' statistics."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -29,15 +30,20 @@ class KerasBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 class Normalization(nn.Module):
-    """keras.layers.Normalization: adapt() sets mean and variance of the last axis."""
+    """keras.layers.Normalization: adapt() sets mean and variance of the last axis, or of all."""
 
-    def __init__(self, mean=0.0, variance=1.0):
+    def __init__(self, mean=0.0, variance=1.0, axis=-1):
         super().__init__()
         self.register_buffer("mean", torch.as_tensor(mean))
         self.register_buffer("variance", torch.as_tensor(variance))
+        self.axis = axis
 
     def adapt(self, data):
-        data = torch.as_tensor(data, dtype=torch.get_default_dtype()).flatten(0, -2)
+        if not isinstance(data, (list, tuple)) and not hasattr(data, "__array__"):
+            data = torch.cat(list(data))  # batches
+        data = data if isinstance(data, torch.Tensor) else np.asarray(data)
+        data = torch.as_tensor(data, dtype=torch.get_default_dtype())
+        data = data.flatten() if self.axis is None else data.flatten(0, -2)
         self.mean, self.variance = data.mean(0), data.var(0, unbiased=False)
 
     def forward(self, x):

@@ -162,10 +162,18 @@ def measure_batch(metrics, targets, outputs, activation=None):
     return {name: float(metric.result()) for name, metric in metrics.items()}
 
 
+def metrics_of(model):
+    """The metrics that a model names, else those that it holds."""
+    held = getattr(model, "metrics", None)
+    if held is not None:
+        return list(held.values() if isinstance(held, dict) else held)
+    return [value for value in vars(model).values() if hasattr(value, "reset_state")]
+
+
 def evaluate_steps(model, loader):
     """What the model's own test_step gives over all batches."""
     model.eval()
-    for metric in model.metrics:
+    for metric in metrics_of(model):
         metric.reset_state()
     logs = {}
     with torch.no_grad():
