@@ -264,6 +264,9 @@ class Pair(keras.Model):
         self.loss_fn = loss_fn
         self.alpha = alpha
 
+    def call(self, x):
+        return self.student(x)
+
     def train_step(self, data):
         x, y = data
         goal = self.teacher(x, training=False)
