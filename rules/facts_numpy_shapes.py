@@ -15,6 +15,7 @@ from transpiler.infer.values import (
     Value,
     is_none,
     items_of,
+    join,
     join_shapes,
 )
 from transpiler.rule import infers
@@ -166,8 +167,11 @@ def to_python(call: Invocation) -> Value:
     x = Given(call).tensor
     kind = "float" if is_float(x.dtype) else "int" if x.dtype and "int" in x.dtype else None
     each: Value = Number(kind) if kind else UNKNOWN
-    return ListObject(None, each) if call.name.endswith("tolist") and x.rank == 1 else (
-        each if call.name.endswith("item") else ListObject(None, UNKNOWN))  # fmt: skip
+    if call.name.endswith("item"):
+        return each
+    if x.rank is None:  # numbers, or lists of them, but no arrays
+        return ListObject(None, join(Number(kind or "float"), ListObject(None, UNKNOWN)))
+    return ListObject(None, each if x.rank == 1 else UNKNOWN)
 
 
 @infers("numpy.where", "numpy.unique", "numpy.nonzero")

@@ -56,9 +56,7 @@ def _is_plain(node: cst.BaseExpression) -> bool:
             return False
         if isinstance(part, cst.Call):
             method = isinstance(part.func, cst.Attribute) and part.func.attr.value == "keys"
-            if not method and not (
-                isinstance(part.func, cst.Name) and part.func.value in _CALLED
-            ):
+            if not method and not (isinstance(part.func, cst.Name) and part.func.value in _CALLED):
                 return False
     return True
 

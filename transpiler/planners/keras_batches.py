@@ -160,7 +160,9 @@ class Batches:
         shapes = {s.shape: s for s in starts if isinstance(s, Tensor)}
         return next(iter(shapes.values())) if len(shapes) == 1 and key == 0 else None
 
-    def ranked(self, new: Any, fact: Value, wanted: Tensor | None) -> Any:
+    def ranked(
+        self, new: cst.BaseExpression, fact: Value, wanted: Tensor | None
+    ) -> cst.BaseExpression:
         """An array with the last axis that a model's input, or its output, has."""
         if wanted is None or not wanted.shape:
             return new

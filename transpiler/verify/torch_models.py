@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import wraps
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -112,7 +113,7 @@ class Models:
             return False
         with torch.no_grad():
             for parameter, value in zip(parameters, found, strict=True):
-                parameter.copy_(torch.from_numpy(value))
+                parameter.copy_(torch.from_numpy(np.asarray(value)))
         return True
 
     def dry_run(self, module: Any, args: Any, kwargs: Any) -> None:
@@ -211,7 +212,7 @@ def fill(root: Any, values: dict[str, Array]) -> None:
             module = root.get_submodule(owner) if owner else root
             target = module._parameters.get(key)
             target = module._buffers[key] if target is None else target
-            target.data.copy_(torch.from_numpy(value.copy()))
+            target.data.copy_(torch.from_numpy(np.array(value)))
 
 
 def watch_models(run: Run) -> Models:
