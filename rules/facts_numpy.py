@@ -10,6 +10,7 @@ from transpiler.infer.values import (
     UNKNOWN,
     Const,
     Dim,
+    Instance,
     ListObject,
     Number,
     Sequence,
@@ -235,3 +236,15 @@ CONSTANTS = [
     _constant("numpy.newaxis", Const(None)), _constant("numpy.inf", Const(math.inf)),
     _constant("numpy.nan", Const(math.nan)),
 ]  # fmt: skip
+
+
+@infers("numpy.finfo", "numpy.iinfo")
+def limits(call: Invocation) -> Value:
+    return Instance(Symbol("numpy.finfo"))
+
+
+def _limit(name: str) -> Inference:
+    return infers_property(f"numpy.finfo.{name}")(lambda owner: Tensor((), None, "numpy"))
+
+
+LIMITS = [_limit(name) for name in ("eps", "max", "min", "tiny", "smallest_normal", "resolution")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import UNKNOWN, Const, ListObject, Number, Value, element_of
@@ -72,3 +73,14 @@ def _constant(name: str) -> Inference:
 
 
 CONSTANTS = [_constant(name) for name in ("pi", "e", "inf", "nan", "tau")]
+
+
+def _text(name: str) -> Inference:
+    return infers_property(f"string.{name}")(lambda owner: Const(getattr(string, name)))
+
+
+TEXTS = [
+    _text(name)
+    for name in ("ascii_letters", "ascii_lowercase", "ascii_uppercase", "digits", "punctuation",
+                 "printable", "whitespace", "hexdigits")
+]  # fmt: skip

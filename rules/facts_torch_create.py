@@ -252,6 +252,11 @@ def data(value: Value) -> Value:
     return value if isinstance(value, Tensor) else Tensor(library="torch")
 
 
+@infers_property("torch.Tensor.grad")
+def gradient(value: Value) -> Value:
+    return value.but(variable=False) if isinstance(value, Tensor) else Tensor(library="torch")
+
+
 @infers_property("torch.Tensor.dtype")
 def dtype_property(value: Value) -> Value:
     dtype = value.dtype if isinstance(value, Tensor) else None

@@ -48,6 +48,8 @@ def taken(call: Invocation) -> Tensor:
     if not isinstance(value, Tensor):
         value = Tensor(library="torch")
     state = layer_of(call).state
+    if value.rank == 1:
+        state["vectors"] = True
     state["input"] = value if "input" not in state else join(state["input"], value)
     return value.but(variable=False, library="torch")
 

@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.rule import Proof, Rule, Unfit, rewrites
-from transpiler.rules.initial_values import tell_once, uniform
+from transpiler.rules.initial_values import layer_initializers, tell_once, uniform
 from transpiler.site import Site
 from transpiler.template import OMIT, call
 
@@ -20,6 +20,20 @@ def start(site: Site) -> Any:
 def start_bias(site: Site) -> Any:
     """The initial biases."""
     return OMIT if site.context.to != "tf" or site.const("bias", True) is False else start(site)
+
+
+@rewrites("torch.nn.Linear", to="tf")
+def linear_of_vectors(site: Site) -> Any:
+    """A layer that is called on single vectors, which a Dense of Keras refuses."""
+    made = [i for i in site.context.interpreter.instances.values() if i.origin is site.node]
+    if not any(i.state.get("vectors") for i in made):
+        raise Unfit("this layer is called on batches only")
+    return call(
+        site.emit("VectorDense").value,
+        site.arg("out_features"),
+        use_bias=OMIT if site.const("bias", True) is True else site.arg("bias"),
+        **layer_initializers(site, site.args.get("in_features")),
+    )
 
 
 LINEAR = Rule(

@@ -46,7 +46,8 @@ def _is_array(value: Value) -> bool:
                                       "torch.tensor([1, 2, 3])",
                                       "x + torch.tensor(0.5)", "torch.tensor([[True, False]])",
                                       "torch.tensor([1, 2], dtype=torch.float32)",
-                                      "torch.tensor(3)", "torch.as_tensor([1.5, 2])"]),
+                                      "torch.tensor(3)", "torch.as_tensor([1.5, 2])",
+                                      "torch.tensor([x[0], 2.0 * x[1]]) * x[:2]"]),
 )  # fmt: skip
 def tensor(site: Site) -> Any:
     given = Arguments(site, first=False)
@@ -56,6 +57,8 @@ def tensor(site: Site) -> Any:
     dtype = dtype_argument(site, asked)
     if is_tensor(site, data) and not _is_array(fact):
         return finish(site, given, _from_tensor(data, dtype))
+    if _holds_tensors(site, data):
+        return _pack(site, given, data, dtype)
     if dtype is OMIT:
         dtype = _dtype_of_data(site, data, fact)
     elif dtype_of(site.fact(asked)) == dtype_of_data(fact) and dtype_of_data(fact) in (
@@ -67,6 +70,24 @@ def tensor(site: Site) -> Any:
     if "Variable" not in form:
         return constant(site, data, dtype, _is_array(fact) and dtype is OMIT)
     return fill(form, v=data, d=dtype)
+
+
+def _holds_tensors(site: Site, data: Any) -> bool:
+    """Whether a list display has tensors among its elements, which `tf.constant` refuses."""
+    if not isinstance(data, (cst.List, cst.Tuple)):
+        return False
+    parts = [e.value for e in data.elements]
+    return any(
+        _holds_tensors(site, part)
+        or any(isinstance(o, Tensor) and o.library == "torch" for o in options(site.fact(part)))
+        for part in parts
+    )
+
+
+def _pack(site: Site, given: Arguments, data: Any, dtype: Any) -> Any:
+    """Numbers of tensors as a new one, which gradients do not pass."""
+    packed = fill("tf.stop_gradient(tf.convert_to_tensor(v))", v=data)
+    return finish(site, given, _from_tensor(packed, dtype))
 
 
 def constant(site: Site, data: Any, dtype: Any, converted: bool = False) -> Any:

@@ -18,6 +18,7 @@ from transpiler.imports import finish_imports
 from transpiler.infer.interpreter import Interpreter
 from transpiler.normalize import normalize
 from transpiler.places import Places
+from transpiler.plainer import plainer
 from transpiler.planners.keras_scope import settle_names
 from transpiler.rule import Direction
 from transpiler.siblings import Caller
@@ -104,13 +105,16 @@ def _convert(
     siblings: Mapping[str, str],
     callers: Sequence[Caller],
 ) -> Conversion:
-    module = normalize(parse(source, path))
+    written = module = normalize(parse(source, path))
+    origins: dict[cst.CSTNode, cst.CSTNode] = {}
+    if to == "tf":
+        module, origins = plainer(module)
     book = rulebook.load(config.rules, to)
     interpreter = Interpreter(book.knowledge, _loader(siblings))
     interpreter.rounds = {} if to == "torch" else None
     interpreter.run(module, callers=[_Caller(c) for c in callers])
     context = Context(module, to, config, interpreter, book, path)
-    context.notes["places"] = lambda: Places(module, source, context.edits.parent)
+    context.notes["places"] = lambda: Places(written, source, context.edits.parent, origins)
     for name in PLANNERS[to]:
         importlib.import_module(name).plan(context)
     context.settle()

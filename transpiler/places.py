@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import libcst as cst
@@ -18,16 +19,26 @@ from transpiler.findings import Span
 
 
 class Places:
-    """The places of a module's nodes; `parents` lead from each node to the one it is in."""
+    """The places of a module's nodes; `parents` lead from each node to the one it is in.
+
+    `origins` tells what nodes were that took the place of others.
+    """
 
     def __init__(
-        self, module: cst.Module, source: str, parents: Mapping[cst.CSTNode, cst.CSTNode]
+        self,
+        module: cst.Module,
+        source: str,
+        parents: Mapping[cst.CSTNode, cst.CSTNode],
+        origins: Mapping[cst.CSTNode, cst.CSTNode] = MappingProxyType({}),
     ) -> None:
         self.module = module
         self.parents = parents
         self.lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         found, told = list(_list_statements(module)), list(_list_nodes(ast.parse(source)))
         self.statements = dict(zip(found, told, strict=True))
+        for new, old in origins.items():
+            if old in self.statements:
+                self.statements[new] = self.statements[old]
         self._computed: dict[cst.CSTNode, Any] = {}  # LibCST writes its code ranges here
 
     def find(self, node: cst.CSTNode) -> Span:

@@ -109,10 +109,13 @@ def _rename_entry_calls(context: Context) -> None:
     for node in find(context.module, cst.Attribute):
         if node.attr.value != ENTRY:
             continue
-        for value in options(context.fact(node)):
-            if isinstance(value, Method) and is_module(context, value.receiver):
-                context.edits.replace(node.attr, cst.Name("call"))
-                break
+        found = [
+            getattr(value, "receiver", None) if isinstance(value, Method) else value
+            for value in (*options(context.fact(node)), *options(context.fact(node.value)))
+        ]
+        own = [v for v in found if isinstance(v, Instance) and isinstance(v.cls, Class)]
+        if any(is_module(context, value) for value in own):
+            context.edits.replace(node.attr, cst.Name("call"))
 
 
 def _reserved_in(context: Context, node: cst.ClassDef) -> dict[str, str]:

@@ -51,8 +51,8 @@ class _Builder:
             self.seen.add(id(variable))
             node.arrays[key] = variable.numpy()
             self.variables[f"{path}.{key}" if path else key] = variable
-            if not variable.trainable:
-                optional.add(key)
+            if not variable.trainable or not isinstance(variable, keras.Variable):
+                optional.add(key)  # Keras does not train variables that it did not make
         node.optional = frozenset(optional)
         node.children = [
             child

@@ -14,7 +14,7 @@ from torch import nn
 from transpiler.verify.side import Run
 from transpiler.verify.tape import Capture
 from transpiler.weights.pairing import PairingError, to_torch
-from transpiler.weights.tree import NEVER, Array, Node, set_paths
+from transpiler.weights.tree import KERAS_UNITS, NEVER, Array, Node, set_paths
 
 FOLDED = {"MultiheadAttention"}
 UNTRAINED = {"num_batches_tracked"}
@@ -185,7 +185,8 @@ def _node(name: str, module: Any, ranks: dict[int, int], seen: set[int]) -> Node
 
 def kind_of(cls: Any) -> str:
     """A class's name; one that a script gives to a class of its own is no stock layer's."""
-    own = hasattr(nn, cls.__name__) and not cls.__module__.startswith("torch.")
+    stock = hasattr(nn, cls.__name__) or cls.__name__ in KERAS_UNITS
+    own = stock and not cls.__module__.startswith("torch.")
     return f"{cls.__module__}.{cls.__name__}" if own else str(cls.__name__)
 
 

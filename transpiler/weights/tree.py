@@ -17,15 +17,17 @@ from transpiler.weights.declared import is_declared
 Array = NDArray[np.generic]
 
 #: Stock classes whose variables are mapped as one unit, children included.
-UNITS = frozenset(
+TORCH_UNITS = frozenset(
     {
-        # torch
         "Linear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d",
         "ConvTranspose3d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "GroupNorm",
         "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "RMSNorm", "Embedding",
         "EmbeddingBag", "LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell",
         "MultiheadAttention", "KerasMultiHeadAttention", "PReLU", "Bilinear",
-        # keras
+    }
+)  # fmt: skip
+KERAS_UNITS = frozenset(
+    {
         "Dense", "EinsumDense", "Conv2D", "Conv1D", "Conv3D", "Conv1DTranspose",
         "Conv2DTranspose", "Conv3DTranspose", "DepthwiseConv1D", "DepthwiseConv2D",
         "SeparableConv1D", "SeparableConv2D", "BatchNormalization", "LayerNormalization",
@@ -33,6 +35,7 @@ UNITS = frozenset(
         "SimpleRNNCell", "MultiHeadAttention",
     }
 )  # fmt: skip
+UNITS = TORCH_UNITS | KERAS_UNITS
 
 NEVER = 1 << 30
 

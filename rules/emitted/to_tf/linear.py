@@ -52,3 +52,18 @@ class TiedDense(layers.Layer):
     def call(self, x):
         x = tf.matmul(x, self.embedding.embeddings, transpose_b=True)
         return x + self.bias if self.use_bias else x
+
+
+class VectorDense(layers.Dense):
+    """A dense layer that takes a single vector as well as a batch of them."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+        self.input_spec = None
+
+    def build(self, input_shape):
+        super().build((None, input_shape[-1]))
+        self.input_spec = None
+
+    def compute_output_spec(self, *args, **kwargs):
+        raise NotImplementedError("the rank differs from call to call")

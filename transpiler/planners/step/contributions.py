@@ -9,11 +9,12 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Instance, Tensor, options
 from transpiler.modules import descendants, is_module
-from transpiler.planners.step.events import Event, event_of, instances
-from transpiler.planners.step.regions import Region, slice_of
+from transpiler.planners.step.events import Event, event_of, instances, is_true
+from transpiler.planners.step.kept import KeptTape, kept_tape
+from transpiler.planners.step.regions import Region, computing, differentiable_reads, slice_of
 from transpiler.planners.step.variables import parameters_of
 from transpiler.rule import Unfit
-from transpiler.syntax import find, walk
+from transpiler.syntax import find, names_read, walk
 
 
 @dataclass(eq=False)
@@ -27,6 +28,8 @@ class Update:
     first: int = 0
     last: int = 0
     prefix: str = ""
+    kept: KeptTape | None = None
+    """The tape that the losses' graph begins in, where that is in other functions."""
 
 
 def updates_of(context: Context, region: Region) -> list[Update]:
@@ -52,8 +55,12 @@ def updates_of(context: Context, region: Region) -> list[Update]:
 
 def _span(context: Context, region: Region, update: Update) -> None:
     spans = []
+    update.kept = _kept(context, region, update)
     for loss in update.losses:
         span = slice_of(context, region, loss)
+        if update.kept is not None:
+            own = computing(context, region, loss)
+            span = (min(own, default=loss.index), max(own, default=-1))
         if span is None:
             raise Unfit(
                 "the statements that compute this loss were not found in its block",
@@ -62,6 +69,42 @@ def _span(context: Context, region: Region, update: Update) -> None:
         spans.append(span)
     update.first = min(s[0] for s in spans)
     update.last = max(s[1] for s in spans)
+
+
+def _kept(context: Context, region: Region, update: Update) -> KeptTape | None:
+    """The tape of a loss that is computed, wholly or in part, from what other functions left."""
+    modules = [m for s in update.steps for m in _stepped_modules(context, s)]
+    if not modules or region.scope is context.module:
+        return None
+    missing = any(slice_of(context, region, loss) is None for loss in update.losses)
+    try:
+        kept = kept_tape(context, region, modules)
+    except Unfit:
+        if missing:
+            raise
+        return None
+    if kept is None:
+        return None
+    if not missing and not kept.left & _direct_reads(context, region, update):
+        return None
+    if any(u.keyword is not None and u.keyword.value == "retain_graph" and is_true(
+        context.fact(u.value)) for e in update.losses for u in e.node.args):  # fmt: skip
+        raise Unfit("the graph of this loss begins in another function and is needed again")
+    return kept
+
+
+def _direct_reads(context: Context, region: Region, update: Update) -> set[str]:
+    """Names of variables and attributes that the losses' statements read, detached ones not."""
+    found: set[str] = set()
+    for loss in update.losses:
+        nodes: list[cst.CSTNode] = [region.body[i] for i in computing(context, region, loss)]
+        for node in [*nodes, loss.statement]:
+            plain = differentiable_reads(context, node)
+            found |= plain
+            found |= {
+                a.attr.value for a in find(node, cst.Attribute) if names_read(a.value) & plain
+            }
+    return found
 
 
 def _contributions(context: Context, region: Region, step: Event) -> tuple[list[Event], bool]:

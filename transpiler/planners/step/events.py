@@ -43,6 +43,8 @@ class Event:
     value: Value
     index: int = -1
     conditional: bool = False
+    loop: cst.CSTNode | None = None
+    """The loop before the step that this backward pass runs in."""
     notes: dict[str, object] = field(default_factory=dict)
 
 

@@ -53,10 +53,10 @@ def lift(
 ) -> None:
     """Move the region into a traced function, or leave it in place with a note."""
     cut = _cut(region, updates, items, planned)
-    _mark_called(context, cut.originals)
+    mark_called(context, cut.originals)
     settings = Settings(context, region)
     once = _runs_once(context, region)
-    reason = "" if once else _reason(context, region, cut, planned, settings)
+    reason = "" if once else _reason(context, region, updates, cut, planned, settings)
     for statement, new in planned.items():
         context.edits.replace(statement, new)
     if reason is not None:
@@ -191,7 +191,7 @@ def _order_matters(deferred: list[cst.BaseStatement], kept: list[cst.BaseStateme
     return any(bound & reads(s) for s in kept)
 
 
-def _mark_called(context: Context, statements: list[cst.BaseStatement]) -> None:
+def mark_called(context: Context, statements: list[cst.BaseStatement]) -> None:
     """Remember the functions that run inside a tape: no_grad blocks in them must cut gradients."""
     taped: set[cst.CSTNode] = context.notes.setdefault("taped functions", set())
     pending: list[cst.CSTNode] = list(statements)
@@ -204,7 +204,12 @@ def _mark_called(context: Context, statements: list[cst.BaseStatement]) -> None:
 
 
 def _reason(
-    context: Context, region: Region, cut: _Cut, planned: Planned, settings: Settings
+    context: Context,
+    region: Region,
+    updates: list[Update],
+    cut: _Cut,
+    planned: Planned,
+    settings: Settings,
 ) -> str | None:
     """Why the step can not become a graph, None where it can."""
     events = {e.statement for e in region.events}
@@ -212,6 +217,10 @@ def _reason(
     reason = reason_not_traceable(context, statements)
     if reason is not None:
         return reason
+    if any(u.kept is not None for u in updates):
+        return "other functions compute what the loss is made of"
+    if any(e.loop is not None for u in updates for e in u.losses):
+        return "the losses of a loop add up to one step"
     for statement in cut.originals:
         if statement not in events and any(isinstance(n, cst.BaseCompoundStatement) and any(
             e in events for e in walk(n)) for n in walk(statement)):  # fmt: skip

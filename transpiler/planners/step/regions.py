@@ -65,6 +65,13 @@ def _search(
         if isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
             continue
         if isinstance(statement, _LOOPS) and event_of(context, statement) is None:
+            summed = _summed_up(context, statement, body[index + 1 :])
+            for event in summed:
+                event.index, event.conditional, event.loop = index, True, statement
+            if summed:
+                holders.add(index)
+                events.extend(summed)
+                continue
             inner = list(statement.body.body)
             yield from _search(context, inner, statement.body, scope, [])  # type: ignore[arg-type]
             continue
@@ -86,7 +93,7 @@ def _search(
         return
     index = backwards[0].index
     if len({e.index for e in backwards}) == 1 and not isinstance(
-        body[index], cst.SimpleStatementLine
+        body[index], (cst.SimpleStatementLine, *_LOOPS)
     ):
         if _computed_inside(body[index], backwards):
             zeros = [e for e in events if e.kind == "zero" and e.index != index]
@@ -95,21 +102,30 @@ def _search(
     yield Region(body, block, scope, events, around)
 
 
+def _summed_up(context: Context, loop: cst.CSTNode, rest: list[cst.BaseStatement]) -> list[Event]:
+    """The backward passes of a loop whose gradients a step after it sums up."""
+    found = [e for line in walk(loop) if (e := event_of(context, line)) is not None]
+    if not found or any(e.kind != "backward" for e in found):
+        return []
+    steps = any(e.kind == "step" for s in rest for e in _events_in(context, s))
+    return found if steps else []
+
+
 def _inner(
     context: Context, statement: cst.CSTNode, scope: cst.CSTNode, around: list[Event]
 ) -> Iterator[Region]:
     """Regions inside the blocks of a compound statement."""
-    for part in _blocks(statement):
+    for part in blocks_of(statement):
         yield from _search(context, list(part.body), part, scope, around)
 
 
-def _blocks(statement: cst.CSTNode) -> Iterator[cst.IndentedBlock]:
+def blocks_of(statement: cst.CSTNode) -> Iterator[cst.IndentedBlock]:
     match statement:
         case cst.If():
             if isinstance(statement.body, cst.IndentedBlock):
                 yield statement.body
             if statement.orelse is not None:
-                yield from _blocks(statement.orelse)
+                yield from blocks_of(statement.orelse)
         case cst.Try():
             for part in [statement, *statement.handlers, statement.orelse, statement.finalbody]:
                 if part is not None and isinstance(part.body, cst.IndentedBlock):
@@ -127,7 +143,7 @@ def _events_in(context: Context, statement: cst.CSTNode) -> Iterator[Event]:
         return
     if isinstance(statement, _LOOPS):
         return
-    for block in _blocks(statement):
+    for block in blocks_of(statement):
         for inner in block.body:
             if not isinstance(inner, (cst.FunctionDef, cst.ClassDef)):
                 yield from _events_in(context, inner)
@@ -161,10 +177,15 @@ def _all_blocks(statement: cst.CSTNode) -> Iterator[cst.IndentedBlock]:
 
 def slice_of(context: Context, region: Region, event: Event) -> tuple[int, int] | None:
     """First and last statement that a loss's gradient passes through; None where there is none."""
-    needed = _differentiable_reads(context, event.target) if event.target is not None else set()
+    needed = differentiable_reads(context, event.target) if event.target is not None else set()
     touched: list[int] = []
     sliced: list[int] = []
-    if event.target is not None and touches_parameters(context, event.target):
+    if event.loop is not None:
+        sliced.append(event.index)
+        needed = differentiable_reads(context, event.loop)
+        if touches_parameters(context, event.loop):
+            touched.append(event.index)
+    elif event.target is not None and touches_parameters(context, event.target):
         touched.append(event.index)
     for index in range(event.index - 1, -1, -1):
         statement = region.body[index]
@@ -174,14 +195,29 @@ def slice_of(context: Context, region: Region, event: Event) -> tuple[int, int] 
         if not (bound & needed):
             continue
         needed -= always_writes(statement)  # earlier values of these names play no part
-        if not _cuts_gradients(context, statement):
+        if not cuts_gradients(context, statement):
             sliced.append(index)
             if touches_parameters(context, statement):
                 touched.append(index)
-            needed |= _differentiable_reads(context, statement)
+            needed |= differentiable_reads(context, statement)
     if not touched:
         return None
     return min(touched), max(sliced, default=min(touched))
+
+
+def computing(context: Context, region: Region, event: Event) -> list[int]:
+    """The statements of the block that a loss is computed by, whatever they compute with."""
+    needed = differentiable_reads(context, event.loop or event.target or event.statement)
+    found = [event.index] if event.loop is not None else []
+    for index in range(event.index - 1, -1, -1):
+        statement = region.body[index]
+        if event_of(context, statement) is not None or not _bound_by(context, statement) & needed:
+            continue
+        needed -= always_writes(statement)
+        if not cuts_gradients(context, statement):
+            found.append(index)
+            needed |= differentiable_reads(context, statement)
+    return found
 
 
 def _bound_by(context: Context, statement: cst.CSTNode) -> set[str]:
@@ -196,7 +232,7 @@ def _bound_by(context: Context, statement: cst.CSTNode) -> set[str]:
     return found
 
 
-def _cuts_gradients(context: Context, statement: cst.CSTNode) -> bool:
+def cuts_gradients(context: Context, statement: cst.CSTNode) -> bool:
     """Whether the statement is a `with torch.no_grad():` block."""
     return isinstance(statement, cst.With) and any(
         qualified_name(context, item.item.func) in ("torch.no_grad", "torch.inference_mode")
@@ -205,7 +241,7 @@ def _cuts_gradients(context: Context, statement: cst.CSTNode) -> bool:
     )
 
 
-def _differentiable_reads(context: Context, node: cst.CSTNode) -> set[str]:
+def differentiable_reads(context: Context, node: cst.CSTNode) -> set[str]:
     """Names that gradients can pass through, detached uses left out."""
     cut: set[cst.CSTNode] = set()
     for item in walk(node):

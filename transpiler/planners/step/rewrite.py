@@ -13,6 +13,7 @@ from transpiler.modules import descendants
 from transpiler.planners.step.by_hand import rewrite_by_hand
 from transpiler.planners.step.contributions import Update, clips, updates_of
 from transpiler.planners.step.events import Event
+from transpiler.planners.step.kept_writing import record
 from transpiler.planners.step.lifting import lift
 from transpiler.planners.step.regions import Region
 from transpiler.planners.step.variables import variables_of
@@ -31,6 +32,7 @@ def rewrite_region(context: Context, region: Region) -> None:
     variables = {s: variables_of(context, s, region.scope) for u in updates for s in u.steps}
     edits = _Edits(context, region, updates, variables)
     edits.prepare()
+    edits.record_elsewhere()
     items = edits.wrap_tapes()
     lift(context, region, updates, items, edits.planned, edits.after)
 
@@ -74,6 +76,8 @@ class _Edits:
         self.loss_names: dict[Event, cst.BaseExpression] = {}
         self.extra: dict[int, list[cst.BaseStatement]] = {}
         self.after: list[cst.BaseStatement] = []
+        self.sums: dict[Update, tuple[int, cst.Name]] = {}
+        self.following: dict[int, list[cst.BaseStatement]] = {}
 
     # ---- single statements -------------------------------------------------------------------
 
@@ -108,6 +112,9 @@ class _Edits:
         for event in update.losses:
             if event in self.loss_names or event.target is None:
                 continue
+            if event.loop is not None:
+                self.plan_sum(update, event)
+                continue
             if isinstance(event.target, (cst.Name, cst.Attribute)):
                 self.loss_names[event] = event.target
                 continue
@@ -119,11 +126,39 @@ class _Edits:
             self.extra.setdefault(event.index, []).append(line)
             update.last = max(update.last, event.index)
 
+    def plan_sum(self, update: Update, event: Event) -> None:
+        """The losses of a loop add up: their gradients do."""
+        if self.output_gradients(event) is not None:
+            raise Unfit("backward() with gradients of its own in a loop before the step")
+        if update not in self.sums:
+            name = code(event.target) if isinstance(event.target, cst.Name) else "loss"
+            total = cst.Name(self.context.fresh(f"total_{name}"))
+            self.sums[update] = (event.index, total)
+        total = self.sums[update][1]
+        self.loss_names[event] = total
+        self.planned[event.statement] = fill_statements(
+            "total += loss", total=total, loss=event.target
+        )
+
+    def record_elsewhere(self) -> None:
+        """Enter a kept tape where other functions compute what a loss is made of."""
+        kept = [u for u in self.updates if u.kept is not None]
+        if len(kept) > 1:
+            raise Unfit("the graphs of several losses begin in other functions")
+        for update in kept:
+            assert update.kept is not None
+            record(self.context, self.region, update.kept)
+
+    def tape_name(self, update: Update) -> cst.Name:
+        return cst.Name(update.kept.name if update.kept is not None else f"{update.prefix}tape")
+
     def plan_gradient(self, update: Update) -> None:
-        losses = [self.loss_names[e] for e in update.losses]
+        losses = list(
+            {code(n): n for n in map(self.loss_names.__getitem__, update.losses)}.values()
+        )
         last = update.losses[-1]
         loss: Any = losses[0] if len(losses) == 1 else losses
-        tape = cst.Name(f"{update.prefix}tape")
+        tape = self.tape_name(update)
         sources = [self.variables[s] for s in update.steps]
         given = self.output_gradients(last)
         if len(sources) == 1:
@@ -145,7 +180,10 @@ class _Edits:
             lines += fill_statements(
                 "target = [tf.convert_to_tensor(g) for g in target]", target=target
             )
-        self.planned[last.statement] = [*self.planned[last.statement], *lines]
+        if last.loop is not None:
+            self.following[last.index] = lines
+        else:
+            self.planned[last.statement] = [*self.planned[last.statement], *lines]
 
     def output_gradients(self, event: Event) -> cst.BaseExpression | None:
         """What `loss.backward(gradient)` or `backward(loss, gradients)` starts from."""
@@ -283,7 +321,7 @@ class _Edits:
     def wrap_tapes(self) -> list[tuple[int, cst.BaseStatement]]:
         """The block's statements with the index each comes from, tapes around the losses."""
         spans = sorted(
-            ([u.first, max(u.last, u.first), u] for u in self.updates),
+            ([u.first, max(u.last, u.first), u] for u in self.updates if u.last >= 0),
             key=lambda s: (s[0], -s[1]),  # type: ignore[operator]
         )
         for i, a in enumerate(spans):
@@ -307,6 +345,7 @@ class _Edits:
                 spans = [s for s in rest if s[0] > last]
                 found.append((first, self.tape(update, [s for _, s in inner])))
                 found.extend((last, line) for _, line in self.trailing(last))
+                found.extend((last, line) for line in self.following.pop(last, ()))
                 index = last + 1
                 continue
             found.extend(self.at(index))
@@ -322,14 +361,15 @@ class _Edits:
     def at(self, index: int) -> list[tuple[int, cst.BaseStatement]]:
         if index in self.extra:
             return [(index, s) for s in self.extra[index]]
-        return [(index, self.region.body[index])]
+        starts = [total for place, total in self.sums.values() if place == index]
+        zeros = [z for total in starts for z in fill_statements("total = 0.0", total=total)]
+        return [(index, s) for s in [*zeros, self.region.body[index]]]
 
     def tape(self, update: Update, inner: list[cst.BaseStatement]) -> cst.BaseStatement:
-        name = f"{update.prefix}tape"
+        name = self.tape_name(update)
         taped = self.context.notes.setdefault("taped", {})
         for statement in inner:
-            taped.setdefault(statement, name)
-        [statement] = fill_statements(
-            "with tf.GradientTape() as tape:\n    body", tape=cst.Name(name), body=inner
-        )
+            taped.setdefault(statement, name.value)
+        template = "with tape" if update.kept is not None else "with tf.GradientTape() as tape"
+        [statement] = fill_statements(f"{template}:\n    body", tape=name, body=inner)
         return statement

@@ -1,0 +1,219 @@
+"""Spellings of PyTorch that say the same as plainer ones, put in those before anything is inferred.
+
+* `x = torch.zeros(3)` and, later, `x.requires_grad = True`: asked for where the tensor is made.
+* `optimizer.step(closure)` of an optimizer that evaluates once: the closure itself steps.
+* `getattr(nn, kind)(...)` under `if kind in ("LSTM", "GRU")`: one branch for each name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libcst as cst
+
+from transpiler.syntax import child_fields, code, constant, find, is_node, rebuild
+
+_MAKERS = frozenset(["tensor", "zeros", "ones", "rand", "randn", "full", "empty", "arange",
+                     "linspace", "eye", "zeros_like", "ones_like", "randn_like"])  # fmt: skip
+_MOST_NAMES = 4
+GONE = object()
+"""What becomes of a statement that is no longer needed."""
+Changes = dict[cst.CSTNode, Any]
+Origins = dict[cst.CSTNode, cst.CSTNode]
+
+
+def plainer(module: cst.Module) -> tuple[cst.Module, Origins]:
+    """The module in plainer spellings, and what its new nodes were before."""
+    text = module.code
+    changes: Changes = {}
+    if ".requires_grad" in text:
+        _ask_early(module, changes)
+    if ".step(" in text and "def " in text:
+        _step_inside(module, changes)
+    if "getattr(" in text:
+        _name_all(module, changes)
+    origins: Origins = {}
+    return (_apply(module, changes, origins), origins) if changes else (module, origins)
+
+
+def _apply(node: Any, changes: Changes, origins: Origins) -> Any:
+    """The tree with its changes, innermost first; what none concerns stays the node it was."""
+    new = node
+    fields: dict[str, Any] = {}
+    for name in child_fields(node.__class__):
+        value = getattr(node, name)
+        if is_node(value):
+            if (result := _apply(value, changes, origins)) is not value:
+                fields[name] = result
+        elif type(value) in (tuple, list) and value and is_node(value[0]):
+            items = [_apply(item, changes, origins) for item in value]
+            if any(a is not b for a, b in zip(items, value, strict=True)):
+                fields[name] = [item for item in items if item is not GONE]
+    if fields:
+        if fields.get("body") == [] and isinstance(node, cst.IndentedBlock):
+            fields["body"] = [cst.parse_statement("pass")]
+        new = node.with_changes(**fields)
+    change = changes.get(node)
+    if change is not None:
+        new = change(new) if callable(change) else change
+    if new is not node and new is not GONE:
+        origins[new] = node
+    return new
+
+
+# ---- gradients asked for later ---------------------------------------------------------------
+
+
+def _ask_early(module: cst.Module, changes: Changes) -> None:
+    blocks: list[Any] = [module, *find(module, cst.IndentedBlock)]
+    for block in blocks:
+        made: dict[str, cst.Assign] = {}
+        for line in block.body:
+            small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
+            asked = _asked(small)
+            if asked in made:
+                assign = made[asked]
+                if not _asks(assign.value):
+                    changes[assign.value] = _asking
+                changes[line] = GONE
+            elif isinstance(small, cst.Assign) and len(small.targets) == 1:
+                if isinstance(small.value, cst.Call):
+                    made[code(small.targets[0].target)] = small
+                else:
+                    made.pop(code(small.targets[0].target), None)
+
+
+def _asked(small: Any) -> str:
+    """The tensor of `x.requires_grad = True` or of a statement `x.requires_grad_()`."""
+    if isinstance(small, cst.Assign) and len(small.targets) == 1:
+        target = small.targets[0].target
+        if isinstance(target, cst.Attribute) and target.attr.value == "requires_grad":
+            return code(target.value) if code(small.value) == "True" else ""
+    if isinstance(small, cst.Expr) and isinstance(small.value, cst.Call):
+        func = small.value.func
+        if isinstance(func, cst.Attribute) and func.attr.value == "requires_grad_":
+            texts = [code(a.value) for a in small.value.args]
+            return code(func.value) if texts in ([], ["True"]) else ""
+    return ""
+
+
+def _asks(value: cst.BaseExpression) -> bool:
+    return "requires_grad" in code(value)
+
+
+def _asking(value: Any) -> cst.BaseExpression:
+    func = value.func
+    if isinstance(func, cst.Attribute) and func.attr.value in _MAKERS:
+        keyword = cst.Arg(cst.Name("True"), keyword=cst.Name("requires_grad"))
+        return value.with_changes(args=[*value.args, keyword])  # type: ignore[no-any-return]
+    return cst.Call(cst.Attribute(value, cst.Name("requires_grad_")))
+
+
+# ---- closures --------------------------------------------------------------------------------
+
+
+def _step_inside(module: cst.Module, changes: Changes) -> None:
+    functions = {f.name.value: f for f in find(module, cst.FunctionDef)}
+    for call in find(module, cst.Call):
+        func = call.func
+        if not isinstance(func, cst.Attribute) or func.attr.value != "step" or len(call.args) != 1:
+            continue
+        closure = functions.get(code(call.args[0].value))
+        if closure is None or closure.params.params or not _evaluates_once(module, func.value):
+            continue
+        place = _backward(closure)
+        if place is None:
+            continue
+        changes[closure.body] = _stepping(place, code(func.value))
+        changes[call] = cst.Call(cst.Name(closure.name.value))
+
+
+def _stepping(place: int, optimizer: str) -> Any:
+    step = cst.parse_statement(f"{optimizer}.step()")
+
+    def change(block: Any) -> Any:
+        body = list(block.body)
+        return block.with_changes(body=[*body[: place + 1], step, *body[place + 1 :]])
+
+    return change
+
+
+def _evaluates_once(module: cst.Module, optimizer: cst.BaseExpression) -> bool:
+    """Whether all that is assigned to the optimizer's name calls its closure one time."""
+    name = code(optimizer).rpartition(".")[2]
+    made = [
+        code(assign.value.func)
+        for assign in find(module, cst.Assign)
+        if isinstance(assign.value, cst.Call)
+        and any(code(t.target).rpartition(".")[2] == name for t in assign.targets)
+    ]
+    return bool(made) and not any("LBFGS" in text for text in made)
+
+
+def _backward(closure: cst.FunctionDef) -> int | None:
+    places = [
+        index
+        for index, line in enumerate(closure.body.body)
+        if isinstance(line, cst.SimpleStatementLine) and code(line).strip().endswith("backward()")
+    ]
+    return places[-1] if places else None
+
+
+# ---- classes by name -------------------------------------------------------------------------
+
+
+def _name_all(module: cst.Module, changes: Changes) -> None:
+    for branch in find(module, cst.If):
+        names = _names_tested(branch.test)
+        if names is None or not isinstance(branch.body, cst.IndentedBlock):
+            continue
+        tested, values = names
+        for line in branch.body.body:
+            calls = [c for c in find(line, cst.Call) if _is_getattr(c, tested)]
+            if len(calls) == 1 and isinstance(line, cst.SimpleStatementLine):
+                changes[line] = _branches(line, calls[0], tested, values)
+
+
+def _names_tested(test: cst.BaseExpression) -> tuple[str, list[str]] | None:
+    """`kind in ["LSTM", "GRU"]`: the name and the texts."""
+    if not isinstance(test, cst.Comparison) or len(test.comparisons) != 1:
+        return None
+    [part] = test.comparisons
+    try:
+        values: Any = constant(part.comparator)
+    except (ValueError, SyntaxError):
+        return None
+    if isinstance(part.operator, cst.Equal):
+        values = [values]
+    elif not isinstance(part.operator, cst.In):
+        return None
+    if not isinstance(values, (list, tuple)) or not 0 < len(values) <= _MOST_NAMES:
+        return None
+    if not all(isinstance(v, str) and v.isidentifier() for v in values):
+        return None
+    return code(test.left), list(values)
+
+
+def _is_getattr(call: cst.Call, tested: str) -> bool:
+    func = call.func
+    return code(func) == "getattr" and len(call.args) == 2 and code(call.args[1].value) == tested
+
+
+def _branches(line: Any, call: cst.Call, tested: str, values: list[str]) -> Any:
+    owner = code(call.args[0].value)
+    lines = [_with_name(line, call, f"{owner}.{value}") for value in values]
+    lines = [lines[0], *(each.deep_clone() for each in lines[1:])]
+    result: Any = lines[-1]
+    if len(lines) > 1:
+        result = cst.Else(cst.IndentedBlock([result]))
+    for value, each in reversed(list(zip(values[:-1], lines[:-1], strict=True))):
+        test = cst.parse_expression(f'{tested} == "{value}"')
+        result = cst.If(test, cst.IndentedBlock([each]), orelse=result)
+    return result.with_changes(leading_lines=line.leading_lines)
+
+
+def _with_name(line: Any, call: cst.Call, name: str) -> Any:
+    def change(node: cst.CSTNode) -> cst.CSTNode | None:
+        return cst.parse_expression(name) if node is call else None
+
+    return rebuild(line, change)
