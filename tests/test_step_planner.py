@@ -376,3 +376,35 @@ def test_the_output_is_black_s() -> None:
     for source in (ONE + accumulated, GAN.format(cut=".detach()", retain=""), TRAINER):
         code = to_tf(source)
         assert black.format_str(code, mode=black.Mode()) == code
+
+
+def test_batches_that_a_function_draws_stay_outside_of_the_step() -> None:
+    code = to_tf(f"""{ONE}
+data = torch.randn(20, 3)
+
+def get_batch():
+    ix = torch.randint(12, (8,))
+    return torch.stack([data[i] for i in ix]), y
+
+for epoch in range(3):
+    xb, yb = get_batch()
+    loss = criterion(model(xb), yb)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+""")
+    assert "get_batch" not in definition(code, "train_step")
+
+
+def test_comprehensions_over_tensors_are_not_traced() -> None:
+    code = to_tf(f"""{ONE}
+def rows():
+    return torch.stack([model(row.unsqueeze(0)) for row in x])
+
+for epoch in range(3):
+    loss = rows().sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+""")
+    assert "@tf.function" not in code

@@ -295,13 +295,24 @@ def _call_touches(context: Context, call: cst.Call) -> bool:
             case Method() if is_module(context, value.receiver):
                 return True
             case Method() | Function():
-                return True
+                if _body_touches(context, value):
+                    return True
             case Unknown():
                 # An unknown callee may well be a model that somebody passes in.
                 return not _is_data_call(context, call)
             case Symbol() if value.name.startswith("builtins."):
                 continue
     return False
+
+
+def _body_touches(context: Context, value: Method | Function) -> bool:
+    """Whether a function of the program may compute with trained variables."""
+    node = value.function.node if isinstance(value, Method) else value.node
+    known: dict[cst.CSTNode, bool] = context.notes.setdefault("functions that touch", {})
+    if node not in known:
+        known[node] = False  # for functions that call themselves
+        known[node] = touches_parameters(context, node.body)
+    return known[node]
 
 
 def _is_plain(context: Context, value: Instance) -> bool:

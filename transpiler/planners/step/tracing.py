@@ -90,6 +90,8 @@ def _reason(context: Context, node: cst.CSTNode, called: bool) -> str | None:
         case cst.For():
             if isinstance(context.fact(node.iter), (Tensor, Instance)):
                 return "a Python loop runs over a tensor or a loader"
+        case cst.CompFor() if isinstance(context.fact(node.iter), Tensor):
+            return "a comprehension runs over a tensor"
         case cst.Assign() | cst.AugAssign():
             targets = [node.target] if isinstance(node, cst.AugAssign) else [
                 t.target for t in node.targets
