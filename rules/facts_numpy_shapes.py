@@ -116,11 +116,37 @@ def joined(call: Invocation) -> Value:
 
 
 @infers(*both("copy", "clip", "round", "abs", "sort", "cumsum", "repeat", "conj", "flip", "roll"),
-        *in_module("numpy", "absolute", "sign", "square", "around", "floor", "ceil", "maximum",
-                   "minimum", "nan_to_num", "negative", "fliplr", "flipud", "rot90"))  # fmt: skip
+        *in_module("numpy", "absolute", "sign", "square", "around", "floor", "ceil", "rint",
+                   "nan_to_num", "negative", "fliplr", "flipud", "rot90", "cumprod"))  # fmt: skip
 def same(call: Invocation) -> Value:
     x = Given(call).tensor
     return x.but(shape=None) if call.name.endswith(("repeat", "rot90")) else x
+
+
+@infers(*in_module("numpy", "maximum", "minimum", "power", "float_power", "mod", "fmod",
+                   "remainder", "hypot", "arctan2", "fmax", "fmin", "floor_divide"))  # fmt: skip
+def pairwise(call: Invocation) -> Value:
+    if len(call.positional) < 2 or not any(isinstance(v, Tensor) for v in call.positional[:2]):
+        return Number("float")
+    found = arithmetic("Add", *call.positional[:2])
+    return found if isinstance(found, Tensor) else array(None, None)
+
+
+@infers(*in_module("numpy", "isnan", "isinf", "isfinite", "logical_and", "logical_or",
+                   "logical_not", "equal", "not_equal", "greater", "less"))  # fmt: skip
+def compared(call: Invocation) -> Value:
+    return Given(call).tensor.but(dtype="bool")
+
+
+@infers(*in_module("numpy", "insert", "delete", "tile", "pad", "diff", "diag", "outer", "take",
+                   "take_along_axis", "moveaxis", "rollaxis", "einsum", "triu", "tril", "resize",
+                   "broadcast_to", "cov", "corrcoef", "kron", "interp", "convolve", "frombuffer",
+                   "fromiter", "genfromtxt", "loadtxt", "dstack", "apply_along_axis", "atleast_2d",
+                   "atleast_3d", "digitize", "searchsorted", "bincount", "argwhere", "flatnonzero"),
+        *in_module("numpy.random", "multivariate_normal", "exponential", "multinomial",
+                   "dirichlet", "logistic"), "numpy.linalg.inv")  # fmt: skip
+def some_array(_: Invocation) -> Value:
+    return array(None, None)
 
 
 @infers(*in_module("numpy", "exp", "log", "sqrt", "sin", "cos", "tan", "tanh", "log1p", "expm1",

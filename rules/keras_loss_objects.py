@@ -142,6 +142,8 @@ def stock(context: Context, origin: cst.Call, site: Site) -> cst.BaseExpression 
     if name in ("mean_squared_error", "mean_absolute_error", "huber"):
         return _of_numbers(name, options_left, pairs)
     if name in OF_LOGITS and logits_of(site, given):
+        if undone(context, name, [a["y_pred"] for a in uses.sites()]):
+            return None
         return _of_logits(name, options_left, pairs)
     return None
 
@@ -209,12 +211,11 @@ def ends_with(context: Context, node: cst.BaseExpression | None, depth: int = 0)
     match node:
         case cst.Name():
             scope = context.edits.enclosing(node, cst.FunctionDef) or context.module
-            found = {
-                ends_with(context, value, depth + 1) for value in _values(context, scope, node)
-            }
+            values = _values(context, scope, node) or _handed(context, scope, node)
+            found = {ends_with(context, value, depth + 1) for value in values}
             return found.pop() if len(found) == 1 else None
         case cst.Call():
-            kinds = {_end_of(context, o, depth) for o in options(context.fact(node.func))}
+            kinds = {end_of(context, o, depth) for o in options(context.fact(node.func))}
             return kinds.pop() if len(kinds) == 1 else None
     return None
 
@@ -228,7 +229,17 @@ def _values(context: Context, scope: Any, name: cst.Name) -> list[cst.BaseExpres
     ]
 
 
-def _end_of(context: Context, value: Value, depth: int) -> str | None:
+def _handed(context: Context, scope: Any, name: cst.Name) -> list[cst.BaseExpression]:
+    """What callers hand over for a parameter."""
+    from transpiler.planners.keras_tape.reaching import arguments_of_callers
+
+    if not isinstance(scope, cst.FunctionDef):
+        return []
+    calls = arguments_of_callers(context, scope)
+    return [given[name.value] for given in calls if name.value in given]
+
+
+def end_of(context: Context, value: Value, depth: int) -> str | None:
     """What a layer's, model's or function's results end with."""
     if isinstance(value, Symbol):
         known = activation_name(value)
@@ -273,15 +284,17 @@ def last_layer(model: Instance) -> Instance | None:
 def unit_for(site: Site, name: str, logits: bool, outputs: list[Any]) -> str:
     """The function that computes the loss of each example."""
     context = site.context
-    if logits:
-        if name not in OF_LOGITS:
-            raise Unfit(f"{name} of logits is not translated")
-        return context.emit(OF_LOGITS[name])
-    if name in OF_SOFTMAX:
-        ends = {ends_with(context, o) for o in outputs}
-        if ends and all(e is not None and name in ENDS[e] for e in ends):
-            return context.emit(OF_SOFTMAX[name])
-    return context.emit(name)
+    if logits and name not in OF_LOGITS:
+        raise Unfit(f"{name} of logits is not translated")
+    if undone(context, name, outputs):
+        return context.emit(OF_SOFTMAX[name])
+    return context.emit(OF_LOGITS[name] if logits else name)
+
+
+def undone(context: Context, name: str, outputs: list[Any]) -> bool:
+    """Whether Keras takes the logits behind the outputs, whatever `from_logits` says."""
+    ends = {ends_with(context, o) for o in outputs}
+    return name in OF_SOFTMAX and bool(ends) and all(e and name in ENDS[e] for e in ends)
 
 
 # ---- rules -----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Class, Const, Instance, Symbol, Value
 from transpiler.rule import Unfit
+from transpiler.rules.keras_losses import one_of
 from transpiler.site import Site, constant_value, missing
 from transpiler.syntax import code
 from transpiler.template import OMIT, as_node, call, fill
@@ -49,6 +50,7 @@ class Recipe:
         self.kind = self._read(value)
 
     def _read(self, value: Value) -> str:
+        value = one_of(value)
         if isinstance(value, Const) and str(value.value).lower() in NAMES:
             return NAMES[str(value.value).lower()]
         name = value.name if isinstance(value, Symbol) else ""

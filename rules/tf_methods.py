@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.arrays import is_float
-from transpiler.infer.values import ListObject, Sequence, Tensor
+from transpiler.infer.values import UNKNOWN, ListObject, Sequence, Tensor
 from transpiler.rule import Proof, Unfit, rewrites
 from transpiler.rules.operands import DTYPES
 from transpiler.rules.tf_arguments import (
@@ -163,6 +163,8 @@ def stop_gradient(site: Site) -> Any:
     fact = site.fact(given.first)
     if isinstance(fact, (Sequence, ListObject)) and not isinstance(given.first, cst.List):
         return fill("[t.detach() for t in x]", x=given.first)
+    if fact is UNKNOWN and isinstance(given.first, (cst.Name, cst.Attribute, cst.Subscript)):
+        return fill("torch.as_tensor(x).detach()", x=given.first)
     return fill("x.detach()", x=given.x)
 
 

@@ -716,3 +716,110 @@ opt.apply_gradients(zip(tape.gradient(loss, variables), variables))
     )
     assert "lr=0.1" not in code
     assert "lr=0.2" in code
+
+
+AGENT = """
+class Critic:
+    def __init__(self, width):
+        self.model = self.create()
+        self.optimizer = keras.optimizers.Adam(0.001)
+
+    def create(self):
+        return keras.Sequential([keras.Input((4,)), layers.Dense(8, "relu"), layers.Dense(1)])
+
+    def train(self, states, goals):
+        with tf.GradientTape() as tape:
+            values = self.model(states, training=True)
+            loss = tf.reduce_mean(tf.square(values - tf.stop_gradient(goals)))
+        grads = tape.gradient(loss, self.model.trainable_variables)
+        self.optimizer.apply_gradients(zip(grads, self.model.trainable_variables))
+
+critic, other = Critic(4), Critic(4)
+for states, goals in unknown_library.batches():
+    critic.train(states, goals)
+"""
+
+
+def test_what_nobody_knows_is_a_tensor_at_a_models_door() -> None:
+    code = whole("import unknown_library\n" + AGENT)
+    assert "self.model(torch.as_tensor(states, dtype=torch.float32))" in code
+    assert "torch.as_tensor(goals).detach()" in code
+
+
+def test_models_of_double_precision_get_doubles() -> None:
+    code = whole('import unknown_library\ntf.keras.backend.set_floatx("float64")\n' + AGENT)
+    assert "self.model(torch.as_tensor(states, dtype=torch.float64))" in code
+
+
+def test_two_models_of_one_builder_are_compiled() -> None:
+    code = whole("""
+        class Agent:
+            def __init__(self):
+                self.model, self.target = self.build(), self.build()
+
+            def build(self):
+                model = keras.Sequential([keras.Input((4,)), layers.Dense(8), layers.Dense(2)])
+                model.compile(loss="mse", optimizer=keras.optimizers.Adam(learning_rate=0.01))
+                return model
+
+            def replay(self, x, y):
+                self.model.fit(x, y, epochs=1, verbose=0)
+
+        agent = Agent()
+        agent.target.set_weights(agent.model.get_weights())
+        agent.replay(np.ones((8, 4)), np.ones((8, 2)))
+    """)
+    assert "torch.optim.Adam(model.parameters(), lr=0.01" in code
+
+
+def test_other_libraries_of_tensorflow_are_told() -> None:
+    conversion = translated("""
+        import tensorflow_probability as tfp
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(2, "softmax")])
+        chances = model(tf.ones([3, 4]))
+        picked = tfp.distributions.Categorical(probs=chances).sample()
+    """)
+    assert "no rule for tensorflow_probability.distributions.Categorical" in conversion.code
+    assert "detach" not in conversion.code
+
+
+def test_sequences_padded_to_the_longest_have_known_sizes() -> None:
+    code = whole("""
+        ids = np.ones((12, 5), "int64")
+        places = 1 / np.power(10000, np.arange(8)[np.newaxis, :] / np.float32(8))
+        data = tf.data.Dataset.from_tensor_slices((ids, ids))
+        data = data.cache().shuffle(12).padded_batch(4, padded_shapes=([-1], [-1]))
+        data = data.prefetch(tf.data.experimental.AUTOTUNE)
+
+        class Net(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.embedding = layers.Embedding(9, 8)
+                self.places = tf.cast(places[np.newaxis, ...], tf.float32)
+                self.norm = layers.LayerNormalization()
+                self.out = layers.Dense(9)
+
+            def call(self, x):
+                x = self.embedding(x)
+                x *= tf.math.sqrt(tf.cast(8, tf.float32))
+                x += self.places
+                return self.out(self.norm(x))
+
+        net = Net()
+        optimizer = keras.optimizers.Adam()
+        loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        signature = [tf.TensorSpec((None, None), tf.int64), tf.TensorSpec((None, None), tf.int64)]
+
+        @tf.function(input_signature=signature)
+        def step(x, y):
+            with tf.GradientTape() as tape:
+                loss = loss_fn(y, net(x))
+            grads = tape.gradient(loss, net.trainable_variables)
+            optimizer.apply_gradients(zip(grads, net.trainable_variables))
+
+        for x, y in data:
+            step(x, y)
+    """)
+    assert "nn.LayerNorm(8, eps=0.001)" in code
+    assert "nn.Linear(8, 9)" in code
+    assert "signature" not in code

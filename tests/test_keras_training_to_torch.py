@@ -309,3 +309,42 @@ p, q = model.predict(x, verbose=0), twin.predict(x, verbose=0)
         "p",
         "q",
     )
+
+
+SOFTMAX = """
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = layers.Dense(6, "relu"), layers.Dense(3, activation="softmax")
+
+    def call(self, x):
+        return self.out(self.hidden(x))
+
+def build():
+    {model}
+    model.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+x, y = rng.normal(size=(22, 4)), rng.integers(0, 3, 22)
+model = build()
+model(x)
+"""
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        'model = keras.Sequential([layers.Input((4,)), layers.Dense(3, "softmax")])',
+        "model = Net()",
+    ],
+)
+def test_logits_behind_a_softmax_whatever_the_loss_is_told(model: str) -> None:
+    """Keras looks for what the softmax was made from; the model is compiled in another function."""
+    assert_twins(
+        SOFTMAX.replace("{model}", model)
+        + """
+# train
+history = model.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0).history
+""",
+        "history",
+    )

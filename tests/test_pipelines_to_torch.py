@@ -131,7 +131,7 @@ def ragged():
 ds = DATASET.from_generator(
     ragged, output_types=(tf.int64, tf.int64), output_shapes=([None], [])
 )
-ds = ds.padded_batch(2, padded_shapes=([None], []))
+ds = ds.padded_batch(2, padded_shapes=([-1], []))
 """,
     "a function of pipelines": """
 def prepare(data, size=4, drop=False):

@@ -22,6 +22,7 @@ from transpiler.infer.values import (
     items_of,
 )
 from transpiler.modules import descendants
+from transpiler.planners.keras_floatx import CASTS, floatx
 from transpiler.planners.keras_training import Output, Training, output_of
 from transpiler.rule import Unfit
 from transpiler.rules.facts_sklearn import rank_of
@@ -94,13 +95,14 @@ class Batches:
     def converted_input(self, name: cst.Name, fact: Value) -> Any:
         """Keras' models turn what they are given into floats, unless they look it up."""
         kind = fact.dtype if isinstance(fact, Tensor) else None
-        if kind in ("float32", "float16", "string", "object"):
+        own = floatx(self.context)
+        if kind in (own, "float16", "string", "object"):
             return name
         given = graph_inputs(self.models).get(0)
         whole = any(isinstance(m.cls, Symbol) for m in self.models)
-        if self.takes_ids(given) or not (whole or kind == "float64"):
+        if self.takes_ids(given) or not (whole or kind in ("float32", "float64")):
             return name
-        return fill("x.float()", x=name)
+        return fill(f"x.{CASTS[own]}()", x=name)
 
     def converted_target(self, node: Any, name: cst.Name, fact: Value, output: Output) -> Any:
         if output.loss is None or not isinstance(fact, Tensor):
@@ -112,8 +114,9 @@ class Batches:
             if kind != "int64" and not (self.is_plain(node) and rank == 1):
                 new = fill("x.long()", x=new)
             return fill("x.flatten()", x=new) if rank == 2 and wanted == 2 else new
-        if kind not in ("float32", "float16"):
-            new = fill("x.float()", x=new)
+        own = floatx(self.context)
+        if kind not in (own, "float16"):
+            new = fill(f"x.{CASTS[own]}()", x=new)
         if rank is not None and wanted is not None and rank == wanted - 1:
             new = fill("x.unsqueeze(-1)", x=new)
         return new
@@ -146,7 +149,7 @@ class Batches:
         return as_node(node) if kind == "named" else self.input(node, given, 0)
 
     def input(self, node: Any, given: dict[Any, Value], key: Any) -> cst.BaseExpression:
-        kind = "int64" if self.takes_ids(given.get(key)) else "float32"
+        kind = "int64" if self.takes_ids(given.get(key)) else floatx(self.context)
         if is_row(self.context, node):
             return fill(f"torch.tensor(x, dtype=torch.{kind}).unsqueeze(-1)", x=node)
         new = fill(f"torch.as_tensor(x, dtype=torch.{kind})", x=plain(self.context, node))
@@ -223,7 +226,7 @@ class Batches:
         if output is not None and output.loss is not None and output.loss.sparse:
             new = fill("torch.as_tensor(x, dtype=torch.int64)", x=value)
             return fill("x.flatten()", x=new) if rank in (2, None) and wanted == 2 else new
-        new = fill("torch.as_tensor(x, dtype=torch.float32)", x=value)
+        new = fill(f"torch.as_tensor(x, dtype=torch.{floatx(self.context)})", x=value)
         if rank is not None and wanted is not None and rank == wanted - 1:
             return fill("x.unsqueeze(-1)", x=new)
         gives = output.fact if output and isinstance(output.fact, Tensor) else None
@@ -232,7 +235,8 @@ class Batches:
         return new
 
     def weights(self, node: Any) -> cst.BaseExpression:
-        return fill("torch.as_tensor(w, dtype=torch.float32)", w=plain(self.context, node))
+        form = f"torch.as_tensor(w, dtype=torch.{floatx(self.context)})"
+        return fill(form, w=plain(self.context, node))
 
     def class_weights(self, weights: Any, y: Any) -> cst.BaseExpression:
         """A weight for each example, by its class."""

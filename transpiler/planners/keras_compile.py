@@ -23,7 +23,7 @@ from transpiler.rule import Unfit
 from transpiler.rules.keras_losses import Metric, read_metric, write_loss
 from transpiler.rules.keras_optimizers import Recipe
 from transpiler.site import Site, constant_value, missing
-from transpiler.syntax import find
+from transpiler.syntax import code, find
 from transpiler.template import as_node, call, fill, fill_statements
 
 Lines = list[cst.BaseStatement]
@@ -65,6 +65,8 @@ def write_compile(training: Training) -> None:
     if training.stepped:
         training.scoped = False
     if not training.scoped:
+        if any("keras.Sequential" in m.class_names for m in training.models):
+            lines = [without_module(line) for line in lines]
         for what in kinds:
             name = cst.Name(training.names[what])
             lines += fill_statements(f"model.{what} = name", model=training.owner, name=name)
@@ -73,6 +75,27 @@ def write_compile(training: Training) -> None:
 
 
 # ---- losses ----------------------------------------------------------------------------------
+
+FUNCTIONS = {
+    "MSELoss": "mse_loss", "L1Loss": "l1_loss", "HuberLoss": "huber_loss",
+    "BCEWithLogitsLoss": "binary_cross_entropy_with_logits", "CrossEntropyLoss": "cross_entropy",
+}  # fmt: skip
+
+
+def without_module(line: cst.BaseStatement) -> cst.BaseStatement:
+    """A loss as a function: a Sequential runs every module that it gets as an attribute."""
+    match line:
+        case cst.SimpleStatementLine(
+            body=[cst.Assign(value=cst.Call(func=kind, args=args)) as made]
+        ):
+            name = FUNCTIONS.get(code(kind).removeprefix("torch.nn."))
+            if name is not None:
+                value: cst.BaseExpression = fill(f"torch.nn.functional.{name}")
+                if args:
+                    value = fill("functools.partial(f)", f=value)
+                    value = value.with_changes(args=[*value.args, *args])  # type: ignore[attr-defined]
+                return line.with_changes(body=[made.with_changes(value=value)])
+    return line
 
 
 def loss_lines(training: Training) -> Lines:

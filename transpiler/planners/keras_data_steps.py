@@ -206,7 +206,8 @@ class Writer:
     # ---- steps -------------------------------------------------------------------------------
 
     def receiver(self, step: Step) -> cst.BaseExpression:
-        assert step.site.receiver is not None
+        if step.site.receiver is None:
+            raise Unfit(f"tf.data's {step.name} is called on the class", "call it on its pipeline")
         return step.site.receiver
 
     def unit(self, name: str) -> cst.Name:
@@ -338,8 +339,10 @@ class Writer:
 
     def is_open(self, node: cst.BaseExpression) -> bool:
         """Whether padded shapes only say "as long as the longest"."""
-        return not any(True for _ in find(node, cst.Integer, cst.Float, cst.Name)
-                       if not (isinstance(_, cst.Name) and _.value == "None"))  # fmt: skip
+        open_ends = [n.expression for n in find(node, cst.UnaryOperation) if code(n) == "-1"]
+        sizes = [n for n in find(node, cst.Integer, cst.Float) if n not in open_ends]
+        names = {n.value for n in find(node, cst.Name)}
+        return not sizes and names <= {"None", "tf", "TensorShape"}
 
     def write_shuffle(self, step: Step) -> Any:
         dataset, form = self.receiver(step), self.graph.form(step)

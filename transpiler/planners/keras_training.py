@@ -26,7 +26,7 @@ from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_names import free_name
 from transpiler.rule import Unfit
 from transpiler.rules.keras_activations import activation_name
-from transpiler.rules.keras_loss_objects import last_layer
+from transpiler.rules.keras_loss_objects import end_of, last_layer
 from transpiler.rules.keras_losses import Loss, read_loss
 from transpiler.site import Site
 from transpiler.syntax import find
@@ -311,8 +311,11 @@ def plan_logits(context: Context, training: Training) -> None:
     if output is None or output.loss is None:
         return
     wanted = output.loss.activation
-    if wanted is None or output.loss.from_logits:
+    if wanted is None:
         return
+    if output.loss.from_logits and any(end_of(context, m, 0) != wanted for m in training.models):
+        return
+    output.loss.options.pop("from_logits", None)
     for model in training.models:
         last = last_layer(model)
         if last is None or not isinstance(model.cls, Symbol) or _is_nested(context, model):

@@ -23,7 +23,7 @@ TORCH_UNITS = frozenset(
         "ConvTranspose3d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "GroupNorm",
         "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "RMSNorm", "Embedding",
         "EmbeddingBag", "LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell",
-        "MultiheadAttention", "KerasMultiHeadAttention", "PReLU", "Bilinear",
+        "MultiheadAttention", "KerasMultiHeadAttention", "PReLU", "Bilinear", "Bidirectional",
     }
 )  # fmt: skip
 KERAS_UNITS = frozenset(
@@ -31,7 +31,7 @@ KERAS_UNITS = frozenset(
         "Dense", "EinsumDense", "Conv2D", "Conv1D", "Conv3D", "Conv1DTranspose",
         "Conv2DTranspose", "Conv3DTranspose", "DepthwiseConv1D", "DepthwiseConv2D",
         "SeparableConv1D", "SeparableConv2D", "BatchNormalization", "LayerNormalization",
-        "GroupNormalization", "RMSNormalization", "UnitNormalization", "SimpleRNN", "Bidirectional",
+        "GroupNormalization", "RMSNormalization", "UnitNormalization", "SimpleRNN",
         "SimpleRNNCell", "MultiHeadAttention",
     }
 )  # fmt: skip

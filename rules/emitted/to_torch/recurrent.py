@@ -56,6 +56,8 @@ class KerasRecurrent(nn.Module):
         return y, [torch.where(some, s, b) for s, b in zip(final, before)]
 
     def forward(self, x, mask=None, initial_state=None):
+        if isinstance(initial_state, torch.Tensor):
+            initial_state = [initial_state]
         if self.go_backwards:
             x, mask = x.flip(1), None if mask is None else mask.flip(1)
         if self.dropout:  # the same inputs are dropped at every step

@@ -7,10 +7,13 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Tensor, Value, is_none, options
+from transpiler.infer.values import UNKNOWN, Instance, Tensor, Value, is_none, options
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.keras_floatx import CASTS, floatx
+from transpiler.planners.keras_tape.flags import called_modules, entry_of, parameters
 from transpiler.planners.keras_tape.functions import TRACED
 from transpiler.planners.keras_tape.modes import ModelCall, Modes
+from transpiler.planners.keras_tape.reaching import arguments_of_callers
 from transpiler.planners.keras_tape.sensitive import parts_of
 from transpiler.planners.keras_tape.tapes import Tape
 from transpiler.planners.keras_tape.updates import scope_of
@@ -62,7 +65,7 @@ def _convert_parameters(
         converted.add((function, name))
         text = "x = torch.as_tensor(x)"
         if taken and not any(takes_ids(context, c) for c in taken):
-            text = "x = torch.as_tensor(x, dtype=torch.float32)"
+            text = f"x = torch.as_tensor(x, dtype=torch.{floatx(context)})"
         lines += fill_statements(text, x=cst.Name(name))
     if lines:
         body = list(function.body.body)
@@ -94,14 +97,44 @@ def _convert_input(
     fact = context.fact(node)
     if isinstance(node, cst.Name) and (scope_of(context, node), node.value) in converted:
         return
-    if not is_array(fact):
-        if _is_double(fact) and not takes_ids(context, call):
-            context.edits.wrap(node, lambda x: fill("x.float()", x=x))
+    if not is_array(fact) and not (fact is UNKNOWN and _may_be_array(context, call, node)):
+        if _is_double(fact) and floatx(context) != "float64" and not takes_ids(context, call):
+            cast = f"x.{CASTS[floatx(context)]}()"
+            context.edits.wrap(node, lambda x: fill(cast, x=x))
         return
     if takes_ids(context, call):
         context.edits.wrap(node, lambda x: fill("torch.as_tensor(x)", x=x))
     else:
-        context.edits.wrap(node, lambda x: fill("torch.as_tensor(x, dtype=torch.float32)", x=x))
+        form = f"torch.as_tensor(x, dtype=torch.{floatx(context)})"
+        context.edits.wrap(node, lambda x: fill(form, x=x))
+
+
+def _may_be_array(context: Context, call: ModelCall, node: cst.BaseExpression) -> bool:
+    """Whether something of which nothing is known comes from outside of the framework.
+
+    Functions that nobody calls here say nothing: who calls them hands over tensors.
+    """
+    if not isinstance(node, (cst.Name, cst.Subscript, cst.Attribute)):
+        return False
+    function = context.edits.enclosing(node, cst.FunctionDef)
+    if isinstance(function, cst.FunctionDef):
+        if not any(True for _ in arguments_of_callers(context, function)):
+            return False
+    return bool(call.models) and all(_takes_tensor(context, m) for m in call.models)
+
+
+def _takes_tensor(context: Context, model: Instance) -> bool:
+    """Whether a model is called on one tensor, not on several."""
+    entry = entry_of(model)
+    if entry is None:
+        inputs = model.state.get("inputs")
+        return not isinstance(inputs, Value) or isinstance(inputs, Tensor)
+    first = next((p.name.value for p in parameters(entry)), "")
+    return any(
+        called_modules(context, inner) and isinstance(inner.args[0].value, cst.Name)
+        and inner.args[0].value.value == first
+        for inner in find(entry.body, cst.Call) if inner.args
+    )  # fmt: skip
 
 
 def _is_double(value: Value) -> bool:

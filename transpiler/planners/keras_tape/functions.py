@@ -9,7 +9,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Instance, options
 from transpiler.planners.expressions import qualified_name
-from transpiler.syntax import find
+from transpiler.syntax import find, walk
 
 TRACED = frozenset(
     {"tf.function", "tf.autograph.experimental.do_not_convert", "tf.Module.with_name_scope"}
@@ -40,6 +40,26 @@ def _plan_decorator(context: Context, decorator: cst.Decorator) -> None:
         return
     _claim_all(context, node)
     context.edits.replace(decorator, [])
+    for arg in node.args if isinstance(node, cst.Call) else ():
+        _drop_signature(context, arg)
+
+
+def _drop_signature(context: Context, arg: cst.Arg) -> None:
+    """A list of `tf.TensorSpec` that only decorators read is not needed any more."""
+    if arg.keyword is None or arg.keyword.value != "input_signature":
+        return
+    if not isinstance(arg.value, cst.Name):
+        return
+    uses = [n for n in find(context.module, cst.Name) if n.value == arg.value.value]
+    around = [context.edits.parent[n] for n in uses]
+    made = [context.edits.parent[p] for p in around if isinstance(p, cst.AssignTarget)]
+    read = [p for p in around if isinstance(p, cst.Arg) and p.keyword is not None
+            and p.keyword.value == "input_signature"]  # fmt: skip
+    if len(made) != 1 or len(made) + len(read) != len(uses):
+        return
+    for part in walk(made[0]):
+        context.claim(part)
+    context.edits.replace(context.edits.statement(made[0]), [])
 
 
 def _claim_all(context: Context, node: cst.BaseExpression) -> None:

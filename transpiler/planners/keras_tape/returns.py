@@ -8,7 +8,7 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.dataflow import writes
-from transpiler.infer.values import Tensor, options
+from transpiler.infer.values import Const, Number, Tensor, options
 from transpiler.planners.keras_tape.constants import wrap_no_grad
 from transpiler.planners.keras_tape.modes import Modes
 from transpiler.planners.keras_tape.reach import Reach
@@ -26,6 +26,9 @@ def plan_returns(context: Context, tapes: list[Tape], updates: list[Update]) -> 
         if function is None or tape.nested or function not in trained:
             continue
         made = set().union(*(writes(s) for s in tape.block.body.body), set())
+        for assign in find(function.body, cst.Assign):  # `mean = loss / n`, after the block
+            if names_read(assign.value) & made and isinstance(assign.value, cst.BinaryOperation):
+                made |= writes(assign)
         for node in find(function.body, cst.Return):
             if scope_of(context, node) is function and node.value is not None:
                 for part in _parts(node.value):
@@ -51,7 +54,7 @@ def _detach(context: Context, node: cst.BaseExpression, made: set[str]) -> None:
     if node in done or context.edits.edited(node):
         return
     done.add(node)
-    found = options(context.fact(node))
+    found = [o for o in options(context.fact(node)) if not isinstance(o, (Const, Number))]
     if found and all(isinstance(o, Tensor) and o.library == "tf" for o in found):
         context.edits.wrap(node, lambda x: fill("x.detach()", x=x))
 
