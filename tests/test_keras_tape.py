@@ -823,3 +823,18 @@ def test_sequences_padded_to_the_longest_have_known_sizes() -> None:
     assert "nn.LayerNorm(8, eps=0.001)" in code
     assert "nn.Linear(8, 9)" in code
     assert "signature" not in code
+
+
+def test_a_tf_module_need_not_call_its_base() -> None:
+    code = whole("""
+        class Line(tf.Module):
+            def __init__(self, model):
+                self.model = model
+
+            def __call__(self, x):
+                return self.model(x)
+
+        line = Line(keras.Sequential([keras.Input((4,)), layers.Dense(2)]))
+        print(line(tf.ones([3, 4])))
+    """)
+    assert flat("def __init__(self, model): super().__init__() self.model = model") in flat(code)

@@ -8,8 +8,8 @@ from transpiler.context import Context
 from transpiler.infer.values import Class, Symbol
 from transpiler.modules import method, self_name
 from transpiler.rule import Unfit
-from transpiler.syntax import code, find
-from transpiler.template import fill
+from transpiler.syntax import code, docstring_end, find
+from transpiler.template import fill, fill_statements
 
 MODULE = "tf.Module"
 
@@ -33,17 +33,30 @@ def _plan_class(context: Context, node: cst.ClassDef) -> None:
             for part in find(arg.value, cst.Name, cst.Attribute):
                 context.claim(part)
             context.edits.replace(arg.value, fill("torch.nn.Module"))
-    for call in find(node, cst.Call):
-        if code(call.func).endswith("__init__") and code(call.func).startswith("super"):
-            context.claim(call)
-            if _is_direct(context, node):
-                context.edits.replace(call, fill("super().__init__()"))
+    starts = [c for c in find(node, cst.Call) if _is_start(c)]
+    for call in starts:
+        context.claim(call)
+        if _is_direct(context, node):
+            context.edits.replace(call, fill("super().__init__()"))
     entry = method(node, "__call__")
     if entry is not None:
         context.edits.replace(entry.name, cst.Name("forward"))
     init = method(node, "__init__")
     if init is not None:
         _plan_lists(context, init)
+        if not starts and _is_direct(context, node):
+            _start(context, init)
+
+
+def _is_start(call: cst.Call) -> bool:
+    return code(call.func).endswith("__init__") and code(call.func).startswith("super")
+
+
+def _start(context: Context, init: cst.FunctionDef) -> None:
+    """A tf.Module may leave out `super().__init__()`; PyTorch's may not."""
+    body = list(init.body.body)
+    first = body[min(docstring_end(body), len(body) - 1)]  # type: ignore[arg-type]
+    context.edits.insert_before(first, fill_statements("super().__init__()"))
 
 
 def _is_direct(context: Context, node: cst.ClassDef) -> bool:
