@@ -142,9 +142,9 @@ def call_layer(call: Invocation) -> Value:
     )
     held = [*inputs, *call.keywords.values()]
     if any(graph_tensors(v) for v in held) and not call.interpreter.unsure:
-        result = placed(
-            without_graph(result), GraphNode(layer, inputs, dict(call.keywords), call.node)
-        )
+        frames = tuple(call.interpreter.frames)
+        step = GraphNode(layer, inputs, dict(call.keywords), call.node, frames=frames)
+        result = placed(without_graph(result), step)
         layer.state["graph input"], layer.state["graph output"] = (
             inputs[0] if inputs else UNKNOWN,
             result,
@@ -278,6 +278,7 @@ def functional(call: Invocation) -> Value:
     if isinstance(model, Instance) and inputs is not None and outputs is not None:
         model.state["inputs_of"], model.state["outputs"] = inputs, outputs
         model.state["made"] = call.node
+        model.state["frames"] = tuple(call.interpreter.frames)
     return model if call.receiver is None else NONE
 
 
@@ -418,6 +419,11 @@ def variables(value: Value) -> Value:
 @infers_property("keras.callbacks.History.history")
 def history(value: Value) -> Value:
     return Mapping({}, ListObject(None, Number("float")))
+
+
+@infers_property("keras.Layer.trainable")
+def trainable(value: Value) -> Value:
+    return Number("bool")
 
 
 @infers_property("keras.Layer.input_shape")

@@ -13,6 +13,7 @@ from transpiler.infer.values import (
     Shape,
     Tensor,
     Value,
+    element_of,
     is_none,
     items_of,
     join,
@@ -95,6 +96,10 @@ def joined(call: Invocation) -> Value:
     kind = call.name.rpartition(".")[2]
     axis = integers(call.arg("axis", at=1) or Const(0))
     shapes = [p.shape for p in parts]
+    one = element_of(first) if items_of(first) is None else UNKNOWN
+    if kind == "stack" and axis is not None and isinstance(one, Tensor) and one.shape is not None:
+        place = axis[0] + len(one.shape) + 1 if axis[0] < 0 else axis[0]
+        return array((*one.shape[:place], None, *one.shape[place:]), one.dtype)
     if not parts or None in shapes or axis is None or len(parts) != len(items_of(first) or ()):
         return array(None, dtype)
     merged: Shape = shapes[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -45,6 +46,8 @@ class GraphNode:
     """The step of which this is one of several results."""
     part: int | str | None = None
     """Which of several results it is."""
+    frames: tuple[Any, ...] = ()
+    """The activations of the program's functions in which it was made, outermost first."""
     place: int = field(default_factory=lambda: next(_ORDER))
 
     @property
@@ -86,9 +89,15 @@ def placed(result: Value, node: GraphNode) -> Value:
     return result
 
 
+def snake(name: str) -> str:
+    """`MaxPooling2D` as Keras names such a layer: `max_pooling2d`."""
+    text = re.sub("(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", text).lower()
+
+
 def part(node: GraphNode, which: int | str) -> GraphNode:
     """The step's result by number or key."""
-    return GraphNode(node.layer, call=node.call, whole=node, part=which)
+    return GraphNode(node.layer, call=node.call, whole=node, part=which, frames=node.frames)
 
 
 def graph_tensors(value: Value | None) -> list[GraphTensor]:
@@ -129,7 +138,9 @@ def trace(interpreter: Any, node: cst.CSTNode, value: Value, frame: Any) -> Valu
         operands = _operands(node, latest)
         if operands and not _is_passed_on(node, interpreter, operands):
             names = {n: v for n in _free(node) if (v := frame.lookup(n)) is not None}
-            made = GraphNode(None, call=node, operands=operands, names=names)
+            made = GraphNode(
+                None, call=node, operands=operands, names=names, frames=tuple(interpreter.frames)
+            )
             plain = Tensor(library="tf") if value is UNKNOWN else without_graph(value)
             value = placed(plain, made)
     if graph_tensors(value):
@@ -209,7 +220,9 @@ def enter(
     finally:
         interpreter.latest = outer
     if any(graph_tensors(v) for v in [*positional, *keywords.values()]):
-        step = GraphNode(instance, list(positional), dict(keywords), node)
+        step = GraphNode(
+            instance, list(positional), dict(keywords), node, frames=tuple(interpreter.frames)
+        )
         plain = Tensor(library="tf") if result is UNKNOWN else without_graph(result)
         return placed(plain, step)
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from collections.abc import Sequence as Sequenced
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from transpiler.rules.keras_activations import activation_module, activation_nam
 from transpiler.rules.keras_sizes import size_of, solve
 from transpiler.rules.keras_written_sizes import is_readable
 from transpiler.site import Site, constant_value, missing
+from transpiler.syntax import code
 from transpiler.template import OMIT, call, fill
 
 FIRST, LAST, ANY = "channels first", "source order", "any order"
@@ -126,7 +128,11 @@ class Layer:
 
     def size(self, axis: int = -1) -> cst.BaseExpression | int:
         """The size of an axis of the input."""
-        if self.peers and len(self.peers) > 1:
+        if self.scope is not None and axis == -1:
+            named: cst.BaseExpression | None = self.scope.widths()
+            if named is not None:
+                return named
+        if self.peers:
             found = solve(self.site.context, self.site.node, self.peers,
                           [size_of(p, axis) for p in self.peers])  # fmt: skip
             if found is not None:
@@ -313,6 +319,15 @@ def short(numbers_: tuple[int, ...] | None, given: Any) -> Any:
     return given
 
 
+def varying(layer: Layer, name: str) -> cst.BaseExpression | None:
+    """An argument as the program writes it, where the layers made here differ in it."""
+    node = layer.site.args.get(name)
+    values = [p.arguments.get(name) for p in layer.peers]
+    if layer.literal or not isinstance(node, cst.BaseExpression) or len(values) < 2:
+        return None
+    return node if any(v != values[0] for v in values) else None
+
+
 def convolution(layer: Layer) -> list[Part]:
     count = axes_in(layer.name)
     if layer.const("data_format", None) == "channels_first":
@@ -322,10 +337,11 @@ def convolution(layer: Layer) -> list[Part]:
     if stride is None or dilation is None or (kernel is None and max(stride) > 1):
         raise Unfit(f"the window of {layer.site.short} is not known before the program runs")
     window = short(kernel, layer.arg("kernel_size"))
-    before, padding = pads(layer, window, stride, dilation, count)
+    moves = varying(layer, "strides")
+    before, padding = pads(layer, window, stride, dilation, count, moves=moves)
     depthwise = layer.name.startswith("Depthwise")
     options = {
-        "stride": OMIT if set(stride) == {1} else short(stride, None),
+        "stride": moves or (OMIT if set(stride) == {1} else short(stride, None)),
         "padding": padding,
         "dilation": OMIT if set(dilation) == {1} else short(dilation, None),
         "bias": layer.unless("use_bias", True),
@@ -333,9 +349,7 @@ def convolution(layer: Layer) -> list[Part]:
     if depthwise:
         channels = layer.size()
         factor = layer.const("depth_multiplier", 1)
-        outputs: Any = channels * factor if isinstance(channels, int) else channels
-        if factor != 1 and not isinstance(channels, int):
-            raise Unfit(f"the channels of {layer.site.short} are not known")
+        outputs: Any = times(channels, factor)
         options["groups"] = channels
         module = call(f"torch.nn.Conv{count}d", channels, outputs, window, **options)
     else:
@@ -352,6 +366,7 @@ def pads(
     dilation: tuple[int, ...],
     count: int,
     value: str | None = None,
+    moves: cst.BaseExpression | None = None,
 ) -> tuple[list[Part], Any]:
     """What pads before a window, or the module's own padding argument."""
     padding = layer.padding
@@ -362,14 +377,21 @@ def pads(
         return [Part(call("torch.nn.ConstantPad1d", amount, 0.0), FIRST)], OMIT
     if padding != "same":
         raise Unfit(f"padding={padding!r} of {layer.site.short} is not translated")
-    if set(stride) == {1} and value is None:
+    if set(stride) == {1} and value is None and moves is None:
         return [], "same"
     module = layer.emit(
-        "SamePad", window, OMIT if set(stride) == {1} else short(stride, None),
+        "SamePad", window, moves or (OMIT if set(stride) == {1} else short(stride, None)),
         dilation=OMIT if set(dilation) == {1} else short(dilation, None),
         value=OMIT if value is None else fill(value),
     )  # fmt: skip
     return [Part(module, FIRST)], OMIT
+
+
+def times(size: cst.BaseExpression | int, factor: int) -> cst.BaseExpression | int:
+    """A size several times over."""
+    if isinstance(size, int):
+        return size * factor
+    return size if factor == 1 else fill("size * factor", size=size, factor=factor)
 
 
 def separable(layer: Layer) -> list[Part]:
@@ -380,9 +402,7 @@ def separable(layer: Layer) -> list[Part]:
         raise Unfit(f"the window of {layer.site.short} is not known before the program runs")
     layer.refuse("pointwise_regularizer", "depthwise_regularizer", "pointwise_constraint")
     channels = layer.size()
-    if not isinstance(channels, int):
-        raise Unfit(f"the channels of {layer.site.short} are not known")
-    middle = channels * layer.const("depth_multiplier", 1)
+    middle: Any = times(channels, layer.const("depth_multiplier", 1))
     before, padding = pads(layer, short(kernel, None), stride, dilation, count)
     first = call(
         f"torch.nn.Conv{count}d", channels, middle, short(kernel, None),
@@ -581,8 +601,22 @@ def upsampling(layer: Layer) -> list[Part]:
 
 
 def reshape(layer: Layer) -> list[Part]:
-    shape = layer.const("target_shape")
-    return [Part(layer.emit("Reshape", *shape), LAST)]
+    shape = tuple(layer.const("target_shape"))
+    sizes = list(_sizes_written(layer, shape))
+    if layer.scope is not None and len(shape) > 1 and set(shape[:-1]) == {1}:
+        # one number per channel, to be multiplied with maps that stand channels first
+        return [Part(layer.emit("Reshape", sizes[-1], *sizes[:-1]), LAST, FIRST)]
+    return [Part(layer.emit("Reshape", *sizes), LAST)]
+
+
+def _sizes_written(layer: Layer, shape: tuple[int, ...]) -> list[Any]:
+    """The elements of a shape as the class can write them."""
+    node = layer.site.args.get("target_shape")
+    if not isinstance(node, (cst.Tuple, cst.List)):
+        return list(shape)
+    if layer.scope is None:
+        return list(shape) if layer.literal else [e.value for e in node.elements]
+    return [layer.scope.write(e.value, Const(n)) for e, n in zip(node.elements, shape, strict=True)]
 
 
 def permute(layer: Layer) -> list[Part]:
@@ -756,7 +790,23 @@ def layer_parts(
     write = LAYERS.get(layer.name)
     if write is None:
         raise Unfit(f"no rule for {site.name}")
-    return write(layer)
+    parts = write(layer)
+    if layer.const("trainable", True) is False:
+        freeze(layer, parts)
+    return parts
+
+
+WEIGHTED = re.compile("Linear|Conv|Norm|Embedding|LSTM|GRU|RNN|Loop|Attention|PReLU|Bidirectional")
+
+
+def freeze(layer: Layer, parts: list[Part]) -> None:
+    """`trainable=False` of a layer's constructor."""
+    for part in parts:
+        name = code(part.node.func) if isinstance(part.node, cst.Call) else ""
+        if "Norm" in layer.name and layer.name.startswith(("Batch", "Sync")):
+            part.node = layer.emit("set_trainable", part.node, False)
+        elif WEIGHTED.search(name) or "regularize" in name:
+            part.node = fill("module.requires_grad_(False)", module=part.node)
 
 
 __all__ = ["ANY", "FIRST", "LAST", "Part", "layer_parts"]

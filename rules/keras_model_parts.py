@@ -110,7 +110,25 @@ def name(site: Site) -> Any:
         texts.add(given.value if isinstance(given, Const) else None)
     if len(texts) == 1 and isinstance(text := texts.pop(), str):
         return as_node(text)
+    if _decides(site):
+        raise Unfit("which layer this is, is told by a name that Keras gave it",
+                    "compare the modules themselves")  # fmt: skip
     return fill("type(layer).__name__", layer=site.receiver)
+
+
+def _decides(site: Site) -> bool:
+    """Whether the program compares the name."""
+    around = site.context.edits.enclosing(site.node, cst.Comparison, cst.Call, cst.BaseStatement)
+    if isinstance(around, cst.Comparison):
+        return True
+    return isinstance(around, cst.Call) and isinstance(around.func, cst.Attribute) \
+        and around.func.value is site.node  # fmt: skip
+
+
+@rewrites("keras.Layer.trainable", "keras.Model.trainable", to="torch")
+def trainable(site: Site) -> Any:
+    """Whether a layer's parameters are trained."""
+    return fill("all(p.requires_grad for p in layer.parameters())", layer=site.receiver)
 
 
 @rewrites("keras.Model.layers", to="torch")
@@ -120,11 +138,11 @@ def layers(site: Site) -> Any:
     values = [v for v in options(site.context.fact(parent)) if isinstance(v, Instance)]
     models = [v for v in options(site.receiver_fact) if isinstance(v, Instance)]
     if isinstance(parent, cst.Subscript) and len(values) == 1 and len(models) == 1:
-        from transpiler.planners.keras_trace import attribute_name
+        from transpiler.planners.keras_graph import attribute_name
 
         found = attribute_name(site.context, models[0], values[0])
         if found is not None:
-            part = cst.Attribute(site.receiver, cst.Name(found))  # type: ignore[arg-type]
+            part = fill(f"model.{found}", model=site.receiver)
             site.context.edits.replace(parent, part)
             return site.keep()
         place = _place(models[0], values[0])
@@ -162,11 +180,11 @@ def get_layer(site: Site) -> Any:
     models = [v for v in options(site.receiver_fact) if isinstance(v, Instance)]
     found = [v for v in options(site.context.fact(site.node)) if isinstance(v, Instance)]
     if len(models) == 1 and len(found) == 1:
-        from transpiler.planners.keras_trace import attribute_name
+        from transpiler.planners.keras_graph import attribute_name
 
         attribute = attribute_name(site.context, models[0], found[0])
         if attribute is not None:
-            return cst.Attribute(site.receiver, cst.Name(attribute))  # type: ignore[arg-type]
+            return fill(f"model.{attribute}", model=site.receiver)
     raise Unfit("which layer get_layer gives is not known before the program runs")
 
 

@@ -13,6 +13,7 @@ from transpiler.infer.values import (
     Const,
     Instance,
     ListObject,
+    Number,
     Tensor,
     Union,
     Value,
@@ -20,7 +21,9 @@ from transpiler.infer.values import (
     join,
 )
 from transpiler.infer.values import Sequence as Items
-from transpiler.syntax import find
+from transpiler.rules.keras_chains import chained
+from transpiler.rules.keras_written_sizes import is_readable
+from transpiler.syntax import find, names_read
 from transpiler.template import arguments
 
 HOLE = "_in_size"
@@ -38,19 +41,33 @@ def input_of(value: Any) -> Tensor | None:
     return value if isinstance(value, Tensor) else None
 
 
-def size_of(instance: Instance, axis: int = -1) -> int | None:
-    """The size of an axis of what an instance is called on."""
+def size_of(instance: Instance, axis: int = -1) -> int | str | None:
+    """The size of an axis of what an instance is called on: a number, or its name."""
     seen = instance.state.get("inputs") if isinstance(instance.cls, Class) else None
     value = input_of(seen[0]) if seen else input_of(instance.state.get("input"))
     shape = value.shape if value is not None else None
     if shape is None or len(shape) < abs(axis):
         return None
-    size = shape[axis]
-    return size if isinstance(size, int) else None
+    return shape[axis]
+
+
+def _is(value: Value | None, size: int | str | None) -> bool:
+    """Whether a value is a size."""
+    if isinstance(size, str):
+        return isinstance(value, Number) and value.symbol == size
+    return value == Const(size)
+
+
+def _written(context: Context, node: cst.CSTNode, size: int | str) -> cst.BaseExpression | None:
+    """A size as such, where what it is named after is known."""
+    if isinstance(size, int):
+        return cst.Integer(str(size))
+    found = cst.parse_expression(size)
+    return found if is_readable(context, node, found) else None
 
 
 def solve(
-    context: Context, node: cst.CSTNode, made: Sequence[Instance], sizes: Sequence[int | None]
+    context: Context, node: cst.CSTNode, made: Sequence[Instance], sizes: Sequence[int | str | None]
 ) -> cst.BaseExpression | None:
     """An expression that gives, where the instances are made, the size that each one needs."""
     if not sizes or None in sizes:
@@ -58,25 +75,63 @@ def solve(
     among: list[dict[str, Value]] = [m.state.get("made among", {}) for m in made]
     same = len(set(sizes)) == 1
     name = _name(context, node, among, sizes)
-    if name is not None and (not same or len(made) > 1):
+    if name is not None and (not same or len(made) > 1 or isinstance(sizes[0], str)):
         return name
     if same:
-        return cst.Integer(str(sizes[0]))
+        named = _sibling(context, node, made, sizes)
+        if named is not None and names_read(named):
+            return named
+        assert sizes[0] is not None
+        whole = _written(context, node, sizes[0])
+        if whole is not None:
+            return whole
     return (
         _attribute(among, sizes)
         or _sibling(context, node, made, sizes)
         or _input(context, node, among, sizes)
+        or chained(context, node, made, sizes, lambda: _first(context, node, made, sizes))
     )
 
 
+def _first(
+    context: Context,
+    node: cst.CSTNode,
+    made: Sequence[Instance],
+    sizes: Sequence[int | str | None],
+) -> cst.BaseExpression | None:
+    """What goes into the first of several layers that are made in a loop."""
+    one, size = [made[0]], [sizes[0]]
+    among: list[dict[str, Value]] = [m.state.get("made among", {}) for m in one]
+    loop = context.edits.enclosing(node, cst.ListComp, cst.GeneratorExp, cst.For)
+    found = _sibling(context, node, one, size)
+    inner = {n.value for n in find(loop, cst.Name)} if isinstance(loop, cst.CompFor) else set()
+    if found is not None and not names_read(found) & inner:
+        return found
+    found = _input(context, node, among, size)
+    return found if found is not None else solve(context, node, one, size)
+
+
 def _name(
-    context: Context, node: cst.CSTNode, among: list[dict[str, Value]], sizes: Sequence[int | None]
+    context: Context,
+    node: cst.CSTNode,
+    among: list[dict[str, Value]],
+    sizes: Sequence[int | str | None],
 ) -> cst.BaseExpression | None:
     """A variable that had each size at the time."""
     for name in among[0] if among else ():
-        if all(a.get(name) == Const(s) for a, s in zip(among, sizes, strict=True)):
-            return cst.Name(name)
+        if all(_is(a.get(name), s) for a, s in zip(among, sizes, strict=True)):
+            return cst.Name(name) if name != "_" else _renamed(context, node)
     return None
+
+
+def _renamed(context: Context, node: cst.CSTNode) -> cst.BaseExpression | None:
+    """The variable of a loop that had no name as long as nothing read it."""
+    loop: Any = context.edits.enclosing(node, cst.ListComp, cst.GeneratorExp, cst.For)
+    target = loop.target if isinstance(loop, cst.For) else loop and loop.for_in.target
+    if not isinstance(target, cst.Name) or target.value != "_":
+        return None
+    context.edits.replace(target, cst.Name("width"))
+    return cst.Name("width")
 
 
 def _owners(among: list[dict[str, Value]]) -> tuple[str, list[Instance]] | None:
@@ -90,7 +145,7 @@ def _owners(among: list[dict[str, Value]]) -> tuple[str, list[Instance]] | None:
 
 
 def _attribute(
-    among: list[dict[str, Value]], sizes: Sequence[int | None]
+    among: list[dict[str, Value]], sizes: Sequence[int | str | None]
 ) -> cst.BaseExpression | None:
     """`self.units`, where the object's attribute is the size."""
     held = _owners(among)
@@ -98,13 +153,13 @@ def _attribute(
         return None
     name, owners = held
     for attribute in owners[0].attributes:
-        if all(o.attributes.get(attribute) == Const(s) for o, s in zip(owners, sizes, strict=True)):
+        if all(_is(o.attributes.get(attribute), s) for o, s in zip(owners, sizes, strict=True)):
             return cst.Attribute(cst.Name(name), cst.Name(attribute))
     return None
 
 
 def _sibling(
-    context: Context, node: cst.CSTNode, made: Sequence[Instance], sizes: Sequence[int | None]
+    context: Context, node: cst.CSTNode, made: Sequence[Instance], sizes: Sequence[int | str | None]
 ) -> cst.BaseExpression | None:
     """The argument of another layer of the same function that is the size: `units // 2`."""
     function = context.edits.enclosing(node, cst.FunctionDef)
@@ -116,31 +171,82 @@ def _sibling(
         other = _owners([instance.state.get("made among", {})])
         if other is not None and instance.origin is not None:
             by_call.setdefault(instance.origin, {})[id(other[1][0])] = instance
-    for other_call, instances in by_call.items():
-        if (
-            other_call is node
-            or context.edits.enclosing(other_call, cst.FunctionDef) is not function
-        ):
-            continue
-        for argument in ("units", "filters", "output_dim"):
-            values = [instances[id(o)].arguments.get(argument) if id(o) in instances else None
-                      for o in held[1]]  # fmt: skip
-            if all(v == Const(s) for v, s in zip(values, sizes, strict=True)):
-                return _argument_node(context, other_call, argument)
+    before: cst.BaseExpression | None = None
+    after: cst.BaseExpression | None = None
+    passed = False
+    for call_ in find(function.body, cst.Call):
+        passed = passed or call_ is node
+        found = None if call_ is node else _width(context, function, call_, by_call, held, sizes)
+        if found is not None and not passed:
+            before = found
+        elif found is not None and after is None:
+            after = found
+    return before if before is not None else after
+
+
+PURE = {"int", "max", "min", "round", "sum", "len", "abs"}
+WIDTHS = {"units": 0, "filters": 0, "output_dim": 1}
+"""The arguments by which layers say how many channels they give, and their places."""
+
+
+def _width(
+    context: Context,
+    function: cst.FunctionDef,
+    call_: cst.Call,
+    by_call: dict[Any, dict[int, Instance]],
+    held: tuple[str, list[Instance]],
+    sizes: Sequence[int | str | None],
+) -> cst.BaseExpression | None:
+    """A layer's own width, where it is the size and the constructor's arguments say it."""
+    instances = by_call.get(call_)
+    if instances is None or context.edits.enclosing(call_, cst.FunctionDef) is not function:
+        return None
+    params = {p.name.value for p in [*function.params.params, *function.params.kwonly_params]}
+    for name, place in WIDTHS.items():
+        values = [instances[id(o)].arguments.get(name) if id(o) in instances else None
+                  for o in held[1]]  # fmt: skip
+        if all(_is(v, s) for v, s in zip(values, sizes, strict=True)):
+            node = _argument_node(call_, name, place)
+            if node is not None and names_read(node) <= _readable(function, params) | PURE:
+                return node
     return None
 
 
-def _argument_node(context: Context, node: Any, name: str) -> cst.BaseExpression | None:
+def _readable(function: cst.FunctionDef, params: set[str]) -> set[str]:
+    """The names that mean the same all over a function: set once, before its layers."""
+    found = params - bound_names(function)
+    for line in function.body.body:
+        small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
+        if isinstance(small, cst.Assign) and isinstance(small.targets[0].target, cst.Name):
+            name = small.targets[0].target.value
+            once = sum(n.value == name for t in find(function.body, cst.AssignTarget)
+                       for n in find(t.target, cst.Name)) == 1  # fmt: skip
+            if once and not any(find(small.value, cst.Call)):
+                found.add(name)
+    return found
+
+
+def bound_names(function: cst.FunctionDef) -> set[str]:
+    """The names that a function assigns to."""
+    targets = [t.target for t in find(function.body, cst.AssignTarget)]
+    targets += [t.target for t in find(function.body, cst.CompFor)]
+    return {t.value for t in targets if isinstance(t, cst.Name)}
+
+
+def _argument_node(node: Any, name: str, place: int) -> cst.BaseExpression | None:
     for arg in node.args:
         if arg.keyword is not None and arg.keyword.value == name:
             found: cst.BaseExpression = arg.value.deep_clone()
             return found
-    first = node.args[0] if node.args and node.args[0].keyword is None else None
-    return first.value.deep_clone() if first is not None else None
+    plain = [a for a in node.args if a.keyword is None and not a.star]
+    return plain[place].value.deep_clone() if len(plain) > place else None
 
 
 def _input(
-    context: Context, node: cst.CSTNode, among: list[dict[str, Value]], sizes: Sequence[int | None]
+    context: Context,
+    node: cst.CSTNode,
+    among: list[dict[str, Value]],
+    sizes: Sequence[int | str | None],
 ) -> cst.BaseExpression | None:
     """The size of the object's own input, which its constructor is given."""
     held = _owners(among)

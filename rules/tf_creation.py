@@ -7,6 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.values import (
+    Const,
     ListObject,
     Sequence,
     Tensor,
@@ -317,10 +318,26 @@ def is_default(site: Site, node: Any, number: float) -> bool:
     return node is None or constant_value(site.fact(node)) == number
 
 
+def stateless(site: Site, given: TfArguments, template: str) -> Any:
+    """Numbers of a generator of their own, the same at each call."""
+    seed = site.fact(given.need("seed"))
+    numbers = [i.value for i in items_of(seed) or () if isinstance(i, Const)]
+    usual = {"mean": 0, "stddev": 1, "minval": 0, "maxval": 1}
+    if not numbers or any(not is_default(site, given.get(n), v) for n, v in usual.items()):
+        raise Unfit(f"{site.short} with this seed or range is not translated")
+    site.caution("the same seed gives other numbers in PyTorch")
+    drop(site, given.need("seed"))
+    generator = fill("torch.Generator().manual_seed(seed)", seed=sum(numbers))
+    dims = sizes(site, given.need("shape"))
+    return fill(template, dims=dims, g=generator, d=usual_dtype(site, given))
+
+
 @rewrites("tf.random.normal", "keras.random.normal", "keras.backend.random_normal",
-          "tf.random.Generator.normal", to="torch")  # fmt: skip
+          "tf.random.Generator.normal", "tf.random.stateless_normal", to="torch")  # fmt: skip
 def normal(site: Site) -> Any:
     given = TfArguments(site)
+    if site.name.endswith("stateless_normal"):
+        return stateless(site, given, "torch.randn(*dims, generator=g, dtype=d)")
     warn_of_seed(site, given)
     mean, deviation, shape = given.get("mean"), given.get("stddev"), given.need("shape")
     dtype = usual_dtype(site, given)
@@ -341,9 +358,12 @@ def normal(site: Site) -> Any:
 
 
 @rewrites("tf.random.uniform", "keras.random.uniform", "keras.random.randint",
-          "keras.backend.random_uniform", "tf.random.Generator.uniform", to="torch")  # fmt: skip
+          "keras.backend.random_uniform", "tf.random.Generator.uniform",
+          "tf.random.stateless_uniform", to="torch")  # fmt: skip
 def uniform(site: Site) -> Any:
     given = TfArguments(site)
+    if site.name.endswith("stateless_uniform"):
+        return stateless(site, given, "torch.rand(*dims, generator=g, dtype=d)")
     warn_of_seed(site, given)
     low, high, shape = given.get("minval"), given.get("maxval"), given.need("shape")
     asked = given.get("dtype")

@@ -18,7 +18,7 @@ def fitted(source: str) -> str:
     return textwrap.dedent(source) + FIT
 
 
-def test_loops_and_helper_functions_are_unrolled() -> None:
+def test_a_helper_function_becomes_a_module_that_a_loop_makes_twice() -> None:
     conversion = assert_twins(fitted("""
     def block(x, units):
         y = layers.Dense(units, activation="relu")(x)
@@ -37,7 +37,9 @@ def test_loops_and_helper_functions_are_unrolled() -> None:
     model.compile("sgd", "mse")
     """), "history", "p")  # fmt: skip
     assert "def block" not in conversion.code
-    assert conversion.code.count("nn.Linear(5, 5)") == 4
+    assert conversion.code.count("class Block(") == 1
+    assert "self.dense2 = nn.Linear(units, units)" in conversion.code
+    assert conversion.code.count("Block(width, width)") == 2
 
 
 def test_two_inputs_several_outputs_shared_layer() -> None:

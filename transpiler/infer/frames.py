@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from transpiler.infer.values import UNKNOWN, Value, join
 
 
@@ -17,6 +19,12 @@ class Frame:
         self.returned: list[Value] = []
         self.yielded: list[Value] = []
         self.stopped = False
+        self.function: Any = None
+        """The function whose activation this is, and the call that made it."""
+        self.site: Any = None
+        self.given: dict[str, Value] = {}
+        """What the parameters were at first."""
+        self.result: Value = UNKNOWN
         self.module_name: str = parent.module_name if parent else ""
         self.package: str = parent.package if parent else ""
 

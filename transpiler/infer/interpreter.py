@@ -69,6 +69,7 @@ class Interpreter(Expressions):
         self.stack: list[Any] = []
         self.sites: list[Any] = []
         self.caller: Frame | None = None  # the variables where the call that runs stands
+        self.frames: list[Frame] = []  # the activations of the program's functions that run
         self.runs: dict[Any, int] = {}
         self.results: dict[Any, Value] = {}
         self.early: set[cst.CSTNode] = set()
@@ -654,9 +655,7 @@ class Interpreter(Expressions):
                             self, instance, method, positional, keywords, node
                         )
                     self.prepare(instance, positional)
-                    result = self.call_function(method, [instance, *positional], keywords)
-                    instance.state["gave"] = join(instance.state.get("gave", result), result)
-                    return result
+                    return self.run_entry(instance, method, positional, keywords)
         for base in instance.class_names:
             for line in self.knowledge.bases(base):
                 name = f"{line}.__call__"
@@ -664,6 +663,24 @@ class Interpreter(Expressions):
                     invocation = Invocation(self, name, node, instance, positional, keywords)
                     return self.knowledge.functions[name](invocation)
         return UNKNOWN
+
+    def run_entry(
+        self,
+        instance: Instance,
+        method: Function,
+        positional: list[Value],
+        keywords: dict[str, Value],
+    ) -> Value:
+        """Run what a call of an object runs; what it was asked twice is known."""
+        asked: list[tuple[Any, Value]] = instance.state.setdefault("asked", [])
+        key = (positional, keywords)
+        known = [result for before, result in asked if before == key]
+        if self.rounds is not None and len(known) >= 2:
+            return known[-1]
+        result = self.call_function(method, [instance, *positional], keywords)
+        instance.state["gave"] = join(instance.state.get("gave", result), result)
+        asked.append((key, result))
+        return result
 
     def prepare(self, instance: Instance, positional: list[Value]) -> None:
         """Run the method that prepares an object for its first call, on the input's shape."""
@@ -702,7 +719,10 @@ class Interpreter(Expressions):
         is_init = function.name == "__init__" and positional
         if is_init and isinstance(positional[0], Instance):
             positional[0].state["made with"] = dict(frame.values)
+        frame.function, frame.given = node, dict(frame.values)
+        frame.site = self.sites[-1] if self.sites else None
         self.stack.append(("__init__", positional[0]) if is_init else node)
+        self.frames.append(frame)
         try:
             if isinstance(node, cst.Lambda):
                 result = self.eval(node.body, frame)
@@ -711,6 +731,8 @@ class Interpreter(Expressions):
                 result = self.result(node, frame)
         finally:
             self.stack.pop()
+            self.frames.pop()
+        frame.result = result
         self.activations.setdefault(node, []).append(frame)
         self.results[node] = join(self.results.get(node, result), result)
         return result

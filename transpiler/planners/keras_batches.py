@@ -26,7 +26,8 @@ from transpiler.planners.keras_floatx import CASTS, floatx
 from transpiler.planners.keras_training import Output, Training, output_of
 from transpiler.rule import Unfit
 from transpiler.rules.facts_sklearn import rank_of
-from transpiler.rules.keras_graph import graph_tensors
+from transpiler.rules.keras_graph import GraphTensor
+from transpiler.rules.keras_ids import are_ids
 from transpiler.syntax import code, find
 from transpiler.template import OMIT, as_node, call, fill
 
@@ -182,9 +183,10 @@ class Batches:
 
     def takes_ids(self, start: Value | None) -> bool:
         """Whether the model looks numbers up in an embedding."""
+        if isinstance(start, GraphTensor) and any(are_ids(m, start.node) for m in self.models):
+            return True
         if isinstance(start, Tensor):
-            whole = (start.dtype or "").startswith(("int", "uint"))
-            return whole or any(looks_up(m, start) for m in self.models)
+            return (start.dtype or "").startswith(("int", "uint"))
         for model in self.models:
             layers = model.state.get("layers") or []
             first = layers[0] if layers else None
@@ -344,40 +346,6 @@ def reads_ids(context: Context, model: Instance) -> bool:
         and (x.dtype or "int").startswith(("int", "uint"))
         for p in descendants(model)
     )
-
-
-def looks_up(model: Instance, start: Tensor) -> bool:
-    """Whether a graph only looks an input up, of which Keras makes whole numbers by itself."""
-    seen: set[Any] = set()
-    nodes = [t.node for t in graph_tensors(model.state.get("outputs"))]
-    readers: list[Any] = []
-    while nodes:
-        node = nodes.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        sources = node.sources()
-        nodes += [t.node for t in sources]
-        if any(t.node is getattr(start, "node", None) for t in sources):
-            readers.append(node.layer)
-    return bool(readers) and all(_is_lookup(r, start) for r in readers)
-
-
-def _is_lookup(layer: Instance | None, x: Tensor) -> bool:
-    """Whether what a layer does first with an array is to look it up."""
-    if layer is None:
-        return False
-    if layer.class_names[:1] == ("keras.layers.Embedding",):
-        return True
-    inner = graph_tensors(layer.state.get("inputs_of"))
-    if inner:
-        return len(inner) == 1 and looks_up(layer, inner[0])
-    listed = layer.state.get("layers")
-    if listed:
-        return isinstance(listed[0], Instance) and _is_lookup(listed[0], x)
-    inside = [p for p in descendants(layer) if isinstance(p, Instance) and p is not layer]
-    found = [p for p in inside if p.class_names[:1] == ("keras.layers.Embedding",)]
-    return any(isinstance(i := p.state.get("input"), Tensor) and i.rank == x.rank for p in found)
 
 
 def is_given(context: Context, node: Any) -> bool:

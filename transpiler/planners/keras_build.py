@@ -10,8 +10,8 @@ from transpiler.context import Context
 from transpiler.infer.values import Class, Const, scalar_type
 from transpiler.modules import method, self_name
 from transpiler.rule import Unfit
-from transpiler.rules.keras_sizes import input_size, size_of
-from transpiler.syntax import code, find, walk
+from transpiler.rules.keras_sizes import input_size
+from transpiler.syntax import code, find, names_read, walk
 from transpiler.template import fill_statements
 
 
@@ -79,33 +79,27 @@ def _write_sizes(context: Context, statement: Any, shape: str, cls: Class) -> No
             if isinstance(item, cst.Name):
                 raise Unfit("sizes that `build` reads are not known before the program runs",
                             "give them to the constructor")  # fmt: skip
-        if not isinstance(item, cst.Attribute):
-            todo.extend(item.children)
-        else:
+        if isinstance(item, (cst.Attribute, cst.Arg)):
             todo.append(item.value)
+        else:
+            todo.extend(item.children)
 
 
 def _reads(node: cst.BaseExpression, shape: str) -> bool:
-    return any(n.value == shape for n in find(node, cst.Name))
+    return shape in names_read(node)
 
 
 def _write_size(context: Context, node: cst.BaseExpression, shape: str, cls: Class) -> bool:
     fact = context.fact(node)
+    last = _is_last(node, shape) and scalar_type(fact) in ("int", None)
+    name = input_size(context, cls) if last else None
+    if name is not None:
+        _replace(context, node, name)
+        return True
     if isinstance(fact, Const) and isinstance(fact.value, (int, tuple)):
         _replace(context, node, cst.parse_expression(repr(fact.value)))
         return True
-    if scalar_type(fact) not in ("int", None) or not _is_last(node, shape):
-        return False
-    owners = [i for i in context.interpreter.instances.values() if i.cls is cls]
-    sizes = {size_of(o) for o in owners}
-    if len(sizes) == 1 and None not in sizes:
-        _replace(context, node, cst.Integer(str(sizes.pop())))
-        return True
-    name = input_size(context, cls) if None not in sizes else None
-    if name is None:
-        return False
-    _replace(context, node, name)
-    return True
+    return False
 
 
 def _replace(context: Context, node: cst.BaseExpression, new: cst.BaseExpression) -> None:

@@ -225,7 +225,7 @@ def parameters(training: Training) -> cst.BaseExpression:
 
 def _part_name(training: Training, part: Instance) -> str | None:
     """The attribute under which a model holds another."""
-    from transpiler.planners.keras_trace import attribute_name
+    from transpiler.planners.keras_graph import attribute_name
 
     return attribute_name(training.context, training.models[0], part)
 

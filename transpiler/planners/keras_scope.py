@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Function, Number, SourceModule, Symbol, Value
+from transpiler.infer.values import (
+    NONE,
+    UNKNOWN,
+    Class,
+    Const,
+    Function,
+    Instance,
+    ListObject,
+    Number,
+    Sequence,
+    SourceModule,
+    Symbol,
+    Tensor,
+    Union,
+    Value,
+    items_of,
+)
 from transpiler.rule import Unfit
 from transpiler.rules.keras_graph import graph_tensors
 from transpiler.site import constant_value, missing
@@ -23,16 +39,38 @@ MARK = "_in_graph"
 class Scope:
     """The names that a class may use, and the arguments that its constructor has to be given."""
 
-    def __init__(self, context: Context, builder: Any) -> None:
+    def __init__(
+        self,
+        context: Context,
+        builder: Any,
+        given: Mapping[str, Value] | None = None,
+        outer: Any = None,
+    ) -> None:
         self.context = context
         self.builder = builder
+        self.functions = [f for f in (builder, outer) if f is not None]
+        """The builder, and the function that gives it out if it is a closure."""
+        self.given = given
+        """What the builder's parameters were in the activation that is written, if it is one."""
         self.parameters: dict[str, cst.BaseExpression] = {}
+        self.aliases: dict[str, cst.BaseExpression] = {}
+        self.prelude: dict[str, cst.Assign] = {}
+        """What the constructor computes from its arguments first."""
+        self.widths: Callable[[], cst.BaseExpression | None] = lambda: None
+        """The number of channels that the layer at hand takes, as the class can say it."""
+        self.width_of: Callable[[Value], cst.BaseExpression | None] = lambda value: None
+        """The number of channels of an array, as the class can say it."""
 
     def write(self, node: cst.BaseExpression, value: Value | None = None) -> Any:
         """An argument as it may stand in the class: as written, its constant, or a parameter."""
         names = free_names(self.context, node)
         if all(self.is_global(n) for n in names) and not isinstance(node, cst.Lambda):
             return node
+        if not isinstance(node, cst.Lambda) and self.are_symbols(names):
+            return self.worded(node)
+        sized = self.sized(node, value)
+        if sized is not None:
+            return sized
         found = constant_value(value) if value is not None else missing
         if found is not missing:
             return found
@@ -41,6 +79,147 @@ class Scope:
         if isinstance(value, Number) and value.symbol is not None:
             return self.symbolic(value.symbol)
         raise Unfit("an argument of a layer in this graph is not known before the program runs")
+
+    def are_symbols(self, names: list[cst.Name]) -> bool:
+        """Whether all names are parameters of the builder, which the class then has as well."""
+        own = [n for n in names if not self.is_global(n)]
+        if not own or not all(self._is_symbol(n, ()) for n in own):
+            return False
+        for name in own:
+            self._take(name)
+        return True
+
+    def is_named(self, node: cst.CSTNode) -> bool:
+        """Whether an expression has names, all of which the class may use."""
+        names = free_names(self.context, node)
+        if not names:
+            return False
+        return all(self.is_global(n) for n in names) or self.are_symbols(names)
+
+    def symbol(self, name: cst.Name) -> cst.BaseExpression | None:
+        """A parameter of the builder, or what it computes from some, as the class has it."""
+        return self.worded(cst.Name(name.value)) if self.are_symbols([name]) else None
+
+    def worded(self, node: cst.BaseExpression) -> cst.BaseExpression:
+        """An expression of the builder with the names that sizes have in the class."""
+        if not self.aliases:
+            return node
+        found = node.visit(Renaming(self.aliases))
+        return found if isinstance(found, cst.BaseExpression) else node
+
+    def _is_symbol(self, name: cst.Name, around: tuple[str, ...]) -> bool:
+        function = self._binder(name)
+        if name.value in around or function is None:
+            return False
+        given = self._value(name)
+        if name.value in _parameters(function) and not (given is UNKNOWN or _is_plain(given)):
+            return False
+        assign = self._assignment(name)
+        if assign is None:
+            return name.value in _parameters(function)
+        if not _is_plain(self.context.fact(name)):
+            return False
+        read = [n for n in self._own_names(assign.value) if not self.is_global(n)]
+        if name.value in _parameters(function):  # `width = int(width * alpha)`
+            return all(n.value == name.value or self._is_symbol(n, ()) for n in read)
+        sized = self._with_sizes(assign.value) is not None
+        return (bool(read) or sized) and all(
+            self._is_symbol(n, (*around, name.value)) for n in read
+        )
+
+    def _own_names(self, node: cst.BaseExpression) -> list[cst.Name]:
+        """The names that an expression reads, but for arrays whose size it asks for."""
+        arrays = {n for s in find(node, cst.Subscript) if self._asked(s) for n in find(s, cst.Name)}
+        return [n for n in free_names(self.context, node) if n not in arrays]
+
+    def _binder(self, name: cst.Name) -> Any:
+        """The function that binds a name, if it does so once."""
+        if self.context.edits.enclosing(name, cst.FunctionDef) not in self.functions:
+            return None
+        for function in self.functions:
+            bindings = _count_bindings(function, name.value)
+            if bindings:
+                again = bindings == 2 and _is_adjusted(function, name.value)
+                return function if bindings == 1 or again else None
+        return None
+
+    def _value(self, name: cst.Name) -> Value:
+        given = None if self.given is None else self.given.get(name.value)
+        return self.context.fact(name) if given is None else given
+
+    def _take(self, name: cst.Name) -> None:
+        if name.value in self.prelude or name.value in self.aliases:
+            return
+        assign = self._assignment(name)
+        if assign is None:
+            self.parameters.setdefault(name.value, cst.Name(name.value))
+            return
+        for read in self._own_names(assign.value):
+            if not self.is_global(read) and read.value != name.value:
+                self._take(read)
+        value = self._with_sizes(assign.value)
+        if isinstance(value, cst.Name) and isinstance(assign.targets[0].target, cst.Name):
+            self.aliases[name.value] = value
+            return
+        value = self.worded(assign.value if value is None else value)
+        self.prelude[name.value] = assign.with_changes(value=value)
+        if name.value in _parameters(self._binder(name)):
+            self.parameters.setdefault(name.value, cst.Name(name.value))
+
+    def _assignment(self, name: cst.Name) -> cst.Assign | None:
+        """The line of the builder that computes a variable from others, if that is all it does."""
+        for line in self._binder(name).body.body:
+            small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
+            if isinstance(small, cst.Assign) and len(small.targets) == 1:
+                target = small.targets[0].target
+                names = [target] if isinstance(target, cst.Name) else []
+                if isinstance(target, cst.Tuple):
+                    names = [e.value for e in target.elements if isinstance(e.value, cst.Name)]
+                if any(n.value == name.value for n in names):
+                    return small if is_pure(small.value) else None
+        return None
+
+    # ---- sizes that are read off arrays ------------------------------------------------------
+
+    def _asked(self, node: cst.Subscript) -> cst.BaseExpression | None:
+        """The channels in `x.shape[-1]` of an array that the builder was handed."""
+        text = code(node).replace(" ", "")
+        owner = text.removesuffix("[-1]").removesuffix(".shape")
+        if self.given is None or text != f"{owner}.shape[-1]" or owner not in self.given:
+            return None
+        return self.width_of(self.given[owner])
+
+    def _with_sizes(self, node: cst.BaseExpression) -> cst.BaseExpression | None:
+        """An expression with names for the sizes that it reads off arrays, if there are any."""
+        asked = {s: w for s in find(node, cst.Subscript) if (w := self._asked(s)) is not None}
+        if not asked:
+            return None
+        if node in asked:
+            return asked[node]  # type: ignore[index]
+
+        class _Sizes(cst.CSTTransformer):
+            def leave_Subscript(self, original_node: cst.Subscript, updated_node: Any) -> Any:
+                return asked.get(original_node, updated_node)
+
+        found = node.visit(_Sizes())
+        return found if isinstance(found, cst.BaseExpression) else None
+
+    def sized(self, node: cst.BaseExpression, value: Value | None) -> cst.BaseExpression | None:
+        """`x.shape[-1] // 2` in the words of the class, where it gives the number it has to."""
+        found = self._with_sizes(node)
+        names = [n for n in self._own_names(node) if not self.is_global(n)]
+        if found is None or not isinstance(value, Const) or names:
+            return None
+        sizes = {code(w): w for s in find(node, cst.Subscript) if (w := self._asked(s)) is not None}
+        text = code(node)
+        for owner, array in (self.given or {}).items():
+            if isinstance(array, Tensor) and array.shape:
+                text = text.replace(f"{owner}.shape[-1]", str(array.shape[-1]))
+        try:
+            agrees = bool(sizes) and eval(text, {"__builtins__": {"int": int}}) == value.value
+        except Exception:  # what is not plain arithmetic is no size
+            return None
+        return found if agrees else None
 
     def symbolic(self, text: str) -> cst.BaseExpression:
         """A size that is only known by name: `options.width + 1`."""
@@ -78,7 +257,8 @@ class Scope:
 
     def by_root(self, root: str, node: Any) -> cst.BaseExpression:
         """A name or attribute, by what its first word means where the model is made."""
-        if self.builder is not None and _count_bindings(self.builder, root) == 1:
+        own = self.given is None and self.builder is not None
+        if own and _count_bindings(self.builder, root) == 1:
             return self.parameter(node)
         places = self._assignments().get(root, [])
         if len(places) == 1 and self._is_top(places[0]):
@@ -117,6 +297,8 @@ class Scope:
         """Whether a name of the function that makes the model still has its value there."""
         if self.is_global(name):
             return True
+        if self.given is not None:
+            return self._is_symbol(name, ())
         if self.context.edits.enclosing(name, cst.FunctionDef) is not self.builder:
             return False
         if self.builder is None:
@@ -152,6 +334,56 @@ class Scope:
             return False
         edits = self.context.edits
         return edits.enclosing(node, cst.FunctionDef, cst.For, cst.While, cst.ClassDef) is None
+
+
+PURE = frozenset(
+    """int float len range round max min abs list tuple zip enumerate reversed sorted sum str
+    dict""".split()
+)
+
+
+def is_pure(value: cst.CSTNode) -> bool:
+    """Whether an expression calls nothing but functions of Python that only compute."""
+    calls = find(value, cst.Call)
+    return all(isinstance(c.func, cst.Name) and c.func.value in PURE for c in calls)
+
+
+def _parameters(function: Any) -> set[str]:
+    params = function.params
+    every = [*params.posonly_params, *params.params, *params.kwonly_params]
+    return {p.name.value for p in every}
+
+
+def _is_adjusted(function: Any, name: str) -> bool:
+    """Whether a parameter is set anew once, before anything else reads it."""
+    if name not in _parameters(function):
+        return False
+    for line in function.body.body:
+        if name not in names_read(line):
+            continue
+        small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
+        return (
+            isinstance(small, cst.Assign)
+            and isinstance(small.targets[0].target, cst.Name)
+            and small.targets[0].target.value == name
+        )
+    return False
+
+
+NAMESPACE = "argparse.Namespace"
+
+
+def _is_plain(value: Value) -> bool:
+    """Whether a value is a number, a text, or several: what a constructor may be given."""
+    if isinstance(value, (Const, Number)):
+        return value != NONE
+    if isinstance(value, Instance):  # settings that are read by their attributes
+        names = value.class_names
+        return not names if isinstance(value.cls, Class) else names[:1] == (NAMESPACE,)
+    if isinstance(value, Union):
+        return all(_is_plain(o) for o in value.options)
+    items = items_of(value) if isinstance(value, (ListObject, Sequence)) else None
+    return bool(items) and all(_is_plain(i) for i in items or ())
 
 
 def _count_bindings(function: Any, name: str) -> int:
@@ -200,10 +432,12 @@ class _Settling(cst.CSTTransformer):
             return updated_node
         first, *rest = updated_node.args
         names = {a.keyword.value: a.value for a in rest if a.keyword is not None}
-        return first.value.visit(_Renaming(names))
+        return first.value.visit(Renaming(names))
 
 
-class _Renaming(cst.CSTTransformer):
+class Renaming(cst.CSTTransformer):
+    """Other expressions for the variables of an expression."""
+
     def __init__(self, names: dict[str, cst.BaseExpression]) -> None:
         super().__init__()
         self.names = names

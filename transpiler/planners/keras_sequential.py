@@ -18,7 +18,7 @@ from transpiler.rules.keras_layers import FIRST, LAST, Part, layer_parts
 from transpiler.rules.keras_masks import is_source
 from transpiler.rules.keras_sizes import input_of
 from transpiler.site import Site
-from transpiler.syntax import find
+from transpiler.syntax import code, find
 from transpiler.template import call, fill
 
 SEQUENTIAL = "keras.Sequential"
@@ -52,9 +52,17 @@ def _write(context: Context, node: cst.Call) -> None:
             if not isinstance(error, Unrolls):
                 raise
     del context.reports[mark:]
+    from transpiler.planners.keras_looped import Looped
     from transpiler.planners.keras_unrolled import Unrolled
 
-    Unrolled(context, node, model.instances, list(model.every_add())).write()
+    adds = list(model.every_add())
+    try:
+        Unrolled(context, node, model.instances, adds).write()
+    except Unfit as error:
+        try:
+            Looped(context, node, model.instances, adds).write()
+        except Unfit:
+            raise error from None
 
 
 def to_first(rank: int) -> list[int]:
@@ -161,12 +169,17 @@ class _Model:
         model = self.instances[0]
         chain = Chain(self.context)
         modules: list[Any] = []
+        count = 0
         for element in listed:
-            modules += self.modules(element, chain, model)
+            new = self.modules(element, chain, model)
+            count = self.keep_place(element, new, count)
+            modules += new
         added: list[tuple[cst.Call, list[Any]]] = []
         for add in adds:
             argument = add.args[0].value if add.args else add
-            added.append((add, self.modules(argument, chain, model)))
+            new = self.modules(argument, chain, model)
+            count = self.keep_place(argument, new, count)
+            added.append((add, new))
         tail = chain.finish(self.final_rank(model))
         if added:
             added[-1] = (added[-1][0], [*added[-1][1], *tail])
@@ -176,6 +189,13 @@ class _Model:
         self.context.edits.replace(self.node, call("torch.nn.Sequential", *modules))
         for add, new in kept:
             self.append(add, new)
+
+    def keep_place(self, node: cst.CSTNode, modules: list[Any], count: int) -> int:
+        """Remember which module each layer became; how many there are with it."""
+        for layer in options(self.context.fact(node)):
+            if isinstance(layer, Instance):
+                keep_place(self.context, layer, modules, count)
+        return count + len(modules)
 
     def listed(self, site: Site) -> list[cst.BaseExpression]:
         given = site.args.get("layers")
@@ -288,3 +308,17 @@ class _Model:
             value = fill("model.append(module)", model=owner, module=module)
             lines.append(cst.SimpleStatementLine([cst.Expr(value)]))
         self.context.edits.replace(statement, lines)
+
+
+HELPING = ("Permute", "SamePad", "ConstantPad1d", "ZeroPad1d", "ZeroPad2d")
+
+
+def keep_place(context: Context, layer: Instance, modules: list[Any], count: int) -> None:
+    """Remember the number of the module that a layer became in a Sequential."""
+    places: dict[Instance, int | None] = context.notes.setdefault("sequential places", {})
+    places[layer] = None
+    for index, module in enumerate(modules):
+        name = code(module.func) if isinstance(module, cst.Call) else ""
+        if name.rpartition(".")[2] not in HELPING:
+            places[layer] = count + index
+            return

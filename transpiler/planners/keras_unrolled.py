@@ -8,10 +8,12 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import Instance, Sequence, Symbol, Tensor, Value
+from transpiler.planners.keras_graph.classes import class_of, outermost
+from transpiler.planners.keras_graph.graph import of_model
+from transpiler.planners.keras_graph.trace import Trace
 from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_scope import Scope
-from transpiler.planners.keras_sequential import Chain, rank_in, rank_out
-from transpiler.planners.keras_trace import Trace
+from transpiler.planners.keras_sequential import Chain, keep_place, rank_in, rank_out
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras_layers import result_of
 from transpiler.rules.keras_graph import GraphNode, placed
@@ -19,7 +21,7 @@ from transpiler.rules.keras_layers import LAST, Part, layer_parts
 from transpiler.rules.keras_masks import is_source
 from transpiler.site import Site
 from transpiler.syntax import walk
-from transpiler.template import call, fill, fill_statements
+from transpiler.template import call, fill
 
 
 class Unrolled:
@@ -61,7 +63,9 @@ class Unrolled:
         modules: list[Any] = []
         for layer in self.layers:
             parts = self.parts(layer)
-            modules += chain.take(parts, rank_in(layer), rank_out(layer))
+            new = chain.take(parts, rank_in(layer), rank_out(layer))
+            keep_place(self.context, layer, new, len(modules))
+            modules += new
         last = self.layers[-1]
         modules += chain.finish(rank_out(last))
         return call("torch.nn.Sequential", *modules)
@@ -95,13 +99,13 @@ class Unrolled:
         graph.state.update(self.model.state)
         graph.state.pop("layers")
         graph.state["inputs_of"], graph.state["outputs"] = inputs, value
-        trace = Trace(self.context, graph, self.scope, lambda layer: None)
+        trace = Trace(self.context, of_model(graph), self.scope, lambda layer: None)
         names, result_ = trace.read()
-        if self.scope.parameters:
-            raise Unfit("an argument of a layer in this Sequential is not known")
         name = free_name(self.context, self.class_name())
-        self.define(name, trace, names, result_)
-        return call(name)
+        params = [cst.Param(cst.Name(p)) for p in self.scope.parameters]
+        lines = class_of(name, params, names, trace, result_)
+        self.context.edits.insert_before(outermost(self.context, self.node), lines)
+        return call(name, *self.scope.parameters.values())
 
     def class_name(self) -> str:
         parent = self.context.edits.parent[self.node]
@@ -110,21 +114,6 @@ class Unrolled:
             if text != "model":
                 return "".join(p[:1].upper() + p[1:] for p in text.split("_") if p)
         return "Net"
-
-    def define(self, name: str, trace: Trace, names: list[str], result: Any) -> None:
-        text = f"class {name}(torch.nn.Module):\n    def __init__(self):\n"
-        text += "        super().__init__()\n"
-        holes: dict[str, Any] = {}
-        for index, (attribute, module) in enumerate(trace.setup.items()):
-            text += f"        self.{attribute} = hole_{index}\n"
-            holes[f"hole_{index}"] = module
-        text += f"\n    def forward(self, {', '.join(names)}):\n        lines\n"
-        text += "        return result\n"
-        top: Any = self.context.edits.statement(self.node)
-        while not isinstance(self.context.edits.parent[top], cst.Module):
-            top = self.context.edits.statement(self.context.edits.parent[top])
-        lines = fill_statements(text, **holes, lines=trace.lines, result=result)
-        self.context.edits.insert_before(top, lines)
 
     # ---- what put the layers in --------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,11 +91,24 @@ def parts(layer: Any) -> list[tuple[str, Any]]:
     if isinstance(layer, keras.Sequential):
         return [(str(i), part) for i, part in enumerate(layer._layers)]
     if type(layer).__name__ in ("Functional", "Model") or hasattr(layer, "_operations_by_depth"):
-        return [(str(i), part) for i, part in enumerate(layer.layers)]
+        return [(given_name(part) or str(i), part) for i, part in enumerate(layer.layers)]
     named = [(k, v) for k, v in attributes(layer) if holds_layers(v)]
     held = {id(part) for _, value in named for part in flat_layers(value)}
     rest = [part for part in layer._layers if id(part) not in held]
     return named + [(f"layers_{i}", part) for i, part in enumerate(rest)]
+
+
+def given_name(layer: Any) -> str:
+    """The name that the program gave a layer; Keras numbers the others by their class."""
+    kind = _snake(type(layer).__name__)
+    text = str(layer.name)
+    numbered = re.fullmatch(rf"{re.escape(kind)}(_\d+)?", text)
+    return text if text.isidentifier() and not numbered else ""
+
+
+def _snake(name: str) -> str:
+    text = re.sub("(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub("([a-z])([A-Z])", r"\1_\2", text).lower()
 
 
 def holds_layers(value: Any) -> bool:

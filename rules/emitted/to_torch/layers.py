@@ -82,11 +82,24 @@ def regularization(model):
     for layer in model.modules():
         for name, l1, l2 in getattr(layer, "penalties", ()):
             weight = getattr(layer, name)
+            if not weight.requires_grad:
+                continue  # Keras leaves frozen weights out
             if l1:
                 total = total + l1 * weight.abs().sum()
             if l2:
                 total = total + l2 * weight.square().sum()
     return total
+
+
+def set_trainable(module, trainable):
+    """keras' `layer.trainable = ...`: frozen batch norms use their moving statistics."""
+    module.requires_grad_(trainable)
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            mode = type(part).train
+            part.train = lambda on=True, part=part, mode=mode: mode(part, on and trainable)
+            part.train(part.training)
+    return module
 
 
 class ActivityPenalty(nn.Module):

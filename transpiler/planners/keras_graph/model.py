@@ -1,4 +1,4 @@
-"""Functional Keras models: the graph from inputs to outputs as one `nn.Module`."""
+"""The class of one functional model, and how it reaches layers that others have too."""
 
 from __future__ import annotations
 
@@ -7,79 +7,26 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, Instance, Symbol, Value, options
-from transpiler.planners.expressions import qualified_name
-from transpiler.planners.keras_builder import Construction
+from transpiler.infer.values import Const, Instance, options
+from transpiler.planners.keras_graph import naming
+from transpiler.planners.keras_graph.classes import class_of, names_needed, outermost
+from transpiler.planners.keras_graph.graph import of_model
+from transpiler.planners.keras_graph.trace import Trace
 from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_scope import Scope
-from transpiler.planners.keras_trace import Trace
 from transpiler.rule import Unfit
-from transpiler.syntax import find, walk
-from transpiler.template import fill_statements
-
-PREFIXES = ("build_", "make_", "create_", "get_", "define_", "construct_", "new_")
+from transpiler.syntax import find
 
 
-def plan(context: Context) -> None:
-    """A class for every `keras.Model(inputs, outputs)`."""
-    graphs: list[_Graph] = []
-    failed: list[tuple[cst.Call, Unfit]] = []
-    for node in find(context.module, cst.Call):
-        if not _is_functional(context, node):
-            continue
-        try:
-            graphs.append(_Graph(context, node, graphs))
-        except Unfit as error:
-            failed.append((node, error))
-    mark = len(context.reports)
-    if graphs and not failed:
-        try:
-            _take_out(context, graphs)
-            return
-        except Unfit as error:
-            failed.append((graphs[0].node, error))
-    del context.reports[mark:]
-    for node, reason in failed[:1]:
-        context.unfit(node, "keras.Model", reason)
-    if failed:
-        _leave(context, [*(g.node for g in graphs), *(n for n, _ in failed)])
+def _target(node: Any) -> cst.CSTNode:
+    found: cst.CSTNode = node.target
+    return found
 
 
-def _is_functional(context: Context, node: cst.Call) -> bool:
-    return qualified_name(context, node.func) == "keras.Model" and isinstance(
-        context.fact(node.func), Symbol
-    )
+class Model:
+    """One call of `keras.Model(inputs, outputs)`."""
 
-
-def _take_out(context: Context, graphs: list[_Graph]) -> None:
-    context.notes["graphs"] = True
-    calls = {c for g in graphs for c in g.trace.calls}
-    written = {e for g in graphs for e in g.trace.expressions}
-    Construction(context, calls, {g.node for g in graphs}).remove(written)
-    for graph in graphs:
-        graph.write()
-
-
-def _leave(context: Context, models: list[cst.Call]) -> None:
-    """The graph stays as it is, whole: no rule touches what builds it or trains it."""
-    latest = context.interpreter.latest
-    seen = {n for n in (latest[1] if latest else ()) if n in context.edits.parent}
-    nodes = seen | set(models)
-    around = set()
-    for node in nodes:
-        function = context.edits.enclosing(node, cst.FunctionDef)
-        around.add(function if function is not None else context.edits.statement(node))
-    for place in around:
-        for item in walk(place):
-            context.claim(item)
-    for node in models:
-        for value in options(context.fact(node)):
-            if isinstance(value, Instance):
-                value.state["left"] = True
-
-
-class _Graph:
-    def __init__(self, context: Context, node: cst.Call, before: list[_Graph]) -> None:
+    def __init__(self, context: Context, node: cst.Call, before: list[Model]) -> None:
         self.context = context
         self.node = node
         self.before = before
@@ -90,8 +37,10 @@ class _Graph:
         texts = set()
         for model in self.models:
             self.scope = Scope(context, self.builder)
-            self.trace = Trace(context, model, self.scope, self.held)
+            self.trace = Trace(context, of_model(model), self.scope, self.held)
             self.arguments, self.result = self.trace.read()
+            known = context.notes.setdefault("graph attributes", {})
+            known[id(model)] = dict(self.trace.layers)
             texts.add(cst.Module(self.body("Net")).code)  # type: ignore[arg-type]
         if len(texts) > 1:
             raise Unfit("the models that are made here differ in their sizes")
@@ -104,18 +53,30 @@ class _Graph:
             if layer in graph.trace.layers:
                 owner = self.variable(graph)
                 self.scope.parameters[owner.value] = owner
-                name = graph.trace.layers[layer]
-                return cst.Attribute(cst.Name(owner.value), cst.Name(name))
+                return cst.parse_expression(f"{owner.value}.{graph.trace.layers[layer]}")
         callee = self.callee(layer)
         if callee is None:
             return None
         if not self.is_model(layer) and not self.is_used_elsewhere(layer, callee):
             return None
-        if not self.scope.is_own(callee):
+        if not self.scope.is_own(callee) and not self.is_unchanged(callee):
             return None
         return self.scope.parameter(callee)
 
-    def variable(self, graph: _Graph) -> cst.Name:
+    def is_unchanged(self, name: cst.Name) -> bool:
+        """Whether a variable still holds the same where the model is made."""
+        edits = self.context.edits
+        start: Any = edits.statement(name)
+        end: Any = edits.statement(self.node)
+        block: Any = edits.parent[start]
+        lines: list[Any] = list(getattr(block, "body", ()))
+        if edits.parent[end] is not block or start not in lines:
+            return False
+        between = lines[lines.index(start) : lines.index(end)]
+        targets = [t for s in between for t in find(s, cst.AssignTarget, cst.For, cst.AugAssign)]
+        return not any(n.value == name.value for t in targets for n in find(_target(t), cst.Name))
+
+    def variable(self, graph: Model) -> cst.Name:
         """The variable that holds another model of the same graph."""
         parent = self.context.edits.parent[graph.node]
         if graph.builder is self.builder and isinstance(parent, cst.Assign):
@@ -157,15 +118,22 @@ class _Graph:
     def write(self) -> None:
         statement: Any = self.context.edits.statement(self.node)
         name = free_name(self.context, self.class_name(statement))
-        top = statement
-        while not isinstance(self.context.edits.parent[top], cst.Module):
-            top = self.context.edits.statement(self.context.edits.parent[top])
+        top = outermost(self.context, statement)
         self.context.edits.insert_before(top, self.body(name))
         for part, hole in self.trace.holes.items():
             self.context.edits.replace(part, cst.Name(hole))
         self.context.claim(self.node)
-        args = [cst.Arg(a) for a in self.scope.parameters.values()]
+        args = [cst.Arg(self.scope.parameters[n]) for n in self.parameters()]
         self.context.edits.replace(self.node, cst.Call(cst.Name(name), args))
+
+    def parameters(self) -> list[str]:
+        """What the constructor is given, in the order of the builder's own parameters."""
+        needed = names_needed(self.trace)
+        names = [n for n in self.scope.parameters if n in needed]
+        if self.builder is None:
+            return names
+        own = [p.name.value for p in self.builder.params.params]
+        return sorted(names, key=lambda n: own.index(n) if n in own else len(own))
 
     def class_name(self, statement: Any) -> str:
         """A class name from the variable, the model's name or the function that makes it."""
@@ -175,10 +143,9 @@ class _Graph:
             found = small.targets[0].target.value
         if found in ("", "model", "m", "net", "network"):
             found = self.given_name() or (self.builder.name.value if self.builder else "")
-        for prefix in PREFIXES:
-            found = found.removeprefix(prefix)
+        found = naming.without_prefix(found)
         found = found.removesuffix("_model") if found != "_model" else ""
-        name = "".join(p[:1].upper() + p[1:] for p in found.split("_") if p)
+        name = naming.class_name(found)
         taken = name in ("Model", "Build", "Make", "Create", "Main", "Define", "Net")
         return "Net" if not name.isidentifier() or taken else name
 
@@ -188,26 +155,5 @@ class _Graph:
         return text if isinstance(text, str) and text.isidentifier() else ""
 
     def body(self, name: str) -> list[cst.BaseStatement]:
-        trace = self.trace
-        params = "".join(f", {p}" for p in self.scope.parameters)
-        text = f"class {name}(torch.nn.Module):\n    def __init__(self{params}):\n"
-        text += "        super().__init__()\n"
-        holes: dict[str, Any] = {}
-        for index, (attribute, module) in enumerate(trace.setup.items()):
-            text += f"        self.{attribute} = hole_{index}\n"
-            holes[f"hole_{index}"] = module
-        if trace.frozen:
-            text += "\n    def train(self, mode=True):\n        super().train(mode)\n"
-            text += "".join(f"        self.{n}.eval()\n" for n in trace.frozen)
-            text += "        return self\n"
-        text += f"\n    def forward(self, {', '.join(self.arguments)}):\n"
-        text += "        lines\n        return result\n"
-        return fill_statements(text, **holes, lines=trace.lines, result=self.result)
-
-
-def is_left(value: Value) -> bool:
-    """Whether a model stays as the source has it."""
-    return isinstance(value, Instance) and bool(value.state.get("left"))
-
-
-__all__ = ["is_left", "plan"]
+        params = [cst.Param(cst.Name(p)) for p in self.parameters()]
+        return class_of(name, params, self.arguments, self.trace, self.result)

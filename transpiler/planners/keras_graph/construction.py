@@ -8,14 +8,11 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.keras_scope import is_pure
 from transpiler.rule import Unfit
 from transpiler.syntax import find, walk
 
 ADDING = ("append", "extend", "insert")
-PURE = frozenset(
-    """int float len range round max min abs list tuple zip enumerate reversed sorted sum str
-    dict""".split()
-)
 
 
 class Construction:
@@ -72,8 +69,21 @@ class Construction:
         found = {self.context.edits.enclosing(s, cst.FunctionDef) for s in self.gone}
         return {f for f in found if f is not None and f not in makers}
 
+    def giver(self, helper: cst.FunctionDef) -> cst.FunctionDef | None:
+        """The function that does nothing but give a closure out."""
+        around = self.context.edits.enclosing(helper, cst.FunctionDef)
+        if around is None:
+            return None
+        for line in around.body.body:
+            small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
+            given = isinstance(small, cst.Return) and isinstance(small.value, cst.Name)
+            if given and small.value.value == helper.name.value:  # type: ignore[union-attr]
+                return around  # type: ignore[no-any-return]
+        return None
+
     def spread(self, helpers: set[Any]) -> None:
         """Add what is only there for statements that go: names, loops, helper functions."""
+        helpers |= {f for h in helpers if (f := self.giver(h)) is not None}
         inside = {
             s for h in helpers for s in walk(h.body) if isinstance(s, cst.SimpleStatementLine)
         }
@@ -100,7 +110,7 @@ class Construction:
         else:
             return False
         value: Any = small.value
-        if not isinstance(target, cst.Name) or not self.is_pure(value):
+        if not isinstance(target, cst.Name) or not is_pure(value):
             return False
         reads = [
             n for n in find(function.body, cst.Name)
@@ -109,12 +119,6 @@ class Construction:
         ]  # fmt: skip
         goes = [n for n in reads if self.goes(n)]
         return bool(goes) and len(goes) == len(reads)
-
-    def is_pure(self, value: cst.CSTNode) -> bool:
-        for item in find(value, cst.Call):
-            if not (isinstance(item.func, cst.Name) and item.func.value in PURE):
-                return False
-        return True
 
     def goes(self, node: cst.CSTNode) -> bool:
         """Whether a node stands in a statement that goes, or in the head of one."""
