@@ -249,3 +249,34 @@ class Net(nn.Module):
 Net(input())
 """)
     assert 'if kind == "LSTM":' in code and "getattr" not in code
+
+
+def test_updates_by_hand_of_clipped_gradients() -> None:
+    assert_same("""
+model = nn.Linear(5, 3)
+criterion = nn.CrossEntropyLoss()
+
+def prepare():
+    model(features[:1])
+
+def train():
+    found = []
+    for epoch in range(3):
+        model.zero_grad()
+        loss = criterion(model(features), classes)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.25)
+        for p in model.parameters():
+            p.data.add_(p.grad, alpha=-0.5)
+        found.append(loss.item())
+    return found
+""")
+
+
+def test_things_of_which_nothing_is_known_leave_for_a_device() -> None:
+    code = to_tf("""
+def move(self, batch):
+    x = batch["x"].to(self.device)
+    return x.to(self.device, non_blocking=True)
+""")
+    assert ".to(" not in code

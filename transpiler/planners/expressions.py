@@ -23,7 +23,7 @@ from transpiler.infer.values import (
 from transpiler.rule import Unfit
 from transpiler.rules.naming import AMBIGUOUS_METHODS, ANNOTATIONS, MODULE_METHODS, SOURCE_ROOTS
 from transpiler.site import Keep, Site
-from transpiler.syntax import walk
+from transpiler.syntax import code, walk
 from transpiler.template import fill
 
 
@@ -66,10 +66,12 @@ def _guess_method(context: Context, func: cst.CSTNode) -> str | None:
         return None
     if context.fact(func) is not UNKNOWN or context.fact(func.value) is not UNKNOWN:
         return None
-    if func.attr.value in AMBIGUOUS_METHODS or func.attr.value.startswith("__"):
-        return None
     parent = context.edits.parent.get(func)
     called = isinstance(parent, cst.Call) and parent.func is func
+    if called and _names_a_device(parent):
+        return f"{context.knowledge.arrays['torch']}.to" if context.to == "tf" else None
+    if func.attr.value in AMBIGUOUS_METHODS or func.attr.value.startswith("__"):
+        return None
     if called and func.attr.value in MODULE_METHODS.get(context.to, ()):
         return f"torch.nn.Module.{func.attr.value}"
     for library in SOURCE_ROOTS[context.to]:
@@ -78,6 +80,14 @@ def _guess_method(context: Context, func: cst.CSTNode) -> str | None:
         if entry is not None and (entry.kind == "method") == called:
             return f"{cls}.{func.attr.value}"
     return None
+
+
+def _names_a_device(call: cst.Call) -> bool:
+    """Whether a call is `x.to(device)`: what TensorFlow leaves out for arrays and models alike."""
+    func = call.func
+    if not isinstance(func, cst.Attribute) or func.attr.value != "to" or not call.args:
+        return False
+    return "device" in code(call.args[0].value).lower()
 
 
 class _Planner:

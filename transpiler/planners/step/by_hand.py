@@ -10,6 +10,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Tensor, options
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.step.clipping import clip_lines
 from transpiler.planners.step.regions import Region, slice_of
 from transpiler.rule import Unfit
 from transpiler.syntax import code, find
@@ -34,6 +35,9 @@ def rewrite_by_hand(context: Context, region: Region) -> None:
             "backward() without an optimizer step in the same block",
             "apply the gradients where they are computed",
         )
+    clips = [e for e in region.events if e.kind == "clip"]
+    if clips and not all(_parameter_loop(context, n) for nodes in uses.values() for n in nodes):
+        raise Unfit("gradients that are clipped and then used by their names")
     first, last = span
     body = region.body
     inner = list(body[first : last + 1])
@@ -44,6 +48,9 @@ def rewrite_by_hand(context: Context, region: Region) -> None:
     context.claim(event.node)
     lines = _plan_uses(context, region, uses, event.target)
     context.edits.replace(event.statement, lines)
+    for clip in clips:
+        context.claim(clip.node)
+        context.edits.replace(clip.statement, clip_lines(context, clip, cst.Name("gradients")))
     for zero in [e for e in region.events if e.kind == "zero"]:
         context.claim(zero.node)
         context.edits.replace(zero.statement, [])

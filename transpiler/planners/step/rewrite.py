@@ -11,6 +11,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Symbol
 from transpiler.modules import descendants
 from transpiler.planners.step.by_hand import rewrite_by_hand
+from transpiler.planners.step.clipping import clip_lines
 from transpiler.planners.step.contributions import Update, clips, updates_of
 from transpiler.planners.step.events import Event
 from transpiler.planners.step.kept_writing import record
@@ -213,7 +214,7 @@ class _Edits:
         whole = cst.Name(names[0])
         if len(names) > 1:
             whole = cst.Name(f"{update.prefix}gradients")
-        lines = self.clip_lines(clip, whole)
+        lines = clip_lines(self.context, clip, whole)
         if len(names) > 1:
             joined = " + ".join(names)
             before = fill_statements(f"gs = {joined}", gs=whole)
@@ -235,32 +236,6 @@ class _Edits:
         for name in names:
             lines += fill_statements("own = [next(gs) for _ in own]", own=cst.Name(name), gs=whole)
         return lines
-
-    def clip_lines(self, clip: Event, name: cst.Name) -> list[cst.BaseStatement]:
-        arguments = {a.keyword.value: a.value for a in clip.node.args if a.keyword is not None}
-        positional = [a.value for a in clip.node.args if a.keyword is None]
-        limit = arguments.get("max_norm") or arguments.get("clip_value")
-        if limit is None and len(positional) > 1:
-            limit = positional[1]
-        if limit is None:
-            raise Unfit("a limit that is not plain to see")
-        small = None if isinstance(clip.statement, cst.For) else clip.statement.body[0]
-        norm = small.targets[0].target if isinstance(small, cst.Assign) else cst.Name("_")
-        if "value" in clip.name:
-            template = "gs = [g if g is None else tf.clip_by_value(g, -limit, limit) for g in gs]"
-        elif self.context.exact or len(positional) > 2 or set(arguments) - {"max_norm"}:
-            self.context.emit("clip_grad_norm")
-            template = "gs, norm = clip_grad_norm(gs, limit, *more)"
-        else:
-            template = "gs, norm = tf.clip_by_global_norm(gs, limit)"
-            self.context.caution(
-                clip.node,
-                "clip_grad_norm_",
-                "torch divides by the norm plus 1e-6, TensorFlow by the norm: clipped gradients "
-                "differ by 1e-6 / norm, relatively",
-            )
-        more = positional[2:] + [v for k, v in arguments.items() if k == "norm_type"]
-        return fill_statements(template, gs=name, limit=limit, norm=norm, more=more)
 
     def is_accumulated(self, update: Update, event: Event) -> bool:
         return update.accumulates and (event.conditional or event.index > update.losses[-1].index)

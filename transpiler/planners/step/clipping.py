@@ -1,0 +1,38 @@
+"""Gradients clipped: the statements for `clip_grad_norm_` and `clip_grad_value_`."""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.planners.step.events import Event
+from transpiler.rule import Unfit
+from transpiler.template import fill_statements
+
+
+def clip_lines(context: Context, clip: Event, name: cst.Name) -> list[cst.BaseStatement]:
+    """`clip_grad_norm_` and `clip_grad_value_` on the list of gradients that a name holds."""
+    arguments = {a.keyword.value: a.value for a in clip.node.args if a.keyword is not None}
+    positional = [a.value for a in clip.node.args if a.keyword is None]
+    limit = arguments.get("max_norm") or arguments.get("clip_value")
+    if limit is None and len(positional) > 1:
+        limit = positional[1]
+    if limit is None:
+        raise Unfit("a limit that is not plain to see")
+    small = None if isinstance(clip.statement, cst.For) else clip.statement.body[0]
+    norm = small.targets[0].target if isinstance(small, cst.Assign) else cst.Name("_")
+    if "value" in clip.name:
+        template = "gs = [g if g is None else tf.clip_by_value(g, -limit, limit) for g in gs]"
+    elif context.exact or len(positional) > 2 or set(arguments) - {"max_norm"}:
+        context.emit("clip_grad_norm")
+        template = "gs, norm = clip_grad_norm(gs, limit, *more)"
+    else:
+        template = "gs, norm = tf.clip_by_global_norm(gs, limit)"
+        context.caution(
+            clip.node,
+            "clip_grad_norm_",
+            "torch divides by the norm plus 1e-6, TensorFlow by the norm: clipped gradients "
+            "differ by 1e-6 / norm, relatively",
+        )
+    more = positional[2:] + [v for k, v in arguments.items() if k == "norm_type"]
+    return fill_statements(template, gs=name, limit=limit, norm=norm, more=more)
