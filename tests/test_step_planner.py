@@ -408,3 +408,20 @@ for epoch in range(3):
     optimizer.step()
 """)
     assert "@tf.function" not in code
+
+
+def test_models_made_in_a_loop_are_built_before_their_step_is_traced() -> None:
+    code = to_tf("""
+x, y = torch.randn(8, 3), torch.randn(8, 1)
+for fold in range(3):
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for epoch in range(3):
+        loss = ((model(x) - y) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+""")
+    built = code.index("model.build((None, 3))")
+    assert built < code.index("optimizer.build(model.trainable_variables)")
+    assert code.index("@tf.function") < built

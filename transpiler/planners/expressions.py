@@ -82,7 +82,7 @@ def _guess_method(context: Context, func: cst.CSTNode) -> str | None:
     return None
 
 
-def _names_a_device(call: cst.Call) -> bool:
+def _names_a_device(call: Any) -> bool:
     """Whether a call is `x.to(device)`: what TensorFlow leaves out for arrays and models alike."""
     func = call.func
     if not isinstance(func, cst.Attribute) or func.attr.value != "to" or not call.args:

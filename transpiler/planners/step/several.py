@@ -28,7 +28,8 @@ def build_beforehand(context: Context, steps: list[Event]) -> str | None:
     planned: list[tuple[cst.CSTNode, list[cst.BaseStatement], list[cst.BaseStatement]]] = []
     for step in steps:
         made = {id(i.origin): i for i in instances(step.value)}
-        if len(made) < 2:
+        again = any(_in_loop(context, o.origin) for o in made.values())
+        if len(made) < 2 and not again:
             continue
         for optimizer in made.values():
             lines = _lines(context, step, optimizer)
@@ -42,6 +43,11 @@ def build_beforehand(context: Context, steps: list[Event]) -> str | None:
             context.edits.insert_before(statement, before)
             context.edits.insert_after(statement, after)
     return None
+
+
+def _in_loop(context: Context, made: cst.CSTNode) -> bool:
+    """Whether a call stands in a loop, each round of which makes another optimizer."""
+    return context.edits.enclosing(made, cst.For, cst.While) is not None
 
 
 def _lines(
