@@ -177,3 +177,14 @@ print(model(torch.ones(1, 4)))
     code = convert(script, "tf").code
     assert "model.build((None, 4))" in code
     assert 'model.load_weights("model.weights.h5")' in code
+
+
+def test_checkpoints_in_files_that_are_open(tmp_path: Path) -> None:
+    from transpiler.rules.emitted.to_tf.checkpoints import load_pickle, save_pickle
+
+    with open(tmp_path / "model.pt", "wb") as file:
+        save_pickle([1, 2], file)
+    with open(tmp_path / "model.pt", "rb") as file:
+        assert load_pickle(file) == [1, 2]
+    save_pickle([3], tmp_path / "other.pt")
+    assert load_pickle(tmp_path / "other.pt") == [3]
