@@ -21,6 +21,8 @@ _NO_EFFECT = (
     "num_workers", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context",
     "generator", "prefetch_factor", "persistent_workers", "pin_memory_device", "in_order",
 )  # fmt: skip
+_MOST_IMAGES = "60000"
+"""No image data set of Keras has more; a buffer that is larger than the data shuffles it all."""
 
 
 def _datasets(site: Site, node: Any) -> list[Instance]:
@@ -28,9 +30,9 @@ def _datasets(site: Site, node: Any) -> list[Instance]:
 
 
 def _is_pipeline(instances: list[Instance]) -> bool:
-    """Whether all are TensorDatasets of plain tensors that are only batched."""
+    """Whether all are tensors, or images made tensors at once, that are only batched."""
     return bool(instances) and all(
-        i.class_names[:1] == (DATA + "TensorDataset",)
+        (i.class_names[:1] == (DATA + "TensorDataset",) or i.state.get("tensors"))
         and not i.state.get("indexed")
         and all(_shuffles_plainly(loader) for loader in i.state.get("loaders", ()))
         for i in instances
@@ -92,9 +94,15 @@ def _pipeline(site: Site, dataset: cst.BaseExpression, shuffle: bool) -> cst.Bas
 
 def _length(site: Site, dataset: cst.BaseExpression) -> cst.BaseExpression:
     """The number of samples: of the dataset's name, or of its first tensor."""
+    if any(i.state.get("tensors") for i in _datasets(site, dataset)) and not _is_name(dataset):
+        return cst.Integer(_MOST_IMAGES)
     if isinstance(dataset, cst.Call) and dataset.args:
         return fill("len(x)", x=dataset.args[0].value)
     return fill("len(x)", x=dataset)
+
+
+def _is_name(node: cst.BaseExpression) -> bool:
+    return isinstance(node, (cst.Name, cst.Attribute))
 
 
 @rewrites(

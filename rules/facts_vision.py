@@ -22,6 +22,7 @@ from transpiler.rules.facts_data import mark_indexed
 
 VISION = "torchvision."
 TRANSFORMS = "torchvision.transforms."
+DATASETS = "torchvision.datasets."
 # dataset -> (module of keras.datasets, shape as (C, H, W), number of classes)
 IMAGES: dict[str, tuple[str, tuple[int, int, int]]] = {
     "MNIST": ("mnist", (1, 28, 28)),

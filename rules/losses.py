@@ -377,6 +377,12 @@ _FORMULAS = {
     ("l1_loss", "sum"): "tf.reduce_sum(tf.abs(input - target))",
     ("l1_loss", "none"): "tf.abs(input - target)",
 }
+_PICKED = {
+    "mean": "-tf.reduce_mean(tf.gather(input, target, batch_dims=1))",
+    "sum": "-tf.reduce_sum(tf.gather(input, target, batch_dims=1))",
+    "none": "-tf.gather(input, target, batch_dims=1)",
+}
+"""nll_loss of one class for each row, none of them left out."""
 
 
 def loss_function(site: Site) -> Any:
@@ -391,6 +397,9 @@ def loss_function(site: Site) -> Any:
     if set(more) <= {"reduction"} and (name, reduction) in _FORMULAS:
         return site.fill(_FORMULAS[name, reduction], **inputs)
     values = [site.context.fact(v) for v in inputs.values()]
+    if set(more) <= {"reduction"} and name == "nll_loss" and reduction in _PICKED:
+        if _is_index(values[1]) and len(_shape(values[0]) or ()) == 2 and not _padded(site):
+            return site.fill(_PICKED[reduction], **inputs)
     if not more and len(values) == 2 and name in _STOCK_FUNCTIONS:
         stock = _stock(site, name, {}, values[0], values[1])
         if stock is not None and "ignore_class" not in stock:
@@ -422,6 +431,9 @@ _CASES: dict[tuple[str, Layout], list[str]] = {
         "F.cross_entropy(x, y, weight=torch.tensor([0.5, 1.0, 2.0, 1.5]), ignore_index=2)",
         "F.cross_entropy(x, y, label_smoothing=0.1, reduction='sum')",
         "F.nll_loss(x, y, weight=torch.tensor([0.5, 1.0, 2.0, 1.5]), reduction='none')",
+        "F.nll_loss(x, y)",
+        "F.nll_loss(x, y, size_average=False)",
+        "F.nll_loss(x, y, reduction='none')",
     ],
     ("loss_function", "elementwise"): [
         "F.mse_loss(x, z)",

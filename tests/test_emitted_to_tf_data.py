@@ -86,3 +86,34 @@ def test_concatenated_rows() -> None:
     assert len(ours) == len(theirs)
     for index in (0, 4, -1):
         assert all(map(np.array_equal, ours[index], theirs[index]))
+
+
+def test_rows_of_tensors_come_at_once() -> None:
+    """Batches gathered from the tensors equal those put together from single examples."""
+    rows, labels = np.arange(14.0).reshape(7, 2), np.arange(7)
+    whole = data.TensorDataset(rows, labels)
+    tensors = torch_data.TensorDataset(torch.tensor(rows), torch.tensor(labels))
+    places = [5, 0, 3, 6, 2]
+    pairs = [
+        (whole, tensors),
+        (data.Subset(whole, places), torch_data.Subset(tensors, places)),
+        (
+            data.Subset(data.Subset(whole, places), [4, 1, 2]),
+            torch_data.Subset(torch_data.Subset(tensors, places), [4, 1, 2]),
+        ),
+        (data.Subset(Examples(), places), torch_data.Subset(Examples(), places)),
+    ]
+    for ours, theirs in pairs:
+        batches = list(data.DataLoader(ours, batch_size=2))
+        expected = list(torch_data.DataLoader(theirs, batch_size=2))
+        assert len(batches) == len(expected)
+        for one, other in zip(batches, expected, strict=True):
+            for a, b in zip(flat(one), flat(other), strict=True):
+                assert a.dtype == b.dtype
+                assert np.array_equal(a, b)
+
+
+def test_own_collate_function_sees_single_examples() -> None:
+    """A function of the program's own is given examples also where rows could come at once."""
+    loader = data.DataLoader(data.TensorDataset(np.arange(4)), 2, collate_fn=len)
+    assert list(loader) == [2, 2]

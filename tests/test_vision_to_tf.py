@@ -159,3 +159,68 @@ def test_script_on_small_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     file.write_text(code)
     exec(compile(code, str(file), "exec"), {"__name__": "__main__"})
     assert Image.open("batch.png").size == (2 * 34 + 2, 2 * 34 + 2)
+
+
+LOADERS = """
+import torch
+from torchvision import datasets, transforms
+
+transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.25,))])
+train_set = datasets.MNIST("data", train=True, download=True, transform=transform)
+test_set = datasets.MNIST("data", train=False, transform=transform)
+loader = torch.utils.data.DataLoader(train_set, batch_size=4, shuffle=True)
+test_loader = torch.utils.data.DataLoader(test_set, batch_size=8)
+"""
+DIGITS = RNG.integers(0, 256, (20, 28, 28), dtype=np.uint8), RNG.integers(0, 10, 20, dtype=np.uint8)
+
+
+def run_loaders(code: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    import keras
+
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: (DIGITS, DIGITS))
+    names: dict[str, Any] = {}
+    exec(compile(code, "loaders", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ("", "test_set = tf.data.Dataset.from_tensor_slices("),
+        ("print(len(test_loader.dataset))", "test_set = TensorDataset("),
+    ],
+    ids=["batched", "counted"],
+)
+def test_images_that_are_only_scaled(
+    torchvision: Any, more: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They become arrays at once, with the numbers that the transforms give."""
+    code = convert(LOADERS + more, "tf", path="train.py").code
+    assert kind in code
+    assert "Compose" not in code and "PIL" not in code
+    names = run_loaders(code, monkeypatch)
+    images, labels = next(iter(names["test_loader"]))
+    transforms = torchvision.transforms
+    scale = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.25,))])
+    expected = np.stack([scale(Image.fromarray(image)) for image in DIGITS[0][:8]])
+    assert images.dtype == tf.float32 and labels.dtype == tf.int64
+    np.testing.assert_allclose(images, expected, rtol=1e-6)
+    np.testing.assert_array_equal(labels, DIGITS[1][:8])
+    drawn = np.concatenate([np.asarray(y) for _, y in names["loader"]])
+    assert sorted(drawn) == sorted(DIGITS[1]) and len(names["loader"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("transforms.ToTensor(), ", "transforms.RandomRotation(5), transforms.ToTensor(), "),
+        ("shuffle=True)", "shuffle=True)\nprint(train_set.targets[:3])"),
+        ("(0.25,)", "(spread(),)"),
+    ],
+    ids=["random", "targets", "unknown"],
+)
+def test_images_that_are_transformed_when_they_are_taken(old: str, new: str) -> None:
+    """Whatever else is done to a data set or in its transform keeps the transform."""
+    code = convert("spread = float\n" + LOADERS.replace(old, new), "tf", path="train.py").code
+    assert "train_set = ImageDataset(" in code and "transform = Compose(" in code
+    assert ("scaled_images" in code) == ("targets" in new)  # the test set is still only read

@@ -37,6 +37,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.first_parameter",
         "transpiler.planners.built_layers",
         "transpiler.planners.containers",
+        "transpiler.planners.image_arrays",
         "transpiler.planners.recurrent",
         "transpiler.planners.layout",
         "transpiler.planners.model",

@@ -27,6 +27,14 @@ class ImageDataset:
         return image, target
 
 
+def scaled_images(arrays, mean=0.0, std=1.0):
+    """Images as (count, channels, height, width), of 0..1 and then normalized, and their labels."""
+    images, labels = arrays
+    images = images.reshape(*images.shape[:3], -1).transpose(0, 3, 1, 2).astype("float32") / 255
+    mean, std = (np.reshape(x, (-1, 1, 1)).astype("float32") for x in (mean, std))
+    return (images - mean) / std, labels.ravel().astype("int64")
+
+
 class ImageFolder:
     """The images of a folder that holds one folder for each class."""
 
