@@ -348,3 +348,33 @@ history = model.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0).hist
 """,
         "history",
     )
+
+
+def test_one_variable_for_the_optimizers_of_two_models() -> None:
+    """A network that is trained by itself and, frozen, as the end of another."""
+    assert_twins(
+        """
+end = keras.Sequential([layers.Input((3,)), layers.Dense(1, activation="sigmoid")])
+optimizer = keras.optimizers.SGD(0.5)
+end.compile(optimizer, "binary_crossentropy")
+start = keras.Sequential([layers.Input((4,)), layers.Dense(3, activation="tanh")])
+start.compile(optimizer=optimizer, loss="mse")
+end.trainable = False
+z = keras.Input((4,))
+both = keras.Model(z, end(start(z)))
+optimizer = keras.optimizers.SGD(0.125)
+both.compile(optimizer, "binary_crossentropy")
+x, noise = rng.normal(size=(8, 3)), rng.normal(size=(8, 4))
+# train
+losses = []
+for _ in range(3):
+    end.trainable = True
+    losses.append(end.train_on_batch(x, np.ones(8)))
+    end.trainable = False
+    losses.append(both.train_on_batch(noise, np.zeros(8)))
+p, q = start.predict(noise, verbose=0), end.predict(x, verbose=0)
+""",
+        "losses",
+        "p",
+        "q",
+    )

@@ -57,6 +57,10 @@ ds = first.batch(2).concatenate(rest.batch(4))
     "repeated batches": "ds = SLICES(y).batch(8).repeat(3)",
     "batches of repeats": "ds = SLICES(y).repeat(3).batch(8)",
     "repeats read singly": "ds = SLICES(y).repeat(2)",
+    "a step called by its class": """
+a, b = SLICES(x), SLICES(x * 2)
+ds = tf.data.Dataset.concatenate(a, b).batch(8)
+""",
     "windows of a series": """
 ds = tf.keras.utils.timeseries_dataset_from_array(x, y[3:], sequence_length=4, batch_size=5)
 """,

@@ -207,27 +207,15 @@ def _take_over(training: Training, given: cst.Name, origin: cst.Call) -> None:
         raise Unfit("the optimizer is made in another function")
     context.claim(origin)
     context.edits.replace(context.edits.statement(origin), [])
-    training.names["optimizer"] = given.value
+    # Another model may have been compiled with what the same variable held before.
+    taken = context.notes.setdefault("optimizer variables", {})
+    if taken.setdefault(given.value, training.models) == training.models:
+        training.names["optimizer"] = given.value
 
 
 def parameters(training: Training) -> cst.BaseExpression:
-    """What the optimizer trains: all that is not frozen when the model is compiled."""
-    frozen = list(training.models[0].state.get("frozen at compile", ()))
-    names = [_part_name(training, m) for m in frozen]
-    if not frozen or None in names:
-        return fill("model.parameters()", model=training.owner)
-    starts = as_node(tuple(f"{n}." for n in names) if len(names) > 1 else f"{names[0]}.")
-    return fill(
-        "[p for name, p in model.named_parameters() if not name.startswith(starts)]",
-        model=training.owner, starts=starts,
-    )  # fmt: skip
-
-
-def _part_name(training: Training, part: Instance) -> str | None:
-    """The attribute under which a model holds another."""
-    from transpiler.planners.keras_graph import attribute_name
-
-    return attribute_name(training.context, training.models[0], part)
+    """What the optimizer trains; what is frozen has no gradients."""
+    return fill("model.parameters()", model=training.owner)
 
 
 # ---- metrics ---------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ class Graph:
             name = qualified_name(context, node.func) or ""
             if name.startswith("tf.data.") and not _is_window(context, node):
                 last = name.rpartition(".")[2]
-                self.steps[node] = Step(node, last, Site(context, node, name))
+                self.steps[node] = Step(node, last, read_step(Site(context, node, name), last))
         for step in self.steps.values():
             step.sources = [*self.sources_of(step)]
             for source in step.sources:
@@ -222,6 +222,14 @@ class Graph:
         receiver = step.site.receiver
         inner = self.steps.get(receiver) if receiver is not None else None
         return inner is not None and inner.name == "batch" and len(step.sources) == 1
+
+
+def read_step(site: Site, name: str) -> Site:
+    """A step's call; `tf.data.Dataset.concatenate(a, b)` is `a.concatenate(b)`."""
+    if site.receiver is None and name not in (*SOURCES, "zip") and site.positional:
+        if pipelines(site.context.fact(site.positional[0])):
+            site.receiver = site.positional.pop(0)
+    return site
 
 
 def zipped(step: Step) -> list[cst.BaseExpression]:

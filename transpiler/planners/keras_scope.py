@@ -29,7 +29,7 @@ from transpiler.infer.values import (
 from transpiler.rule import Unfit
 from transpiler.rules.keras_graph import graph_tensors
 from transpiler.site import constant_value, missing
-from transpiler.syntax import code, find, names_read
+from transpiler.syntax import code, find, names_read, target_names
 from transpiler.template import as_node
 
 MARK = "_in_graph"
@@ -323,8 +323,8 @@ class Scope:
             for kind in kinds:
                 for node in find(self.context.module, kind):
                     target: Any = getattr(node, "name" if kind is cst.AsName else "target")
-                    for name in find(target, cst.Name):
-                        known.setdefault(name.value, []).append(node)
+                    for name in target_names(target):
+                        known.setdefault(name, []).append(node)
             self.context.notes["module bindings"] = known
         found: dict[str, list[cst.CSTNode]] = known
         return found
@@ -392,9 +392,9 @@ def _count_bindings(function: Any, name: str) -> int:
     every = [*params.posonly_params, *params.params, *params.kwonly_params]
     found: int = sum(p.name.value == name for p in every)
     for target in find(function.body, cst.AssignTarget):
-        found += sum(n.value == name for n in find(target.target, cst.Name))
+        found += list(target_names(target.target)).count(name)
     for loop in find(function.body, cst.For):
-        found += 2 * sum(n.value == name for n in find(loop.target, cst.Name))
+        found += 2 * list(target_names(loop.target)).count(name)
     for change in find(function.body, cst.AugAssign):
         found += 2 * (isinstance(change.target, cst.Name) and change.target.value == name)
     return found

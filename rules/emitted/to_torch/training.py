@@ -148,8 +148,9 @@ def train_on_batch(
     loss = criterion(outputs, targets, *weights)
     if penalty is not None:
         loss = loss + penalty(model)
-    loss.backward()
-    optimizer.step()
+    if loss.requires_grad:  # not all of the model is frozen
+        loss.backward()
+        optimizer.step()
     return {"loss": loss.item()} | measure_batch(metrics, targets, outputs, activation)
 
 

@@ -57,9 +57,12 @@ class Model:
         callee = self.callee(layer)
         if callee is None:
             return None
-        if not self.is_model(layer) and not self.is_used_elsewhere(layer, callee):
+        elsewhere = self.is_used_elsewhere(layer, callee)
+        if not self.is_model(layer) and not elsewhere:
             return None
         if not self.scope.is_own(callee) and not self.is_unchanged(callee):
+            if elsewhere:
+                raise Unfit(f"`{callee.value}` of this graph is used beside it and is bound again")
             return None
         return self.scope.parameter(callee)
 

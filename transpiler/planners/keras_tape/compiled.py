@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, Instance, Symbol, options
+from transpiler.infer.values import UNKNOWN, Const, Instance, Symbol, options
 from transpiler.modules import method, module_classes
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_tape.updates import Update, optimizers_at
@@ -44,7 +44,7 @@ def plan_compiled(context: Context, updates: list[Update]) -> None:
             fitted.update(_given(context, node))
             continue
         try:
-            _write(context, node, stepped)
+            _write(context, node, stepped, bool(trained))
         except Unfit as error:
             context.claim(node)
             context.unfit(node, "Model.compile", error)
@@ -66,7 +66,7 @@ def _given(context: Context, node: cst.Call) -> list[Any]:
     return [o.origin for o in optimizers_at(context, given)] if given is not None else []
 
 
-def _write(context: Context, node: cst.Call, stepped: set[Any]) -> None:
+def _write(context: Context, node: cst.Call, stepped: set[Any], trains: bool) -> None:
     """The optimizer as an attribute of the model."""
     assert isinstance(node.func, cst.Attribute)
     owner = node.func.value
@@ -75,7 +75,7 @@ def _write(context: Context, node: cst.Call, stepped: set[Any]) -> None:
     given = Site(context, node, COMPILE).args.get("optimizer")
     context.claim(node)
     statement = context.edits.statement(node)
-    if given is None:
+    if given is None or (trains and not _is_used(context, node, given, stepped)):
         context.edits.replace(statement, [])
         return
     new: Any = given
@@ -94,6 +94,20 @@ def _write(context: Context, node: cst.Call, stepped: set[Any]) -> None:
     target = cst.Attribute(owner, cst.Name("optimizer"))
     context.notes.setdefault("compiled optimizers", {})[given] = target
     context.edits.replace(statement, fill_statements("target = new", target=target, new=new))
+
+
+def _is_used(context: Context, node: cst.Call, given: Any, stepped: set[Any]) -> bool:
+    """Whether something steps with what a model is compiled with, or asks the model for it."""
+    found = optimizers_at(context, given)
+    if any(o.origin in stepped for o in found):
+        return True
+    models = _models(context, node)
+    for place in find(context.module, cst.Attribute):
+        if place.attr.value == "optimizer":
+            fact = context.fact(place.value)
+            if fact is UNKNOWN or any(o in models for o in options(fact)):
+                return True
+    return False
 
 
 def _plan_own_compile(context: Context, owner: cst.ClassDef) -> None:
