@@ -156,7 +156,7 @@ def squeezed(call: Invocation) -> Value:
     if axes is None:
         return x.but(shape=None)
     gone = {normal_axis(a, len(x.shape)) for a in axes}
-    if any(x.shape[a] is None for a in gone):
+    if any(not 0 <= a < len(x.shape) or x.shape[a] is None for a in gone):
         return x.but(shape=None)
     return x.but(shape=tuple(d for i, d in enumerate(x.shape) if i not in gone or d != 1))
 

@@ -8,7 +8,8 @@ import libcst as cst
 
 from transpiler.infer.values import Instance, options
 from transpiler.rule import Unfit, rewrites
-from transpiler.rules import keras_layers_more
+from transpiler.rules import keras_emitted_layers, keras_layers_more
+from transpiler.rules.keras_emitted_layers import UNITS
 from transpiler.rules.keras_layers import LAYERS, layer_parts
 from transpiler.site import Site
 from transpiler.template import call
@@ -17,8 +18,8 @@ WEIGHTS = {"KerasMultiHeadAttention": "projections", "Bidirectional": "direction
 """How the parameters of emitted classes map, where no rule names the class."""
 
 
-MORE = keras_layers_more.__name__
-"""Imported for the layers that it adds to the table."""
+MORE = keras_layers_more.__name__, keras_emitted_layers.__name__
+"""Imported for the layers that they add to the table."""
 
 
 def instances_at(site: Site) -> list[Instance]:
@@ -28,7 +29,10 @@ def instances_at(site: Site) -> list[Instance]:
     return found or [v for v in options(site.context.fact(site.node)) if isinstance(v, Instance)]
 
 
-@rewrites(*(f"keras.layers.{name}" for name in LAYERS), to="torch")
+@rewrites(
+    *(f"keras.layers.{n}" for n in LAYERS if n not in UNITS), *(f"to_tf.{n}" for n in UNITS),
+    to="torch",
+)  # fmt: skip
 def layer(site: Site) -> Any:
     """One module, which takes and gives the user's order of axes."""
     from transpiler.planners.keras_sequential import Chain, rank_in, rank_out

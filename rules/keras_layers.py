@@ -137,6 +137,9 @@ class Layer:
                           [size_of(p, axis) for p in self.peers])  # fmt: skip
             if found is not None:
                 return int(found.value) if isinstance(found, cst.Integer) else found
+        counted = self.counted()
+        if counted is not None and axis == -1:
+            return counted
         shape = self.input.shape if self.input is not None else None
         size: Dim = shape[axis] if shape else None
         if isinstance(size, int):
@@ -163,6 +166,18 @@ class Layer:
         except Unfit as error:
             raise UnknownSize(error.reason, error.hint) from None
         return found if isinstance(found, cst.BaseExpression) else cst.parse_expression(size)
+
+    def counted(self) -> cst.BaseExpression | None:
+        """The size that an initializer of torch's was given."""
+        node = self.site.args.get("kernel_initializer")
+        if self.literal or self.scope is not None or self.name != "Dense":
+            return None
+        return node.args[0].value if isinstance(node, cst.Call) and self.starts_as_torch() else None
+
+    def starts_as_torch(self) -> bool:
+        """Whether the kernel starts from torch's own initial values."""
+        given = self.instance.arguments.get("kernel_initializer")
+        return isinstance(given, Instance) and given.class_names == ("to_tf.torch_uniform",)
 
     def declared(self) -> cst.BaseExpression | None:
         """The last size of `input_shape=` or `input_dim=` as the program writes it."""
@@ -256,6 +271,8 @@ _USUAL = {"kernel": "glorot_uniform", "depthwise": "glorot_uniform", "embeddings
 
 def initial(layer: Layer, kernel: str) -> None:
     """Say where initial values differ; training starts from other weights then."""
+    if layer.starts_as_torch():
+        return
     given = layer.instance.arguments.get(f"{kernel}_initializer")
     bias = layer.instance.arguments.get("bias_initializer")
     if given not in (None, Const(_USUAL.get(kernel))) or bias not in (None, Const("zeros")):
@@ -516,6 +533,14 @@ def batch_norm(layer: Layer) -> list[Part]:
     kind = {2: 1, 3: 1, 4: 2, 5: 3}.get(x.rank, 1)
     return [Part(call(f"torch.nn.BatchNorm{kind}d", layer.size(), eps=eps,
                       momentum=options["momentum"]), order)]  # fmt: skip
+
+
+def minus_momentum(layer: Layer) -> Any:
+    """What is new of a running statistic, where Keras counts what is kept."""
+    momentum = layer.const("momentum", missing)
+    if isinstance(momentum, (int, float)):
+        return round(1 - momentum, 12)
+    return fill("1 - m", m=layer.arg("momentum"))
 
 
 def layer_norm(layer: Layer) -> list[Part]:

@@ -26,6 +26,11 @@ SCHEDULES = {
     "CosineDecay": "cosine_decay",
     "CosineDecayRestarts": "cosine_decay_restarts",
 }
+TORCH = {
+    f"to_tf.Torch{name}": f"torch.optim.{name}"
+    for name in "SGD Adam AdamW RMSprop Adagrad Adadelta Adamax NAdam RAdam Rprop".split()
+}
+"""Emitted optimizers that update as PyTorch's, with their arguments but for the rate's name."""
 FTRL = {
     "l1_regularization_strength": "l1",
     "l2_regularization_strength": "l2",
@@ -59,6 +64,8 @@ class Recipe:
             name = value.class_names[0]
             if not code(value.origin.func).endswith("optimizers.get"):
                 self.args = dict(Site(self.context, value.origin, name).args)
+        if name in TORCH:
+            return name
         kind = name.rpartition(".")[2]
         if not name.startswith("keras.optimizers.") or kind not in NAMES.values():
             raise Unfit("the optimizer is not one of Keras' that are known before the program runs")
@@ -116,6 +123,9 @@ class Recipe:
             if self.const(name) not in (None, False, 0.0):
                 raise Unfit(f"`{name}` of the optimizer has no equal here")
         rate = self.rate()
+        if self.kind in TORCH:
+            options = {n: v for n, v in self.args.items() if n != "learning_rate"}
+            return call(TORCH[self.kind], params, lr=rate, **options)
         known = {"learning_rate", "lr", "beta_1", "beta_2", "epsilon", "amsgrad", "weight_decay",
                  "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "momentum", "nesterov",
                  "rho", "centered", "initial_accumulator_value", "learning_rate_power", "beta",

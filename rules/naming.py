@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 SOURCE_ROOTS: dict[str, tuple[str, ...]] = {
-    "tf": ("torch", "torchvision", "torchtext", "torchaudio"),
+    "tf": ("torch", "torchvision", "torchtext", "torchaudio", "to_torch"),
     "torch": ("tf", "keras", "tensorflow", "tensorflow_datasets", "tf_keras",
               "tensorflow_probability", "tensorflow_addons", "tensorflow_hub", "tensorflow_text",
-              "tensorflow_model_optimization", "tensorflow_privacy", "tf_agents"),
+              "tensorflow_model_optimization", "tensorflow_privacy", "tf_agents", "to_tf"),
 }  # fmt: skip
 """By direction: the roots of canonical names that have to go."""
 

@@ -95,7 +95,7 @@ def move(site: Site) -> Any:
     if site.name.endswith(".to") and _is_device(site, asked):
         drop(site, asked)
         return vanish(site, given.x)
-    if text(asked).endswith("dtype"):
+    if text(asked).endswith(("dtype", "dtype()")):
         return fill("tf.cast(x, d)", x=given.x, d=asked)
     raise Unfit(f"whether {site.short} gets a device or a dtype is not known")
 

@@ -8,8 +8,8 @@ from translating import TORCH, definition, to_tf
 
 from transpiler.config import Config
 from transpiler.convert import convert
-from transpiler.emission import needed_units, unit
 from transpiler.syntax import code
+from transpiler.units import needed_units, sources, unit
 
 ACCUMULATE = """
 model = nn.Linear(3, 1)
@@ -48,9 +48,7 @@ def test_units_come_before_the_units_that_use_them() -> None:
 
 @pytest.mark.parametrize("to", ["tf", "torch"])
 def test_every_unit_stands_alone(to: Literal["tf", "torch"]) -> None:
-    from transpiler.emission import _sources
-
-    for name in _sources(to):
+    for name in sources(to):
         definition_of = unit(to, name)
         assert definition_of.name.value == name
         assert definition_of.get_docstring(), f"{name} says nothing of what it keeps"

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from transpiler import emission
 from transpiler.rules.naming import TARGET_IMPORTS
+from transpiler.units import FOLDERS, needed_units
 
 FOLDER = Path(__file__).parents[1] / "rules" / "emitted"
 UNITS = [
     (to, path, node)
-    for to, name in emission.FOLDERS.items()
+    for to, name in FOLDERS.items()
     for path in sorted((FOLDER / name).glob("*.py"))
     for node in ast.parse(path.read_text()).body
     if isinstance(node, ast.FunctionDef | ast.ClassDef)
@@ -47,7 +47,7 @@ def test_unit(to: str, path: Path, node: ast.FunctionDef | ast.ClassDef) -> None
         more = {name for name in free_names(ahead.pop()) if name in units} - needed
         needed |= more
         ahead += [units[name] for name in more]
-    assert set(emission.needed_units(to, [node.name])) == needed
+    assert set(needed_units(to, [node.name])) == needed
 
 
 def test_names_are_unique() -> None:

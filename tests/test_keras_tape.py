@@ -342,6 +342,31 @@ for x, y in data:
     assert "@torch.no_grad() def predict(x): model.eval()" in flat(code)
 
 
+def test_a_flag_that_goes_to_a_method_of_the_models_own() -> None:
+    code = whole(
+        """
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
+
+    def noisy(self, x, training=False):
+        return x + tf.random.normal([4, 3]) if training else x
+
+    def call(self, x, training=False):
+        return self.noisy(self.dense(x), training=training)
+
+
+net = Net()
+data = tf.ones([4, 5])
+y = net(data, training=True)
+z = net(data, training=False)
+"""
+    )
+    assert "self.noisy(self.dense(x), training=self.training)" in code
+    assert "net.train() y = net(data) net.eval() z = net(data)" in flat(code)
+
+
 def test_models_without_modes_are_not_switched() -> None:
     assert ".train()" not in whole(MODEL + "print(model(x, training=True))")
 

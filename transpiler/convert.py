@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import libcst as cst
@@ -20,10 +20,12 @@ from transpiler.normalize import normalize
 from transpiler.places import Places
 from transpiler.plainer import plainer
 from transpiler.planners.keras_scope import settle_names
+from transpiler.recognition import Known, place_definitions, recognize
 from transpiler.rule import Direction
 from transpiler.siblings import Caller
 from transpiler.source import SourceError
 from transpiler.syntax import forget_walks
+from transpiler.units import module_text
 
 PLANNERS: dict[Direction, tuple[str, ...]] = {
     "tf": (
@@ -108,14 +110,16 @@ def _convert(
     siblings: Mapping[str, str],
     callers: Sequence[Caller],
 ) -> Conversion:
-    written = module = normalize(parse(source, path))
+    written = normalize(parse(source, path))
+    book = rulebook.load(config.rules, to)
+    reader = _Reader(to, lambda name: bool(book.candidates(to, name)))
+    module = reader.recognize(written, source)
     origins: dict[cst.CSTNode, cst.CSTNode] = {}
     if to == "tf":
         module, origins = plainer(module)
-    book = rulebook.load(config.rules, to)
-    interpreter = Interpreter(book.knowledge, _loader(siblings))
+    interpreter = Interpreter(book.knowledge, reader.loader(siblings))
     interpreter.rounds = {} if to == "torch" else None
-    interpreter.run(module, callers=[_Caller(c) for c in callers])
+    interpreter.run(module, callers=[_Caller(c, reader) for c in callers])
     context = Context(module, to, config, interpreter, book, path)
     context.notes["places"] = lambda: Places(written, source, context.edits.parent, origins)
     for name in PLANNERS[to]:
@@ -124,7 +128,8 @@ def _convert(
     result = context.edits.apply()
     if context.notes.get("graphs"):
         result = settle_names(result)
-    result = finish_imports(context, place_units(context, result))
+    result = place_units(context, place_definitions(context, result))
+    result = finish_imports(context, result)
     return Conversion(format_code(result.code, config.line_length), context.findings())
 
 
@@ -136,32 +141,46 @@ def parse(source: str, path: str = "<stdin>") -> cst.Module:
         raise SourceError(path, error.raw_line, error.raw_column + 1, error.message) from None
 
 
+class _Reader:
+    """Reads modules as they are interpreted: one statement a line, emitted units by name."""
+
+    def __init__(self, to: Direction, known: Known) -> None:
+        self.to = to
+        self.known = known
+
+    def recognize(self, module: cst.Module, text: str) -> cst.Module:
+        return recognize(module, text, self.to, self.known)
+
+    def read(self, text: str) -> cst.Module | None:
+        try:
+            return self.recognize(normalize(cst.parse_module(text)), text)
+        except cst.ParserSyntaxError:
+            return None
+
+    def loader(self, siblings: Mapping[str, str]) -> Callable[[str], cst.Module | None]:
+        """What finds the modules of a project, and those that the units stand in."""
+
+        def load(name: str) -> cst.Module | None:
+            text = siblings.get(name)
+            if text is not None:
+                return self.read(text)
+            text = module_text(name)
+            return normalize(cst.parse_module(text)) if text is not None else None
+
+        return load
+
+
 class _Caller:
     """A program that imports the module, ready to be interpreted."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, reader: _Reader) -> None:
         self.names = caller.names
-        self.load = _loader(caller.siblings)
+        self.load = reader.loader(caller.siblings)
         self.text = caller.text
+        self.reader = reader
 
     def tree(self) -> cst.Module | None:
-        try:
-            return normalize(cst.parse_module(self.text))
-        except cst.ParserSyntaxError:
-            return None
-
-
-def _loader(siblings: Mapping[str, str]):  # type: ignore[no-untyped-def]
-    def load(name: str) -> cst.Module | None:
-        text = siblings.get(name)
-        if text is None:
-            return None
-        try:
-            return normalize(cst.parse_module(text))
-        except cst.ParserSyntaxError:
-            return None
-
-    return load
+        return self.reader.read(self.text)
 
 
 def format_code(code: str, line_length: int = 88) -> str:

@@ -19,6 +19,7 @@ from transpiler.syntax import (
     names_read,
     rebuild,
 )
+from transpiler.units import DIRECTIONS
 
 _BINDING = frozenset(
     {
@@ -93,6 +94,8 @@ def _bound_names(module: cst.Module) -> set[str]:
     stack: list[cst.CSTNode] = [module]
     while stack:
         node = stack.pop()
+        if isinstance(node, cst.ImportFrom) and dotted(node.module) in DIRECTIONS:
+            continue
         stack.extend(children(node))
         if type(node) not in _BINDING:  # instance checks of abstract classes are slow
             continue

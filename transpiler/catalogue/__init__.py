@@ -19,6 +19,8 @@ from functools import cache
 from typing import Any
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
+UNITS = ("to_tf.", "to_torch.")
+"""How the names of emitted units begin."""
 ROOTS = frozenset({"torch", "torchvision", "keras", "tf", "tensorflow", "tf_keras"})
 
 
@@ -81,6 +83,10 @@ def split_module(name: str) -> tuple[str, str]:
 
 def find_line(name: str) -> Any:
     """A name's line of the catalogue: a list for an entry, a string for an alias, else None."""
+    if name.startswith(UNITS):
+        from transpiler.units import describe
+
+        return describe(name)
     module, _ = split_module(name)
     home = _home(module)
     return _find(home, name[len(home) + 1 :])

@@ -66,6 +66,10 @@ class Evaluation(ABC):
         """What a call of one of the program's functions gives back."""
 
     @abstractmethod
+    def narrow(self, test: Any, holds: bool, frame: Frame) -> None:
+        """What a test says of the variables that it names, where it holds or does not."""
+
+    @abstractmethod
     def decorator_names(self, function: Function) -> set[str]:
         """The last words of a function's decorators."""
 

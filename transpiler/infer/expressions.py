@@ -439,8 +439,13 @@ class Expressions(Builtins):
 
     def eval_ifexp(self, node: cst.IfExp, frame: Frame) -> Value:
         truth = self.truth(self.eval(node.test, frame))
+        values = dict(frame.values)
+        self.narrow(node.test, True, frame)
         body = self.eval(node.body, frame)
+        frame.values = dict(values)
+        self.narrow(node.test, False, frame)
         orelse = self.eval(node.orelse, frame)
+        frame.values = values
         if truth is None:
             return join(body, orelse)
         return body if truth else orelse

@@ -393,6 +393,9 @@ class Interpreter(Expressions):
             case _:
                 return
         names = [c.name for c in classes]
+        if holds and all(n.startswith("builtins.") for n in names):  # no array of a library
+            kept = [o for o in options(frame.values[name]) if not isinstance(o, Tensor)]
+            frame.values[name] = join(*kept) if kept else UNKNOWN
         fits = [
             (o, any(self.knowledge.derives(o, n) for n in names))
             for o in options(frame.values[name])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from transpiler import signatures
 from transpiler.infer.values import UNKNOWN, Bound, Class, Instance, Symbol, Tensor, Value
+from transpiler.units import module_name
 
 if TYPE_CHECKING:
     from transpiler.infer.interpreter import Interpreter
@@ -162,8 +163,21 @@ class Knowledge:
             for base in self.bases(invocation.name)[1:]:
                 if base in self.functions:
                     return self.functions[base](invocation)
-            return self.construct(invocation)
-        return UNKNOWN
+            bases = self.bases(invocation.name)
+            if module_name(bases[0]) is None or any(module_name(b) is None for b in bases[1:]):
+                return self.construct(invocation)
+        return self.run_unit(invocation)
+
+    def run_unit(self, invocation: Invocation) -> Value:
+        """What an emitted unit gives back: its definition is interpreted."""
+        home = module_name(invocation.name)
+        module = invocation.interpreter.import_module(home) if home is not None else None
+        if module is None or invocation.name.count(".") != 1:
+            return UNKNOWN
+        definition = module.frame.values.get(invocation.name.partition(".")[2], UNKNOWN)
+        return invocation.interpreter.call(
+            definition, invocation.positional, invocation.keywords, invocation.node
+        )
 
     def construct(self, invocation: Invocation) -> Instance:
         """An object of a library's class."""

@@ -7,7 +7,16 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Instance, ListObject, Method, Symbol, Value, options
+from transpiler.infer.values import (
+    Class,
+    Function,
+    Instance,
+    ListObject,
+    Method,
+    Symbol,
+    Value,
+    options,
+)
 from transpiler.modules import in_module_method, is_module, method, module_classes, self_name
 from transpiler.planners.keras_build import merge_build
 from transpiler.planners.keras_tape.flags import called_modules, flag_argument, flag_parameter
@@ -210,6 +219,8 @@ def _hands_on(context: Context, arg: cst.Arg) -> bool:
     call = context.edits.parent[arg]
     if not isinstance(call, cst.Call):
         return False
+    if any(isinstance(f, (Function, Method)) for f in options(context.fact(call.func))):
+        return False  # a function of the program's own takes the flag as it is
     modules = called_modules(context, call)
     return is_flag(arg) or (bool(modules) and flag_argument(context, call, modules) is arg)
 

@@ -25,7 +25,7 @@ from transpiler.rules.naming import SOURCE_ROOTS
 from transpiler.syntax import walk
 from transpiler.template import fill
 
-OWN = (*SOURCE_ROOTS["torch"], "torch", "builtins", "math", "typing")
+OWN = (*SOURCE_ROOTS["torch"], "torch", "builtins", "math", "typing", "functools")
 """Libraries whose functions take tensors, or whose calls other planners write."""
 DRAWN = frozenset(
     """plot scatter imshow hist bar barh fill_between contour contourf semilogx semilogy loglog

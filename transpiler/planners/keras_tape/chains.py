@@ -119,6 +119,8 @@ def _read_change(
             return _global_norm(context, value, statement, assign.targets[0].target)
         case cst.ListComp() | cst.GeneratorExp() if place is None:
             return _each(context, value, statement)
+        case cst.Call() if place is None:
+            return _as_torch(context, value, statement, "clip_grad_value")
     return None
 
 
@@ -126,17 +128,34 @@ def _global_norm(
     context: Context, call: cst.Call, statement: Any, targets: Any
 ) -> tuple[Change, cst.BaseExpression] | None:
     if qualified_name(context, call.func) != "tf.clip_by_global_norm":
-        return None
+        return _as_torch(context, call, statement, "clip_grad_norm", targets)
     given = Site(context, call, "tf.clip_by_global_norm").args
     if "use_norm" in given or len(given) != 2:
         return None
-    norm = None
-    if targets is not None:
-        norm = targets.elements[1].value
-        scope = scope_of(context, call)
-        if isinstance(norm, cst.Name) and not reads_of(context, scope, norm.value):
-            norm = None
+    norm = _norm_read(context, call, targets)
     return Change("global_norm", statement, given["clip_norm"], norm=norm), given["t_list"]
+
+
+def _norm_read(context: Context, call: cst.Call, targets: Any) -> cst.BaseExpression | None:
+    """The target that takes the norm, if anything reads it."""
+    if targets is None:
+        return None
+    norm: cst.BaseExpression = targets.elements[1].value
+    scope = scope_of(context, call)
+    read = not isinstance(norm, cst.Name) or reads_of(context, scope, norm.value)
+    return norm if read else None
+
+
+def _as_torch(
+    context: Context, call: cst.Call, statement: Any, unit: str, targets: Any = None
+) -> tuple[Change, cst.BaseExpression] | None:
+    """Gradients clipped by the unit that was written for a function of torch.nn.utils."""
+    if qualified_name(context, call.func) != f"to_tf.{unit}":
+        return None
+    given = dict(Site(context, call, f"to_tf.{unit}").args)
+    gradients = given.pop("gradients")
+    change = Change(unit, statement, call, norm=_norm_read(context, call, targets), options=given)
+    return change, gradients
 
 
 def _each(

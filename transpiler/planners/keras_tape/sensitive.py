@@ -8,7 +8,16 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Const, Instance, Value, items_of
+from transpiler.infer.values import (
+    Class,
+    Const,
+    Function,
+    Instance,
+    Method,
+    Value,
+    items_of,
+    options,
+)
 from transpiler.modules import descendants, is_module
 from transpiler.planners.keras_tape.flags import flag_parameter
 from transpiler.rules.keras_graph import graph_tensors
@@ -72,7 +81,7 @@ def _asks(context: Context, layer: Instance) -> bool:
     kind = (layer.class_names or ("",))[0]
     if "applications" in kind or kind.startswith("tf.keras.hub"):
         return True
-    if kind.rpartition(".")[2] in LAYERS:
+    if any(name.rpartition(".")[2] in LAYERS for name in context.knowledge.bases(kind)):
         return True
     for name in RATES:
         given = layer.arguments.get(name)
@@ -98,9 +107,19 @@ def _reads_flag(context: Context, cls: Class) -> bool:
         if name.value != flag:
             continue
         parent = context.edits.parent.get(name)
+        if isinstance(parent, cst.Arg) and _takes_flag(context, parent):
+            return True
         if isinstance(parent, cst.Arg) and (parent.keyword is name or parent.keyword is not None):
             continue
         if isinstance(parent, cst.Arg) and parent.keyword is None:
             continue  # handed on by position
         return True
     return False
+
+
+def _takes_flag(context: Context, arg: cst.Arg) -> bool:
+    """Whether an argument goes to a function of the program's own, which may well read it."""
+    call = context.edits.parent.get(arg)
+    if not isinstance(call, cst.Call):
+        return False
+    return any(isinstance(f, (Function, Method)) for f in options(context.fact(call.func)))

@@ -136,6 +136,9 @@ class Step:
     def changed(self, change: Change) -> Statements:
         if change.kind == "global_norm":
             return self.clipped(change)
+        if change.options is not None:
+            new = call(f"torch.nn.utils.{change.kind}_", self.all_variables(), **change.options)
+            return self.norm_kept(change, new)
         return self.each(change)
 
     def clipped(self, change: Change) -> Statements:
@@ -150,6 +153,9 @@ class Step:
                 "PyTorch adds 1e-6 to the norm that it divides by: about 1e-7 of the gradients",
                 "--fidelity exact clips as TensorFlow does",
             )  # fmt: skip
+        return self.norm_kept(change, new)
+
+    def norm_kept(self, change: Change, new: cst.Call) -> Statements:
         if change.norm is not None:
             return fill_statements("norm = new", norm=change.norm.deep_clone(), new=new)
         return [cst.SimpleStatementLine([cst.Expr(new)])]

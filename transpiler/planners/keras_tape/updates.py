@@ -23,7 +23,8 @@ class Change:
     """What is done to the gradients between the tape and the optimizer."""
 
     kind: str
-    """`global_norm` for clipping by the norm of all, `each` for an expression of each gradient."""
+    """`global_norm` for clipping by the norm of all, `each` for an expression of each gradient;
+    else the function of torch.nn.utils that it is."""
     statement: Any
     value: cst.BaseExpression
     """The bound, or the expression."""
@@ -31,6 +32,8 @@ class Change:
     """What the expression calls the gradient and, where it does, the variable."""
     norm: cst.BaseExpression | None = None
     """Where the norm of all goes."""
+    options: dict[str, Any] | None = None
+    """What the function of torch.nn.utils takes beside the parameters."""
 
 
 @dataclass(eq=False)

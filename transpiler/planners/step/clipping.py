@@ -15,6 +15,7 @@ def clip_lines(context: Context, clip: Event, name: cst.Name) -> list[cst.BaseSt
     arguments = {a.keyword.value: a.value for a in clip.node.args if a.keyword is not None}
     positional = [a.value for a in clip.node.args if a.keyword is None]
     limit = arguments.get("max_norm") or arguments.get("clip_value")
+    limit = limit or arguments.get("clip_norm")
     if limit is None and len(positional) > 1:
         limit = positional[1]
     if limit is None:
@@ -23,6 +24,8 @@ def clip_lines(context: Context, clip: Event, name: cst.Name) -> list[cst.BaseSt
     norm = small.targets[0].target if isinstance(small, cst.Assign) else cst.Name("_")
     if "value" in clip.name:
         template = "gs = [g if g is None else tf.clip_by_value(g, -limit, limit) for g in gs]"
+    elif clip.name == "to_torch.clip_by_global_norm":
+        template = "gs, norm = tf.clip_by_global_norm(gs, limit)"
     elif context.exact or len(positional) > 2 or set(arguments) - {"max_norm"}:
         context.emit("clip_grad_norm")
         template = "gs, norm = clip_grad_norm(gs, limit, *more)"

@@ -22,6 +22,7 @@ KINDS = {
     "torch.nn.utils.clip_grad_norm_": "clip",
     "torch.nn.utils.clip_grad_norm": "clip",
     "torch.nn.utils.clip_grad_value_": "clip",
+    "to_torch.clip_by_global_norm": "clip",
     "torch.amp.GradScaler.step": "step",
     "torch.cuda.amp.GradScaler.step": "step",
     "torch.amp.GradScaler.unscale_": "update",
