@@ -352,6 +352,8 @@ def bias(site: Site) -> Any:
     name = site.name.split(".")[-2]
     layer = inner(site, _layer(site))
     if isinstance(site.parent, cst.Comparison):
+        if len({c.cls.name.split(".")[-1] in NORMS for c in _kinds(site)}) > 1:
+            raise Unfit("whether this layer is a normalization is not known", "test for its class")
         flag = fill("layer.center" if name in NORMS else "layer.use_bias", layer=layer)
         operator = site.parent.comparisons[0].operator
         none = isinstance(operator, (cst.Is, cst.Equal))
@@ -362,6 +364,12 @@ def bias(site: Site) -> Any:
     _refuse_targets(site)
     _refuse_unbuilt(site)
     return fill(f"layer.{'beta' if name in NORMS else 'bias'}", layer=layer)
+
+
+def _kinds(site: Site) -> list[Any]:
+    """The library's layers that the owner of an attribute may be."""
+    values = options(site.context.fact(_layer(site)))
+    return [v for v in values if isinstance(v, Instance) and isinstance(v.cls, Symbol)]
 
 
 def _is_listed(site: Site) -> bool:

@@ -120,8 +120,9 @@ def _is_device(site: Site, node: Any) -> bool:
 )  # fmt: skip
 def stay(site: Site) -> Any:
     """Where a tensor lives, and in which order, is TensorFlow's affair."""
+    if site.receiver is None:
+        raise Unfit(f"{site.short} is handed over as a function")
     drop(site, *site.positional, *site.keywords.values())
-    assert site.receiver is not None
     return vanish(site, site.receiver)
 
 

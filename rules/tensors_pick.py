@@ -185,6 +185,8 @@ def scatter(site: Site) -> Any:
                     source=source)  # fmt: skip
     dim, index = given.const("dim", at=0), given.get("index", at=1)
     source = given.get("src", "value", "source", at=2)
+    if not isinstance(dim, int):
+        raise Unfit(f"`dim` of {site.short} is not given")
     if dim < 0:
         rank = site.rank(given.x) or site.rank(index)
         if rank is None:

@@ -132,6 +132,26 @@ def test_initial_values_in_a_loop_over_modules() -> None:
     assert "isinstance(m, (layers.BatchNormalization, layers.GroupNormalization))" in code
 
 
+@pytest.mark.parametrize(
+    "test", ["isinstance(m, nn.Conv2d) or isinstance(m, nn.Linear)", "isinstance(m, (nn.Conv2d, nn.Linear))",
+             "not (not isinstance(m, nn.Conv2d) and not isinstance(m, nn.Linear))"],
+)  # fmt: skip
+def test_initial_values_of_layers_of_either_class(test: str) -> None:
+    loop = f"""
+for m in self.modules():
+    if {test}:
+        m.weight.data.normal_(0.0, 0.01)
+        if m.bias is not None:
+            m.bias.detach().zero_()
+"""
+    code = translate(
+        in_module("self.conv = nn.Conv2d(3, 4, 3)\nself.fc = nn.Linear(3, 4, bias=False)" + loop)
+    )
+    assert "m.kernel_initializer = keras.initializers.RandomNormal(0.0, 0.01)" in code
+    assert "if m.use_bias:" in code
+    assert "m.bias_initializer = keras.initializers.Zeros()" in code
+
+
 def test_initial_values_by_class_name() -> None:
     code = translate(
         """

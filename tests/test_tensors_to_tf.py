@@ -107,3 +107,15 @@ def test_copies_are_no_other_names() -> None:
 )
 def test_what_has_no_equal_is_left_with_a_reason(source: str, reason: str) -> None:
     assert any(reason in text for text in reasons(X + source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rows = list(map(torch.Tensor.cpu, [x]))",
+        "z = x.scatter(unknown, y, 1.0)",
+        "z = x.scatter(index=y, value=1.0)",
+    ],
+)
+def test_what_is_not_given_is_told(source: str) -> None:
+    assert reasons(X + source)

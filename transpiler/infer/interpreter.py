@@ -360,7 +360,13 @@ class Interpreter(Expressions):
         self.modes = self.join_modes([o[1] for o in live])
 
     def narrow(self, test: Any, holds: bool, frame: Frame) -> None:
-        """What `x is None`, `x is not None`, `isinstance(x, C)` and plain `x` say of x there."""
+        """What `x is None`, `isinstance(x, C)`, plain `x`, `not`, `and`, `or` say of x there."""
+        if isinstance(test, cst.UnaryOperation) and isinstance(test.operator, cst.Not):
+            self.narrow(test.expression, not holds, frame)
+            return
+        if isinstance(test, cst.BooleanOperation):
+            self.narrow_either(test, holds, frame)
+            return
         if isinstance(test, cst.Call):
             self.narrow_class(test, holds, frame)
         name: str | None = None
@@ -378,6 +384,19 @@ class Interpreter(Expressions):
         value = frame.values[name]
         if isinstance(value, Union) and holds != none_when:
             frame.values[name] = v.without_none(value)
+
+    def narrow_either(self, test: cst.BooleanOperation, holds: bool, frame: Frame) -> None:
+        """Both sides are known, or one of them is."""
+        if isinstance(test.operator, cst.And) == holds:
+            self.narrow(test.left, holds, frame)
+            self.narrow(test.right, holds, frame)
+            return
+        values = dict(frame.values)
+        self.narrow(test.left, holds, frame)
+        first, frame.values = frame.values, values
+        self.narrow(test.left, not holds, frame)
+        self.narrow(test.right, holds, frame)
+        frame.values = self.join_values([first, frame.values])
 
     def narrow_class(self, test: cst.Call, holds: bool, frame: Frame) -> None:
         """What `isinstance(x, C)` says of x in the branch."""

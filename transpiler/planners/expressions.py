@@ -165,7 +165,10 @@ class _Planner:
                 return
             name = value.name
         elif isinstance(node, cst.Attribute):
-            name = self.property_name(node)
+            names = self.property_names(node)
+            name = names[0] if len(names) == 1 else None
+            if len(names) > 1:
+                self.translate_alike(node, names)
         if name is not None and self.in_annotation(node):
             self.context.edits.replace(node, fill(ANNOTATIONS.get(name, "object")))
         elif name is not None:
@@ -175,10 +178,10 @@ class _Planner:
         """`torch.backends.cudnn.benchmark = True`: an assignment to a name of the framework."""
         owner = self.context.fact(node.value)
         if not isinstance(owner, Symbol):
-            name = self.property_name(node)
-            if name is None or not self.context.rulebook.candidates(self.context.to, name):
+            names = self.property_names(node)
+            if len(names) != 1 or not self.context.rulebook.candidates(self.context.to, names[0]):
                 return
-            self.translate(node, name)
+            self.translate(node, names[0])
         elif _name_of(self.context, node, owner):
             self.translate(
                 node, self.context.knowledge.canonical(f"{owner.name}.{node.attr.value}")
@@ -200,8 +203,11 @@ class _Planner:
         parent = self.context.edits.parent.get(node)
         return isinstance(parent, cst.AssignTarget)
 
-    def property_name(self, node: cst.Attribute) -> str | None:
-        """`torch.Tensor.shape` for an attribute of an array or of a library's object."""
+    def property_names(self, node: cst.Attribute) -> list[str]:
+        """`torch.Tensor.shape` for an attribute of an array or of a library's object.
+
+        Several names where the object may be of several classes; none where any is unknown.
+        """
         receivers = [o for o in options(self.context.fact(node.value)) if not is_none(o)]
         attribute = node.attr.value
         names: set[str | None] = set()
@@ -216,11 +222,30 @@ class _Planner:
                 names.add(self.constant_name(receiver, attribute))
             else:
                 names.add(None)
-        if len(names) == 1 and None not in names:
-            return names.pop()
+        if names and None not in names:
+            return sorted(name for name in names if name is not None)
         if self.context.fact(node.value) is UNKNOWN:
-            return _guess_method(self.context, node)
-        return None
+            guess = _guess_method(self.context, node)
+            return [guess] if guess is not None else []
+        return []
+
+    def translate_alike(self, node: cst.Attribute, names: list[str]) -> None:
+        """An attribute of an object of one class or another, where all are spelled the same."""
+        results: dict[str, Any] = {}
+        try:
+            for name in names:
+                result = self.context.rulebook.translate(Site(self.context, node, name))
+                results[code(result) if isinstance(result, cst.CSTNode) else ""] = result
+            if len(results) > 1:
+                raise Unfit(f"`{code(node)}` is another attribute in each class that it may be of")
+        except Keep:
+            return
+        except Unfit as error:
+            self.context.unfit(node, names[0], error)
+            return
+        [result] = results.values()
+        if isinstance(result, cst.BaseExpression) and not self.context.edits.edited(node):
+            self.context.edits.replace(node, result)
 
     def constant_name(self, receiver: Symbol, attribute: str) -> str | None:
         """A constant of the library whose value is known, such as `torch.pi`."""

@@ -91,7 +91,7 @@ def _read_one(
 def _numbers(context: Context, part: Part) -> list[int] | None:
     """The integers of a list index, where they are known."""
     items = items_of(part.fact) if isinstance(part.fact, ListObject) else None
-    if items is None or not all(isinstance(i, Const) for i in items):
+    if items is None or not all(isinstance(i, Const) and isinstance(i.value, int) for i in items):
         return None
     return [i.value for i in items if isinstance(i, Const)]
 
