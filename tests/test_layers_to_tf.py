@@ -133,7 +133,8 @@ def test_initial_values_in_a_loop_over_modules() -> None:
 
 
 @pytest.mark.parametrize(
-    "test", ["isinstance(m, nn.Conv2d) or isinstance(m, nn.Linear)", "isinstance(m, (nn.Conv2d, nn.Linear))",
+    "test", ["isinstance(m, nn.Conv2d) or isinstance(m, nn.Linear)",
+             "isinstance(m, (nn.Conv2d, nn.Linear))",
              "not (not isinstance(m, nn.Conv2d) and not isinstance(m, nn.Linear))"],
 )  # fmt: skip
 def test_initial_values_of_layers_of_either_class(test: str) -> None:

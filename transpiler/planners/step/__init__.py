@@ -10,10 +10,11 @@ from __future__ import annotations
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.planners.step.events import Event, event_of, scopes
+from transpiler.planners.step.events import Event, event_of, only_zeros, scopes
 from transpiler.planners.step.regions import find_regions
 from transpiler.planners.step.rewrite import rewrite_region
 from transpiler.rule import Unfit
+from transpiler.syntax import find
 
 
 def plan(context: Context) -> None:
@@ -29,6 +30,19 @@ def plan(context: Context) -> None:
                     context.claim(event.node)
             handled.update(e.statement for e in region.events)
     _report_strays(context, handled)
+    _drop_helpers(context, handled)
+
+
+def _drop_helpers(context: Context, handled: set[cst.CSTNode]) -> None:
+    """Functions that only empty gradients, where all their calls are gone."""
+    for function in context.module.body:
+        if not isinstance(function, cst.FunctionDef) or not only_zeros(context, function):
+            continue
+        name = function.name.value
+        uses = [n for n in find(context.module, cst.Name) if n.value == name]
+        lines = [context.edits.statement(n) for n in uses if n is not function.name]
+        if lines and all(line in handled or context.edits.edited(line) for line in lines):
+            context.edits.replace(function, [])
 
 
 def _report_strays(context: Context, handled: set[cst.CSTNode]) -> None:

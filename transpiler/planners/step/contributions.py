@@ -7,14 +7,22 @@ from dataclasses import dataclass, field
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Instance, Tensor, options
+from transpiler.infer.values import (
+    Function,
+    Instance,
+    ListObject,
+    Sequence,
+    Symbol,
+    Tensor,
+    options,
+)
 from transpiler.modules import descendants, is_module
 from transpiler.planners.step.events import Event, event_of, instances, is_true
 from transpiler.planners.step.kept import KeptTape, kept_tape
 from transpiler.planners.step.regions import Region, computing, differentiable_reads, slice_of
 from transpiler.planners.step.variables import parameters_of
 from transpiler.rule import Unfit
-from transpiler.syntax import find, names_read, walk
+from transpiler.syntax import code, find, names_read, walk
 
 
 @dataclass(eq=False)
@@ -141,6 +149,8 @@ def _in_loop(context: Context, region: Region) -> bool:
 
 def _covers(context: Context, zero: Event, step: Event) -> bool:
     """Whether a zero_grad clears what a step applies."""
+    if zero.name == "by hand":
+        return _shares_names(context, zero, step)
     if zero.name.startswith("torch.nn.Module"):
         cleared = {id(d) for m in instances(zero.value) for d in descendants(m)}
         stepped = {id(m) for m in _stepped_modules(context, step)}
@@ -148,6 +158,31 @@ def _covers(context: Context, zero: Event, step: Event) -> bool:
     a = {id(i) for i in instances(zero.value)}
     b = {id(i) for i in instances(step.value)}
     return not a or not b or bool(a & b)
+
+
+def _shares_names(context: Context, zero: Event, step: Event) -> bool:
+    """Whether a loop over a list of variables meets those of an optimizer."""
+    try:
+        stepped = parameters_of(context, step)
+    except Unfit:
+        return True
+    return bool(_named_in(context, zero.target) & _named_in(context, stepped))
+
+
+def _named_in(context: Context, node: cst.CSTNode | None) -> set[str]:
+    """The variables and models of an expression, and of the lists that it is put together from."""
+    found: set[str] = set()
+    pending = list(find(node, cst.Name)) if node is not None else []
+    while pending:
+        name = pending.pop()
+        if name.value in found or isinstance(context.fact(name), (Symbol, Function)):
+            continue
+        found.add(name.value)
+        for assign in find(context.module, cst.Assign):
+            if any(code(t.target) == name.value for t in assign.targets):
+                if isinstance(context.fact(name), (ListObject, Sequence)):
+                    pending += find(assign.value, cst.Name)
+    return found
 
 
 def _stepped_modules(context: Context, step: Event) -> list[Instance]:

@@ -9,8 +9,9 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, Function, Instance, Method, Value, join, options
+from transpiler.infer.values import UNKNOWN, Const, Function, Instance, Method, Value, join, options
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.step.gradients import emptied_by
 from transpiler.syntax import code, docstring_end, find
 
 KINDS = {
@@ -52,7 +53,7 @@ class Event:
 def event_of(context: Context, statement: cst.CSTNode) -> Event | None:
     """The event that a statement is, if it is one."""
     if isinstance(statement, cst.For):
-        return _clip_by_hand(context, statement)
+        return _clip_by_hand(context, statement) or _emptied_by_hand(context, statement)
     if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
         return None
     small = statement.body[0]
@@ -90,25 +91,42 @@ def _helper_event(
     function = fact.function if isinstance(fact, Method) else fact
     if not isinstance(function, Function) or not isinstance(function.node, cst.FunctionDef):
         return None
-    zeros = _only_zeros(context, function.node)
+    zeros = only_zeros(context, function.node)
     if not zeros:
         return None
-    return Event("zero", zeros[0].name, statement, call, None, join(*(z.value for z in zeros)))
+    value = join(*(z.value for z in zeros))
+    return Event("zero", zeros[0].name, statement, call, zeros[0].target, value)
 
 
-def _only_zeros(context: Context, function: cst.FunctionDef) -> list[Event]:
+def only_zeros(context: Context, function: cst.FunctionDef) -> list[Event]:
     """The zero_grad calls of a function that does nothing else."""
     found: list[Event] = []
     body = list(function.body.body)
     for line in body[docstring_end(body) :]:  # type: ignore[arg-type]
+        event = _emptied_by_hand(context, line) if isinstance(line, cst.For) else None
         small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
         call = small.value if isinstance(small, cst.Expr) else None
         name = qualified_name(context, call.func) if isinstance(call, cst.Call) else None
-        event = event_of(context, line) if KINDS.get(name or "") == "zero" else None
+        if KINDS.get(name or "") == "zero":
+            event = event_of(context, line)
         if event is None:
             return []
         found.append(event)
     return found
+
+
+def _emptied_by_hand(context: Context, loop: cst.For) -> Event | None:
+    """`for p in params: p.grad.zero_()`, guarded by a test or not."""
+    if not emptied_by(loop) or any(code(x) != code(loop.target) for x in emptied_by(loop)):
+        return None
+    call = next(iter(find(loop, cst.Call)), cst.Call(cst.Name("zero")))
+    if isinstance(loop.iter, cst.Call) and isinstance(loop.iter.func, cst.Attribute):
+        if qualified_name(context, loop.iter.func) == "torch.nn.Module.parameters":
+            model = loop.iter.func.value
+            return Event(
+                "zero", "torch.nn.Module.zero_grad", loop, call, model, context.fact(model)
+            )
+    return Event("zero", "by hand", loop, call, loop.iter, UNKNOWN)
 
 
 def _clip_by_hand(context: Context, loop: cst.For) -> Event | None:
@@ -133,6 +151,17 @@ def _clip_by_hand(context: Context, loop: cst.For) -> Event | None:
         return None
     name = "torch.nn.utils.clip_grad_value_"
     return Event("clip", name, loop, call, loop.iter, context.fact(loop.iter))
+
+
+def output_gradients(event: Event) -> cst.BaseExpression | None:
+    """What `loss.backward(gradient)` or `backward(loss, gradients)` starts from."""
+    is_method = event.name == "torch.Tensor.backward"
+    given = event.node.args if is_method else event.node.args[1:]
+    for arg in given:
+        name = arg.keyword.value if arg.keyword is not None else "gradient"
+        if name in ("gradient", "grad_tensors"):
+            return None if code(arg.value) == "None" else arg.value
+    return None
 
 
 def scopes(

@@ -175,17 +175,25 @@ def _all_blocks(statement: cst.CSTNode) -> Iterator[cst.IndentedBlock]:
 # ---- slices ----------------------------------------------------------------------------------
 
 
-def slice_of(context: Context, region: Region, event: Event) -> tuple[int, int] | None:
-    """First and last statement that a loss's gradient passes through; None where there is none."""
+def slice_of(
+    context: Context,
+    region: Region,
+    event: Event,
+    leaves: set[str] = frozenset(),  # type: ignore[assignment]
+) -> tuple[int, int] | None:
+    """First and last statement that a loss's gradient passes through; None where there is none.
+
+    Gradients are asked for of trained variables, and of what the names in `leaves` stand for.
+    """
     needed = differentiable_reads(context, event.target) if event.target is not None else set()
     touched: list[int] = []
     sliced: list[int] = []
     if event.loop is not None:
         sliced.append(event.index)
         needed = differentiable_reads(context, event.loop)
-        if touches_parameters(context, event.loop):
+        if _touches(context, event.loop, leaves):
             touched.append(event.index)
-    elif event.target is not None and touches_parameters(context, event.target):
+    elif event.target is not None and _touches(context, event.target, leaves):
         touched.append(event.index)
     for index in range(event.index - 1, -1, -1):
         statement = region.body[index]
@@ -197,7 +205,7 @@ def slice_of(context: Context, region: Region, event: Event) -> tuple[int, int] 
         needed -= always_writes(statement)  # earlier values of these names play no part
         if not cuts_gradients(context, statement):
             sliced.append(index)
-            if touches_parameters(context, statement):
+            if _touches(context, statement, leaves):
                 touched.append(index)
             needed |= differentiable_reads(context, statement)
     if not touched:
@@ -218,6 +226,10 @@ def computing(context: Context, region: Region, event: Event) -> list[int]:
             found.append(index)
             needed |= differentiable_reads(context, statement)
     return found
+
+
+def _touches(context: Context, node: cst.CSTNode, leaves: set[str]) -> bool:
+    return touches_parameters(context, node) or bool(leaves and leaves & names_read(node))
 
 
 def _bound_by(context: Context, statement: cst.CSTNode) -> set[str]:

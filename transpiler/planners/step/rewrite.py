@@ -13,7 +13,7 @@ from transpiler.modules import descendants
 from transpiler.planners.step.by_hand import rewrite_by_hand
 from transpiler.planners.step.clipping import clip_lines
 from transpiler.planners.step.contributions import Update, clips, updates_of
-from transpiler.planners.step.events import Event
+from transpiler.planners.step.events import Event, output_gradients
 from transpiler.planners.step.kept_writing import record
 from transpiler.planners.step.lifting import lift
 from transpiler.planners.step.regions import Region
@@ -129,7 +129,7 @@ class _Edits:
 
     def plan_sum(self, update: Update, event: Event) -> None:
         """The losses of a loop add up: their gradients do."""
-        if self.output_gradients(event) is not None:
+        if output_gradients(event) is not None:
             raise Unfit("backward() with gradients of its own in a loop before the step")
         if update not in self.sums:
             name = code(event.target) if isinstance(event.target, cst.Name) else "loss"
@@ -161,7 +161,7 @@ class _Edits:
         loss: Any = losses[0] if len(losses) == 1 else losses
         tape = self.tape_name(update)
         sources = [self.variables[s] for s in update.steps]
-        given = self.output_gradients(last)
+        given = output_gradients(last)
         if len(sources) == 1:
             target: Any = cst.Name(self.name(update))
             source: Any = sources[0]
@@ -185,16 +185,6 @@ class _Edits:
             self.following[last.index] = lines
         else:
             self.planned[last.statement] = [*self.planned[last.statement], *lines]
-
-    def output_gradients(self, event: Event) -> cst.BaseExpression | None:
-        """What `loss.backward(gradient)` or `backward(loss, gradients)` starts from."""
-        is_method = event.name == "torch.Tensor.backward"
-        given = event.node.args if is_method else event.node.args[1:]
-        for arg in given:
-            name = arg.keyword.value if arg.keyword is not None else "gradient"
-            if name in ("gradient", "grad_tensors"):
-                return None if code(arg.value) == "None" else arg.value
-        return None
 
     def has_embedding(self, update: Update) -> bool:
         """Whether gradients may be IndexedSlices, whose repeated rows are summed too late."""

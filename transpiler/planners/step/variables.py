@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import UNKNOWN, Class, Instance, Value, options
+from transpiler.infer.values import UNKNOWN, Class, Instance, Tensor, Value, options
 from transpiler.modules import owner_class, self_name
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.step.events import Event, instances
@@ -167,6 +167,8 @@ def _from_list(
             parts.append(write_variables(context, element.value, scope))
         elif isinstance(element.value, cst.Dict):
             parts.append(_from_group(context, element.value, scope))
+        elif isinstance(element.value, cst.Call):
+            raise Unfit("a variable that is made in the optimizer's call has no name")
         else:
             singles.append(in_scope(context, element.value, scope))
     if singles:
@@ -213,8 +215,26 @@ def _from_name(context: Context, node: cst.Name, scope: cst.CSTNode) -> cst.Base
     if len(values) == 1:
         if isinstance(values[0], cst.ListComp) and _plain_source(values[0]) is None:
             return in_scope(context, node, scope)
+        if _lists_variables(context, values[0]) and _same_scope(context, node, scope):
+            return node
         return write_variables(context, values[0], scope)
     raise Unfit("the parameters given to this optimizer are not plain enough to translate")
+
+
+def _lists_variables(context: Context, node: cst.BaseExpression) -> bool:
+    """Whether a list holds variables themselves, which are there when it is made."""
+    return isinstance(node, (cst.List, cst.Tuple)) and all(
+        isinstance(e, cst.Element)
+        and any(isinstance(o, Tensor) and o.variable for o in options(context.fact(e.value)))
+        for e in node.elements
+    )
+
+
+def _same_scope(context: Context, node: cst.BaseExpression, scope: cst.CSTNode) -> bool:
+    home = context.edits.enclosing(node, cst.FunctionDef)
+    if home is None:
+        return _names_are_global(context, node, scope)
+    return home is scope
 
 
 # ---- names in another scope ------------------------------------------------------------------
