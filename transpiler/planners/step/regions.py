@@ -291,7 +291,7 @@ def touches_parameters(context: Context, node: cst.CSTNode) -> bool:
     for item in walk(node):
         if isinstance(item, cst.Call) and _call_touches(context, item):
             return True
-        if isinstance(item, (cst.Name, cst.Attribute)):
+        if isinstance(item, (cst.Name, cst.Attribute, cst.Subscript)):
             fact = context.fact(item)
             if isinstance(fact, Tensor) and fact.variable:
                 return True
