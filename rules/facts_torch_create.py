@@ -268,12 +268,6 @@ def flags(value: Value) -> Value:
     return Number("bool")
 
 
-@infers_property("torch.Tensor.grad")
-def gradient(value: Value) -> Value:
-    """An array like the tensor itself, which is no variable."""
-    return value.but(variable=False) if isinstance(value, Tensor) else UNKNOWN
-
-
 @infers("torch.nn.utils.rnn.pad_sequence")
 def pad_sequence(call: Invocation) -> Value:
     parts = call.arg("sequences", at=0)
