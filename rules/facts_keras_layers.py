@@ -204,6 +204,12 @@ def global_pooling(layer: Instance, inputs: list[Value]) -> Value:
     return x.but(shape=(batch, *kept, channels))
 
 
+def adaptive_pooling(layer: Instance, inputs: list[Value]) -> Value:
+    count, x = axes_in(class_name(layer)), floating(first(inputs))
+    batch, _, channels = spatial(x, count)
+    return x.but(shape=(batch, *numbers(layer, "output_size", count, None), channels))
+
+
 def flatten(layer: Instance, inputs: list[Value]) -> Value:
     x = first(inputs)
     x = Tensor(x.shape, x.dtype, "tf")
@@ -431,6 +437,7 @@ SHAPES: dict[str, Result] = {
     **{f"Conv{n}DTranspose": transposed for n in (1, 2, 3)},
     **{f"{p}Pooling{n}D": pooling for n in (1, 2, 3) for p in ("Max", "Average")},
     **{f"Global{p}Pooling{n}D": global_pooling for n in (1, 2, 3) for p in ("Max", "Average")},
+    **{f"Adaptive{p}Pooling{n}D": adaptive_pooling for n in (1, 2, 3) for p in ("Max", "Average")},
     **{f"ZeroPadding{n}D": zero_padding for n in (1, 2, 3)},
     **{f"Cropping{n}D": zero_padding for n in (1, 2, 3)},
     **{f"UpSampling{n}D": upsampled for n in (1, 2, 3)},

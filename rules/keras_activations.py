@@ -32,6 +32,11 @@ MODULES: dict[str, str] = {
     "hard_swish": "torch.nn.Hardswish()",
     "log_sigmoid": "torch.nn.LogSigmoid()",
     "tanh_shrink": "torch.nn.Tanhshrink()",
+    "hard_tanh": "torch.nn.Hardtanh()",
+    "hard_shrink": "torch.nn.Hardshrink()",
+    "soft_shrink": "torch.nn.Softshrink()",
+    "celu": "torch.nn.CELU()",
+    "glu": "torch.nn.GLU()",
 }
 
 FUNCTIONS: dict[str, str] = {

@@ -8,8 +8,7 @@ import libcst as cst
 
 from transpiler.infer.values import Instance, options
 from transpiler.rule import Unfit, rewrites
-from transpiler.rules import keras_emitted_layers, keras_layers_more
-from transpiler.rules.keras_emitted_layers import UNITS
+from transpiler.rules import keras_emitted_layers, keras_emitted_pooling, keras_layers_more
 from transpiler.rules.keras_layers import LAYERS, layer_parts
 from transpiler.site import Site
 from transpiler.template import call
@@ -18,8 +17,9 @@ WEIGHTS = {"KerasMultiHeadAttention": "projections", "Bidirectional": "direction
 """How the parameters of emitted classes map, where no rule names the class."""
 
 
-MORE = keras_layers_more.__name__, keras_emitted_layers.__name__
-"""Imported for the layers that they add to the table."""
+MORE = keras_layers_more.__name__
+"""Imported for the layers that it adds to the table."""
+UNITS = (*keras_emitted_layers.UNITS, *keras_emitted_pooling.UNITS)
 
 
 def instances_at(site: Site) -> list[Instance]:

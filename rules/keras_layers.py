@@ -28,7 +28,7 @@ from transpiler.rules.keras_sizes import size_of, solve
 from transpiler.rules.keras_written_sizes import is_readable
 from transpiler.site import Site, constant_value, missing
 from transpiler.syntax import code
-from transpiler.template import OMIT, call, fill
+from transpiler.template import OMIT, as_node, call, fill
 
 FIRST, LAST, ANY = "channels first", "source order", "any order"
 
@@ -543,13 +543,25 @@ def minus_momentum(layer: Layer) -> Any:
     return fill("1 - m", m=layer.arg("momentum"))
 
 
+def normalized_shape(layer: Layer) -> Any:
+    """The sizes of the last axes, over which a layer normalizes. Raises Unfit for other axes."""
+    axis = layer.const("axis", -1)
+    axes = [axis] if isinstance(axis, int) else list(axis)
+    rank = layer.input.rank if layer.input is not None else None
+    last = sorted(a - rank if rank is not None and a >= 0 else a for a in axes)
+    if last != list(range(-len(axes), 0)):
+        raise Unfit(f"`axis` of {layer.site.short} names other axes than the last")
+    sizes = [layer.size(a) for a in last]
+    if len(sizes) == 1:
+        return sizes[0]
+    return cst.Tuple([cst.Element(as_node(size)) for size in sizes])
+
+
 def layer_norm(layer: Layer) -> list[Part]:
-    if layer.const("axis", -1) not in (-1, [-1], (-1,)):
-        raise Unfit(f"`axis` of {layer.site.short} is not translated")
     center, scale = layer.const("center", True), layer.const("scale", True)
     if center and not scale:
         raise Unfit(f"{layer.site.short} with a center and no scale has no equal here")
-    module = call("torch.nn.LayerNorm", layer.size(), eps=layer.arg("epsilon"),
+    module = call("torch.nn.LayerNorm", normalized_shape(layer), eps=layer.arg("epsilon"),
                   elementwise_affine=OMIT if scale else False,
                   bias=OMIT if center or not scale else False)  # fmt: skip
     return [Part(module, LAST)]

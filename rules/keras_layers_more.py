@@ -8,7 +8,17 @@ import libcst as cst
 
 from transpiler.infer.values import Const, Instance, Value, items_of
 from transpiler.rule import Unfit
-from transpiler.rules.keras_layers import ANY, FIRST, LAST, LAYERS, Layer, Part, penalty
+from transpiler.rules.facts_keras_layers import axes_in
+from transpiler.rules.keras_layers import (
+    ANY,
+    FIRST,
+    LAST,
+    LAYERS,
+    Layer,
+    Part,
+    normalized_shape,
+    penalty,
+)
 from transpiler.site import constant_value, missing
 from transpiler.template import OMIT, call, fill
 
@@ -90,9 +100,15 @@ def unit_norm(layer: Layer) -> list[Part]:
 
 
 def rms_norm(layer: Layer) -> list[Part]:
-    if layer.const("axis", -1) not in (-1, (-1,), [-1]):
-        raise Unfit("RMSNormalization of other axes than the last has no equal here")
-    return [Part(call("torch.nn.RMSNorm", layer.size(), eps=layer.arg("epsilon")), LAST)]
+    module = call("torch.nn.RMSNorm", normalized_shape(layer), eps=layer.arg("epsilon"))
+    return [Part(module, LAST)]
+
+
+def adaptive_pooling(layer: Layer) -> list[Part]:
+    kind, count = ("Max" if "Max" in layer.name else "Avg"), axes_in(layer.name)
+    if layer.const("data_format", None) == "channels_first":
+        raise Unfit(f"{layer.site.short} with data_format='channels_first' is not translated")
+    return [Part(call(f"torch.nn.Adaptive{kind}Pool{count}d", layer.arg("output_size")), FIRST)]
 
 
 def masking(layer: Layer) -> list[Part]:
@@ -184,6 +200,8 @@ LAYERS.update(
         "RMSNormalization": rms_norm, "Masking": masking, "Attention": dot_attention,
         "AdditiveAttention": dot_attention, "Resizing": resizing,
         "GaussianDropout": gaussian_dropout,
+        **{f"Adaptive{kind}Pooling{n}D": adaptive_pooling
+           for kind in ("Average", "Max") for n in (1, 2, 3)},
         **dict.fromkeys(("RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast"),
                         augmenting),
     }

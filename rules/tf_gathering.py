@@ -86,12 +86,17 @@ def _long(site: Site, node: Any) -> Any:
     "tf.gather_nd", to="torch",
     proof=Proof(inputs=[(4, 5, 3), "int(2, 2) < 4", "int(2, 3) < 3"],
                 keras_cases=["tf.gather_nd(x, y)", "tf.gather_nd(x, z)",
-                             "tf.gather_nd(x, [[0, 1], [2, 3]])"]),
+                             "tf.gather_nd(x, [[0, 1], [2, 3]])",
+                             "tf.gather_nd(x, z[..., None] * 0 + tf.ones((2, 3, 1), tf.int64))",
+                             "tf.gather_nd(x[:2], z[..., None], batch_dims=1)",
+                             "tf.gather_nd(tf.stack([x, x])[:, :2], tf.stack([z, z])[..., None],"
+                             " batch_dims=2)"]),
 )  # fmt: skip
 def gather_nd(site: Site) -> Any:
     given = TfArguments(site)
     if given.const("batch_dims", default=0):
-        raise Unfit("tf.gather_nd with `batch_dims` has no equal here")
+        return fill("unit(x, i, batch_dims=n)", unit=site.emit("gather_nd"), x=given.x,
+                    i=tensor(site, given.need("indices")), n=given.need("batch_dims"))  # fmt: skip
     return fill("x[i.unbind(-1)]", x=given.x, i=tensor(site, given.need("indices")))
 
 
@@ -359,6 +364,32 @@ def linear_algebra(site: Site) -> Any:
 def solve(site: Site) -> Any:
     a, b = sides(site, TfArguments(site))
     return fill("torch.linalg.solve(a, b)", a=tensor(site, a), b=tensor(site, b))
+
+
+@rewrites(*everywhere("set_diag"), to="torch",
+          proof=Proof(inputs=[(3, 4), (3,), (2, 3, 3), (2, 3)],
+                      keras_cases=["tf.linalg.set_diag(x, y)", "tf.linalg.set_diag(z, w)",
+                                   "tf.linalg.set_diag(x, x[:, 0])"]))  # fmt: skip
+def set_diag(site: Site) -> Any:
+    given = TfArguments(site)
+    if given.const("k", default=0):
+        raise Unfit(f"`k` of {site.short} is not translated")
+    diagonal = tensor(site, given.need("diagonal"))
+    return fill("torch.diagonal_scatter(x, d, dim1=-2, dim2=-1)", x=given.x, d=diagonal)
+
+
+@rewrites(*everywhere("frame"), to="torch",
+          proof=Proof(inputs=[(2, 9), (9,)],
+                      keras_cases=["tf.signal.frame(x, 3, 2)",
+                                   "tf.signal.frame(y, frame_length=4, frame_step=1)",
+                                   "tf.signal.frame(x, 4, 3, axis=-1)"]))  # fmt: skip
+def frame(site: Site) -> Any:
+    """Windows along the last axis."""
+    given = TfArguments(site)
+    if given.const("pad_end", default=False) or given.const("axis", default=-1) != -1:
+        raise Unfit(f"{site.short} with `pad_end`, or along another axis, is not translated")
+    return fill("x.unfold(-1, n, s)", x=given.x, n=given.need("frame_length"),
+                s=given.need("frame_step"))  # fmt: skip
 
 
 @rewrites("tf.linalg.diag", "tf.linalg.diag_part", "tf.linalg.trace", "tf.linalg.tensor_diag",

@@ -66,14 +66,17 @@ def rectifier(site: Site, given: TfArguments) -> Any:
 
 
 @rewrites(
-    *everywhere("elu", "leaky_relu", "gelu", "celu"), to="torch",
+    *everywhere("elu", "leaky_relu", "gelu", "celu", "hard_shrink", "soft_shrink", "threshold"),
+    to="torch",
     proof=Proof(inputs=[(2, 3)],
                 keras_cases=["tf.nn.elu(x)", "tf.nn.leaky_relu(x)",
                              "tf.nn.leaky_relu(x, alpha=0.1)",
                              "tf.nn.gelu(x)", "keras.activations.gelu(x, approximate=True)",
                              "keras.activations.elu(x, alpha=0.5)", "keras.ops.gelu(x)",
                              "keras.ops.leaky_relu(x, negative_slope=0.3)",
-                             "keras.activations.gelu(x)"]),
+                             "keras.activations.gelu(x)", "keras.activations.soft_shrink(x)",
+                             "keras.activations.hard_shrink(x, threshold=0.3)",
+                             "keras.ops.threshold(x, 0.1, 0.2)"]),
 )  # fmt: skip
 def shaped_activation(site: Site) -> Any:
     """Slopes are 0.2 by default; `keras.ops.gelu` approximates where nothing is said."""
@@ -86,6 +89,13 @@ def shaped_activation(site: Site) -> Any:
     if name == "leaky_relu":
         slope = given.get("alpha", "negative_slope")
         return fill(F + "leaky_relu(x, s)", x=given.x, s=0.2 if slope is None else slope)
+    if name.endswith("_shrink"):
+        bound = given.get("threshold")
+        bound = OMIT if bound is None or constant_value(site.fact(bound)) == 0.5 else bound
+        return fill(F + f"{name.replace('_', '')}(x, b)", x=given.x, b=bound)
+    if name == "threshold":
+        return fill(F + "threshold(x, t, v)", x=given.x, t=given.need("threshold"),
+                    v=given.need("default_value", "value"))  # fmt: skip
     alpha = given.get("alpha")
     alpha = OMIT if alpha is None or constant_value(site.fact(alpha)) == 1.0 else alpha
     return fill(F + f"{name}(x, alpha=a)", x=given.x, a=alpha)
@@ -106,6 +116,15 @@ def softmax(site: Site) -> Any:
     if axis is OMIT and site.name.startswith("keras.ops") and given.values.get("axis") is not None:
         return fill(f"torch.{name}(torch.flatten(x), dim=0).reshape(x.shape)", x=given.x)
     return fill(f"torch.{name}(x, dim=d)", x=given.x, d=-1 if axis is OMIT else axis)
+
+
+@rewrites(*everywhere("glu"), to="torch",
+          proof=Proof(inputs=[(2, 6)], keras_cases=["keras.activations.glu(x)",
+                                                    "keras.ops.glu(x, axis=0)"]))  # fmt: skip
+def glu(site: Site) -> Any:
+    given = TfArguments(site)
+    axis = OMIT if given.const("axis", default=-1) == -1 else given.axis()
+    return fill(F + "glu(x, dim=d)", x=given.x, d=axis)
 
 
 @rewrites("tf.nn.crelu", to="torch",

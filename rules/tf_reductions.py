@@ -19,6 +19,7 @@ from transpiler.rules.tf_arguments import (
 )
 from transpiler.rules.tf_operands import as_tensor, everywhere
 from transpiler.site import Site, constant_value, missing
+from transpiler.syntax import find
 from transpiler.template import fill
 
 REDUCTIONS = {
@@ -299,16 +300,34 @@ def bincount(site: Site) -> Any:
                 m=given.given("minlength"))  # fmt: skip
 
 
-@rewrites("tf.unique", "tf.unique_with_counts", to="torch")
+@rewrites("tf.unique", "tf.unique_with_counts", to="torch",
+          proof=Proof(inputs=["int(9) < 5"], gradients=False,
+                      keras_cases=["tf.unique(x).y", "y, i = tf.unique(x)\n(y, i)",
+                                   "tf.unique_with_counts(x).count", "tf.unique(x)[1]",
+                                   "tf.sort(tf.unique(x).y)",
+                                   "found = tf.unique_with_counts(x)\nfound.y, found.idx"]),
+)  # fmt: skip
 def unique(site: Site) -> Any:
     """TensorFlow lists values as they come first, torch in order."""
     given = TfArguments(site)
     drop(site, given.get("out_idx"))
     name = "count_in_order" if site.name.endswith("counts") else "unique_in_order"
-    field = site.parent
-    if isinstance(field, cst.Attribute) and field.attr.value in ("y", "idx", "count"):
-        raise Unfit(f"{site.short} whose results are read by name", "unpack its results")
+    read_by_place(site, ("y", "idx", "count"))
     return fill("unit(x)", unit=site.emit(name), x=given.x)
+
+
+def read_by_place(site: Site, fields: tuple[str, ...]) -> None:
+    """What a program reads of named results by name: the emitted function gives a plain tuple."""
+    context = site.context
+    if context.notes.get("read by place"):
+        return
+    context.notes["read by place"] = True
+    kind = f"tuple:{','.join(fields[:2])}"
+    for field in find(context.module, cst.Attribute):
+        value, name = context.fact(field.value), field.attr.value
+        if isinstance(value, Sequence) and value.kind.startswith(kind) and name in fields:
+            new = fill(f"x[{fields.index(name)}]", x=field.value)
+            context.edits.replace(field, new)
 
 
 @rewrites("tf.math.confusion_matrix", to="torch",

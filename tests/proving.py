@@ -20,8 +20,7 @@ For rule authors. A `Proof` turns into *cases*, one test each in test_proofs.py:
 
 Each torch case is translated with exact fidelity; where the fluent translation is another one and
 reports no caution, that one is compared too. Going back, the translation (or each of keras_cases)
-is translated to torch and compared again; what has no rule yet in that direction is listed in
-tests/proof_gaps.txt (UPDATE_GAPS=1 writes it anew).
+is translated to torch and compared again: nothing may be left by hand there either.
 
 Try one file's rules:  pytest tests/test_proofs.py -k linear
 See the code:          python tests/show_proof.py linear

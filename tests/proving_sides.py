@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -37,6 +38,8 @@ def double_precision() -> Iterator[None]:
     ):
         for name in names:
             patch.setattr(place, name, getattr(place, name))
+    for name in ("pool", "max_pool", "avg_pool"):
+        patch.setattr(tf.nn, name, pool_in_any_precision(getattr(tf.nn, name)))
     for path in tf_precision.MAKERS:
         place = tf.random if path.startswith("random.") else tf
         name = path.rpartition(".")[2]
@@ -57,6 +60,17 @@ def double_precision() -> Iterator[None]:
         torch.set_default_dtype(before[1])
 
 
+def pool_in_any_precision(function: Any) -> Any:
+    """TensorFlow's kernels pool three axes in single precision only."""
+
+    def pool(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if x.dtype != tf.float64 or len(x.shape) < 5:
+            return function(x, *args, **kwargs)
+        return tf.cast(function(tf.cast(x, tf.float32), *args, **kwargs), tf.float64)
+
+    return pool
+
+
 class TorchSide:
     """A torch script with its inputs."""
 
@@ -73,6 +87,9 @@ class TorchSide:
         for number, layer in enumerate(self.layers.values()):
             layer.train(training)
             self.vary(layer, number)
+            for key, counter in layer.named_buffers():
+                if key.endswith("num_batches_tracked"):
+                    counter.zero_()  # the script has called it
 
     def tensors(self) -> dict[str, torch.Tensor]:
         return {name: torch.tensor(array) for name, array in self.arrays.items()}
@@ -149,13 +166,19 @@ class KerasSide:
             for name, value in self.names.items()
             if name.startswith("layer") and isinstance(value, keras.layers.Layer)
         }
+        for layer in self.layers.values():
+            for variable in layer.non_trainable_variables:
+                if variable.name == "batches":
+                    variable.assign(0)  # the script has called it
 
     def tensors(self) -> list[tf.Tensor]:
         return [tf.constant(array) for array in self.arrays.values()]
 
     def variables(self, name: str) -> dict[str, Any]:
         found = tf_tree.build_tree(self.layers[name], {}).variables
-        return {k: v for k, v in found.items() if np.dtype(to_numpy(v).dtype).kind == "f"}
+        floats = {k: v for k, v in found.items() if np.dtype(to_numpy(v).dtype).kind == "f"}
+        # A single number that is not trained counts the batches seen; torch has one of its own.
+        return {k: v for k, v in floats.items() if v.shape or v.trainable}
 
     def tree(self, name: str) -> Node:
         return tf_tree.build_tree(self.layers[name], {}).tree
@@ -306,5 +329,8 @@ def run_back(source: str, target: str, inputs: Arrays, case: Any) -> Any:
         values = {k: to_numpy(v) for k, v in keras_side.variables(name).items()}
         for slot in slots[name]:
             torch_side.fill(name, slot.to_torch(values))
-    expected = keras_side.run()
-    return expected, in_keras_names(torch_side.run(), slots)
+    expected, found = keras_side.run(), in_keras_names(torch_side.run(), slots)
+    # A layer that never reads its moving statistics has them all the same, torch's has none.
+    unread = {name for name in expected.state if name not in expected.weights} - set(found.state)
+    state = {name: value for name, value in expected.state.items() if name not in unread}
+    return replace(expected, state=state), found

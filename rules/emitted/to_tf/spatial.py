@@ -95,8 +95,17 @@ class TorchMaxPooling(TorchPooling):
 class TorchAveragePooling(TorchPooling):
     """torch's AvgPool1d, 2d and 3d with each of its divisors."""
 
-    def __init__(self, *args, count_include_pad=True, divisor_override=None, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        pool_size,
+        strides=None,
+        padding=0,
+        ceil_mode=False,
+        count_include_pad=True,
+        divisor_override=None,
+        **kwargs,
+    ):
+        super().__init__(pool_size, strides, padding, ceil_mode=ceil_mode, **kwargs)
         self.count_include_pad = count_include_pad
         self.divisor = divisor_override
 

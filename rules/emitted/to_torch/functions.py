@@ -171,3 +171,12 @@ def confusion_matrix(labels, predictions, num_classes=None):
     labels, predictions = labels.long(), predictions.long()
     n = num_classes or int(torch.maximum(labels.max(), predictions.max())) + 1
     return torch.bincount(labels * n + predictions, minlength=n * n).reshape(n, n)
+
+
+def gather_nd(x, indices, batch_dims=0):
+    """tf.gather_nd: the last axis of the indices counts along the axes of x behind the batch's."""
+    batch = [
+        torch.arange(n, device=x.device).reshape([-1] + [1] * (indices.ndim - 2 - axis))
+        for axis, n in enumerate(x.shape[:batch_dims])
+    ]
+    return x[(*batch, *indices.long().unbind(-1))]
