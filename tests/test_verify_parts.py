@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transpiler.verify.compared import judge, relative_difference
+from transpiler.verify.compared import Row, judge, relative_difference
+from transpiler.verify.explained import Reported
+from transpiler.verify.finals import Final, Finals
 from transpiler.verify.layouts import arrange, is_ambiguous
 from transpiler.verify.precision import widen
 from transpiler.verify.printed import compare_lines
+from transpiler.verify.report import plain, to_json
 from transpiler.verify.scratch import LinkCutter, mirror
 from transpiler.verify.tape import Draws, marginals
 from transpiler.verify.updates import cut
@@ -91,7 +94,8 @@ def test_printed_numbers_are_compared_where_the_words_agree() -> None:
         "acc 97%",
     ]
     difference, compared, unmatched = compare_lines(ours, theirs, 1e-8)
-    assert (difference, compared, unmatched) == (None, 2, 1)
+    assert (difference, compared) == (None, 2)
+    assert unmatched == (["device: cpu 1"], [])
     difference, _, _ = compare_lines(ours, ["epoch 1 loss 0.5173"], 1e-8)
     assert difference is not None
     assert (difference.first, difference.second) == (0.5123, 0.5173)
@@ -125,6 +129,74 @@ def report(events: list[dict[str, object]]) -> dict[str, object]:
 
 def test_a_run_without_losses_and_numbers_is_no_proof() -> None:
     assert judge(report([]), report([]), "tf", True).exit_code == 2
+
+
+def test_where_nothing_is_trained_the_verdict_says_so() -> None:
+    lines = [{"kind": "print", "update": 0, "text": "done 3"}]
+    verdict = judge(report(lines), report(lines), "tf", True)
+    assert verdict.equal
+    assert not verdict.trained
+    assert "They train the same" not in plain(verdict, "train.py")
+    assert to_json(verdict)["trained"] is False
+
+
+def test_the_last_update_shows_in_the_variables() -> None:
+    events = [loss(0.25), step(3.0)]
+    right = Final("0:w", 2.0, 2.0, 1e-12, trained=True, noisy=False)
+    wrong = Final("0:b", 1.0, 1.1, 0.1, trained=True, noisy=False)
+    assert judge(report(events), {**report(events), "weights": [right]}, "tf", True).equal
+    verdict = judge(report(events), {**report(events), "weights": [right, wrong]}, "tf", True)
+    assert verdict.first is not None
+    assert (verdict.first.step, verdict.first.quantity) == (2, "weights")
+    assert "0:b" in verdict.first.detail
+
+
+def test_statistics_of_what_is_mere_noise_are_no_difference() -> None:
+    """A bias before a batch norm moves by rounding alone, and the running mean with it."""
+    events = [loss(0.25), step(3.0)]
+    bias = Final("conv.bias", 1.0, 1.0, 0.0, trained=True, noisy=True)
+    mean = Final("norm.running_mean", 1.0, 1.1, 0.1, trained=False, noisy=False)
+    verdict = judge(report(events), {**report(events), "weights": [bias, mean]}, "tf", True)
+    assert verdict.equal
+    verdict = judge(report(events), {**report(events), "weights": [mean]}, "tf", True)
+    assert not verdict.equal
+
+
+def test_lines_that_only_one_side_printed_are_shown() -> None:
+    def lines(*texts: str) -> list[dict[str, object]]:
+        return [{"kind": "print", "update": 0, "text": text} for text in texts]
+
+    ours = [*lines("epoch 1 loss 0.5", "f1 0.25"), loss(0.25)]
+    theirs = [*lines("epoch 1 loss 0.5", "F1 score: 0.25"), loss(0.25)]
+    notes = judge(report(ours), report(theirs), "tf", True).notes
+    assert notes == [
+        "printed by the original alone, and not compared: 'f1 0.25'",
+        "printed by the translation alone, and not compared: 'F1 score: 0.25'",
+    ]
+
+
+def test_cautions_stand_beside_the_deviations_that_they_explain() -> None:
+    ours = [loss(0.25), step(3.0), loss(1.0), step(4.0)]
+    theirs = [loss(0.25), step(3.0), loss(1.0 + 1e-6), step(4.0)]
+    verdict = judge(report(ours), report(theirs), "tf", True)
+    adam = Reported("train.py:7", "caution: another epsilon", "optim.Adam")
+    verdict.reported = [
+        adam,
+        Reported("train.py:3", "caution: the initial values are others", "nn.Linear"),
+        Reported("train.py:4", "caution: the biased variance", "nn.BatchNorm2d"),
+    ]
+    text = plain(verdict, "train.py")
+    row = next(line for line in text.splitlines() if line.startswith("loss"))
+    assert row.split()[-1] == "train.py:7"
+    assert "note: train.py:3: caution: the initial values are others (both start" in text
+    assert not adam.explains(Row("loss", 3, 1.0, first=1))
+
+
+def test_final_values_are_left_for_the_other_side(tmp_path: Path) -> None:
+    finals = Finals({0: {"w": np.ones(2)}}, [np.ones(3)], {"0:w": np.ones(2)})
+    finals.write(tmp_path / "finals")
+    assert np.array_equal(Finals.read(tmp_path / "finals").models[0]["w"], np.ones(2))
+    assert not Finals.read(tmp_path / "none").models
 
 
 def test_not_a_number_equals_itself_alone() -> None:

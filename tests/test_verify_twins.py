@@ -167,3 +167,74 @@ def test_the_recorder_leaves_a_graph_the_program_it_was(shop: Workshop, tmp_path
         printed = [e["text"] for e in recording.report["events"] if e["kind"] == "print"]
     assert len(printed) == 6
     assert printed == bare.stdout.splitlines()
+
+
+BY_HAND = """
+import torch
+torch.manual_seed(0)
+x = torch.randn(50, 3)
+y = x @ torch.tensor([[1.0], [2.0], [3.0]])
+w = torch.zeros(3, 1, requires_grad=True)
+for i in range(COUNT):
+    loss = ((x @ w - y) ** 2).mean()
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+        w.grad.zero_()
+"""
+BY_HAND_TF = """
+import tensorflow as tf
+x = tf.random.normal((50, 3))
+y = x @ tf.constant([[1.0], [2.0], [3.0]])
+w = tf.Variable(tf.zeros((3, 1)))
+for i in range(COUNT):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean((x @ w - y) ** 2)
+    w.assign_sub(RATE * tape.gradient(loss, w))
+"""
+ONE_STEP = """
+import torch
+from torch import nn
+net = nn.Linear(3, 1)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+loss = net(torch.ones(5, 3)).pow(2).mean()
+loss.backward()
+optimizer.step()
+"""
+ONE_STEP_TF = """
+import keras
+import tensorflow as tf
+net = keras.layers.Dense(1)
+optimizer = keras.optimizers.SGD(0.1)
+with tf.GradientTape() as tape:
+    loss = tf.reduce_mean(net(tf.ones((5, 3))) ** 2)
+optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
+"""
+
+
+@pytest.mark.parametrize(
+    ("count", "rate", "found"),
+    [(3, 0.1, None), (3, 0.2, (2, "loss")), (1, 0.1, None), (1, 0.2, (1, "weights"))],
+)
+def test_updates_by_hand_count_as_steps(
+    count: int, rate: float, found: object, shop: Workshop, tmp_path: Path
+) -> None:
+    original, translated = tmp_path / "train.py", tmp_path / "train_tf.py"
+    original.write_text(BY_HAND.replace("COUNT", str(count)))
+    translated.write_text(BY_HAND_TF.replace("COUNT", str(count)).replace("RATE", str(rate)))
+    with shop.record(original, "tf") as recording:
+        verdict = recording.check(translated)
+    first = verdict.first and (verdict.first.step, verdict.first.quantity)
+    assert first == found, verdict
+    assert verdict.steps == (count - 1, count - 1)
+
+
+@pytest.mark.parametrize("wrong", ["", "0.2", "0.1, nesterov=True, momentum=0.9"])
+def test_a_wrong_last_update_is_seen(wrong: str, shop: Workshop, tmp_path: Path) -> None:
+    original, translated = tmp_path / "train.py", tmp_path / "train_tf.py"
+    original.write_text(ONE_STEP)
+    translated.write_text(ONE_STEP_TF.replace("SGD(0.1)", f"SGD({wrong or 0.1})"))
+    with shop.record(original, "tf") as recording:
+        verdict = recording.check(translated)
+    assert verdict.equal == (not wrong), verdict
+    assert "weights" in [row.quantity for row in verdict.rows]

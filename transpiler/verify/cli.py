@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -10,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from transpiler.verify.compared import Verdict
+from transpiler.verify.explained import Reported
 from transpiler.verify.report import draw_plot, show, write_json
-from transpiler.verify.translate import translate
+from transpiler.verify.translate import choose_config, translate
 from transpiler.verify.twins import Progress, compare
 
 
@@ -28,7 +30,8 @@ def main(argv: Sequence[str]) -> int:
             sys.stderr.write(f"{path}: no such file\n")
             return 2
     with tempfile.TemporaryDirectory(prefix="transpile-translated-") as name:
-        cautions: list[str] = []
+        reported: list[Reported] = []
+        exact: Callable[[], Path | None] = lambda: None
         if options.translated:
             translated = Path(options.translated)
         else:
@@ -36,10 +39,12 @@ def main(argv: Sequence[str]) -> int:
             if isinstance(found, str):
                 sys.stderr.write(f"{found}\n")
                 return 2
-            translated, cautions = found
+            translated, reported = found[0], [Reported.of(f) for f in found[1]]
+            if any(not r.is_about_the_start for r in reported):
+                exact = functools.partial(translate_exactly, original, options, Path(name))
         with progress_bar(options.steps) as progress:
-            verdict = run(options, original, translated, script_arguments, progress)
-    verdict.notes += [f"reported by the translation: {text}" for text in cautions]
+            verdict = run(options, original, translated, script_arguments, progress, exact)
+    verdict.reported = reported
     show(verdict, original.name)
     if options.json:
         write_json(verdict, Path(options.json))
@@ -48,12 +53,21 @@ def main(argv: Sequence[str]) -> int:
     return verdict.exit_code
 
 
+def translate_exactly(original: Path, options: argparse.Namespace, folder: Path) -> Path | None:
+    """The translation that keeps the source's numbers; None where that is the one there is."""
+    if choose_config(original, options.fidelity).fidelity == "exact":
+        return None
+    found = translate(original, options.to, folder / "exact", "exact")
+    return None if isinstance(found, str) else found[0]
+
+
 def run(
     options: argparse.Namespace,
     original: Path,
     translated: Path,
     arguments: list[str],
     progress: Progress | None,
+    exact: Callable[[], Path | None] = lambda: None,
 ) -> Verdict:
     """Compare in the wanted precision; in single where double was not asked for and fails."""
 
@@ -68,6 +82,7 @@ def run(
             options.timeout,
             Path.cwd(),
             progress,
+            exact=exact,
         )
 
     verdict = attempt(options.float64 is not False)

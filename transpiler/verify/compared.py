@@ -7,10 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from transpiler.verify.explained import Reported
+from transpiler.verify.finals import Final
 from transpiler.verify.printed import compare_lines
 from transpiler.verify.updates import Update, cut
 
 TOLERANCES = {True: 1e-9, False: 1e-4}
+WEIGHTS = 1e-6
+"""For variables: small gradients lose digits that no loss has."""
+QUANTITIES = (
+    "loss", "gradient norm", "learning rate", "mode", "evaluation", "printed", "weights",
+)  # fmt: skip
 Status = Literal["equal", "different", "failed"]
 
 
@@ -48,6 +55,10 @@ class Verdict:
     rows: list[Row] = field(default_factory=list)
     losses: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
     notes: list[str] = field(default_factory=list)
+    reported: list[Reported] = field(default_factory=list)
+    """What the translation said of itself."""
+    exact: Verdict | None = None
+    """The verdict on the exact translation, where the fluent one differs and says why."""
     failed_side: str = ""
     error: str = ""
 
@@ -60,6 +71,11 @@ class Verdict:
     def equal(self) -> bool:
         """Whether the two programs trained the same."""
         return self.status == "equal"
+
+    @property
+    def trained(self) -> bool:
+        """Whether anything was trained: a loss was differentiated on either side."""
+        return any(self.losses)
 
     @property
     def worst_loss(self) -> float:
@@ -83,14 +99,17 @@ def judge(original: dict[str, Any], translation: dict[str, Any], to: str, float6
     comparison.walk(*updates)
     comparison.count(*verdict.steps)
     comparison.printed(original["events"], translation["events"])
+    comparison.weights(translation.get("weights", []), max(1, *verdict.steps))
     verdict.rows = [row for row in comparison.rows.values() if row.compared]
     verdict.first = min(comparison.found, key=lambda d: d.step, default=None)
     verdict.notes = [*translation.get("notes", []), *_draw_notes(translation), *comparison.notes]
     if verdict.first is not None:
         verdict.status = "different"
-    elif not any(verdict.losses) and not comparison.rows["printed"].compared:
+    elif not verdict.trained and not verdict.rows:
         verdict.status, verdict.failed_side = "failed", "original"
-        verdict.error = "nothing to compare: no loss was differentiated and no number printed"
+        verdict.error = (
+            "nothing to compare: no loss was differentiated, no model called, no number printed"
+        )
     return verdict
 
 
@@ -113,8 +132,7 @@ class _Comparison:
         self.rows: dict[str, Row] = {}
         self.found: list[Deviation] = []
         self.notes: list[str] = []
-        for name in ("loss", "gradient norm", "learning rate", "mode", "evaluation", "printed"):
-            self.rows[name] = Row(name)
+        self.rows.update({name: Row(name) for name in QUANTITIES})
 
     def walk(self, ours: list[Update], theirs: list[Update]) -> None:
         """Compare update by update, each quantity in the order of its causes."""
@@ -125,8 +143,9 @@ class _Comparison:
             self.evaluations(index + 1, a, b)
             self.modes(index + 1, a, b)
             self.losses(index + 1, a, b, floors[0])
-            if a.stepped and b.stepped:
+            if a.stepped and b.stepped and a.norms and b.norms:
                 self.norms(index + 1, a, b, floors[1])
+            if a.stepped and b.stepped:
                 self.rates(index + 1, a, b)
 
     def check(
@@ -174,8 +193,7 @@ class _Comparison:
         best = min(pairs, key=lambda pair: relative_difference(pair[0], pair[1], floor))
         fine = relative_difference(best[0], best[1], floor) <= self.tolerance
         detail = "" if fine else self.layers(a, b)
-        x, y = best if fine else (a.norm, b.norm)
-        self.check(step, "gradient norm", x, y, floor, detail)
+        self.check(step, "gradient norm", *best, floor, detail)
 
     def layers(self, a: Update, b: Update) -> str:
         """The variables whose gradients differ most, by the original's names."""
@@ -247,8 +265,6 @@ class _Comparison:
         # Either side may give probabilities where the other gives what is behind them.
         pairs = [(x, second[0]) for x in first] + [(first[0], y) for y in second]
         x, y = min(pairs, key=lambda pair: relative_difference(pair[0], pair[1], 1e-12))
-        fine = relative_difference(x, y, 1e-12) <= self.tolerance
-        x, y = (x, y) if fine else (first[0], second[0])
         self.check(step, "evaluation", x, y, 1e-12)
 
     def count(self, ours: int, theirs: int) -> None:
@@ -257,6 +273,30 @@ class _Comparison:
             step = min(ours, theirs) + 1
             self.found.append(Deviation(step, "number of steps", ours, theirs, ratio(ours, theirs)))
 
+    def weights(self, finals: Sequence[Final], step: int) -> None:
+        """The variables in the end, in double precision, where noise is no matter."""
+        if self.tolerance != TOLERANCES[True]:
+            return
+        noisy = any(f.noisy for f in finals)
+        kept = [f for f in finals if f.trained or not noisy]  # statistics follow what is noisy
+        row, floor = self.rows["weights"], 1e-6 * max((f.original for f in kept), default=0.0)
+        worst: list[tuple[float, Final]] = []
+        for final in kept:
+            row.compared += 1
+            size = max(final.original, final.translation, floor, 1e-300)
+            worst.append((final.distance / size if final.distance else 0.0, final))
+        worst.sort(key=lambda pair: -pair[0])
+        row.worst = worst[0][0] if worst else 0.0
+        apart = [final for relative, final in worst if not relative <= WEIGHTS]
+        if apart:
+            names = "; ".join(f.name for f in apart[:3])
+            detail = f"in the end {len(apart)} of {len(kept)} variables differ, most: {names}"
+            first = apart[0]
+            self.report(row, Deviation(
+                step, "weights", first.original, first.translation,
+                ratio(first.original, first.translation), detail,
+            ))  # fmt: skip
+
     def printed(self, ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> None:
         """The numbers printed in lines that say the same."""
         lines = [[e for e in side if e["kind"] == "print"] for side in (ours, theirs)]
@@ -264,8 +304,7 @@ class _Comparison:
         difference, compared, unmatched = compare_lines(texts[0], texts[1], 10 * self.tolerance)
         row = self.rows["printed"]
         row.compared = compared
-        if unmatched:
-            self.notes.append(f"{unmatched} printed lines have no counterpart with the same words")
+        self.notes += tell_unmatched(unmatched)
         if difference is None:
             return
         place = next(e["update"] for e in lines[0] if e["text"] == difference.original)
@@ -282,6 +321,15 @@ class _Comparison:
                 detail,
             ),
         )
+
+
+def tell_unmatched(sides: tuple[list[str], list[str]]) -> Iterator[str]:
+    """Lines with numbers that only one side printed, the first of them in full."""
+    for name, lines in zip(("original", "translation"), sides, strict=True):
+        if lines:
+            shown = "; ".join(repr(line.strip()[:90]) for line in lines[:3])
+            more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
+            yield f"printed by the {name} alone, and not compared: {shown}{more}"
 
 
 def modes_agree(ours: Sequence[str], theirs: Sequence[str]) -> bool:

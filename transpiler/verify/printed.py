@@ -29,20 +29,24 @@ class Difference:
 
 def compare_lines(
     original: Sequence[str], translation: Sequence[str], tolerance: float
-) -> tuple[Difference | None, int, int]:
-    """The first difference, how many lines were compared and how many had no counterpart."""
+) -> tuple[Difference | None, int, tuple[list[str], list[str]]]:
+    """The first difference, how many lines were compared, and those that one side has alone."""
     ours = [line for line in original if _counts(line)]
     theirs = [line for line in translation if _counts(line)]
     matcher = SequenceMatcher(None, [words(x) for x in ours], [words(x) for x in theirs], False)
     compared = 0
+    left = set(range(len(ours))), set(range(len(theirs)))
     for block in matcher.get_matching_blocks():
         for i in range(block.size):
             first, second = ours[block.a + i], theirs[block.b + i]
+            left[0].discard(block.a + i)
+            left[1].discard(block.b + i)
             compared += 1
             found = _differ(first, second, tolerance)
             if found is not None:
-                return Difference(first, second, *found), compared, 0
-    return None, compared, len(ours) + len(theirs) - 2 * compared
+                return Difference(first, second, *found), compared, ([], [])
+    rest = [ours[i] for i in sorted(left[0])], [theirs[i] for i in sorted(left[1])]
+    return None, compared, rest
 
 
 def _counts(line: str) -> bool:

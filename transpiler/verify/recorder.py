@@ -70,6 +70,11 @@ class Recorder:
         """Whether no optimizer has stepped yet."""
         return not self.updates and not self.stepped
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the wanted updates are made, and the next loss will end the run."""
+        return self.stepped and not self.stopped and self.is_enough(self.updates + 1)
+
     def check_stop(self) -> None:
         """Leave the script where the wanted number of updates is reached."""
         if self.stopped:

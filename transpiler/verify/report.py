@@ -11,6 +11,7 @@ from typing import Any
 from transpiler.verify.compared import Deviation, Row, Verdict
 
 HEADS = ("quantity", "compared", "largest relative difference", "first step that differs")
+EXPLAINED = "may come of"
 
 
 def show(verdict: Verdict, name: str) -> None:
@@ -26,15 +27,15 @@ def show(verdict: Verdict, name: str) -> None:
 
 def plain(verdict: Verdict, name: str) -> str:
     """The report as text."""
-    cells = [HEADS, *(cells_of(row) for row in verdict.rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(HEADS))]
+    cells = [heads_of(verdict), *(cells_of(row, verdict) for row in verdict.rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     lines = [headline(verdict, name), ""]
     lines += [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     ]
     lines += ["", conclusion(verdict)]
-    lines += [f"note: {note}" for note in verdict.notes]
+    lines += [f"note: {note}" for note in notes_of(verdict)]
     return "\n".join(lines) + "\n"
 
 
@@ -45,15 +46,15 @@ def show_rich(verdict: Verdict, name: str) -> None:
     from rich.table import Table
 
     table = Table(title=headline(verdict, name))
-    for head in HEADS:
+    for head in heads_of(verdict):
         table.add_column(head)
     for row in verdict.rows:
-        table.add_row(*cells_of(row), style="red" if row.first else None)
+        table.add_row(*cells_of(row, verdict), style="red" if row.first else None)
     console = Console()
     console.print(table)
     style = "bold green" if verdict.equal else "bold red"
     console.print(escape(conclusion(verdict)), style=style)
-    for note in verdict.notes:
+    for note in notes_of(verdict):
         console.print(f"note: {note}", markup=False, style="dim")
 
 
@@ -65,14 +66,39 @@ def headline(verdict: Verdict, name: str) -> str:
     return f"{name} and its twin in {verdict.to}: {steps} in {precision}"
 
 
-def cells_of(row: Row) -> tuple[str, ...]:
+def heads_of(verdict: Verdict) -> tuple[str, ...]:
+    """The table's columns: the last one only where the translation explains a deviation."""
+    explained = any(r.explains(row) for r in verdict.reported for row in verdict.rows)
+    return (*HEADS, EXPLAINED) if explained else HEADS
+
+
+def cells_of(row: Row, verdict: Verdict) -> tuple[str, ...]:
     """One quantity's line of the table."""
     worst = "" if math.isinf(row.worst) else f"{row.worst:.1e}"
-    return row.quantity, str(row.compared), worst, "" if row.first is None else str(row.first)
+    cells = row.quantity, str(row.compared), worst, "" if row.first is None else str(row.first)
+    if len(heads_of(verdict)) == len(HEADS):
+        return cells
+    places = dict.fromkeys(r.place for r in verdict.reported if r.explains(row))
+    return (*cells, ", ".join(places))
+
+
+def notes_of(verdict: Verdict) -> list[str]:
+    """What else there is to say: the run's own notes, and the translation's cautions."""
+    found = list(verdict.notes)
+    if verdict.exact is not None and verdict.exact.equal:
+        found.append("with --fidelity exact they train the same: the cautions below explain it all")
+    elif verdict.exact is not None and verdict.exact.first is not None:
+        found.append(f"with --fidelity exact they part at {place_of(verdict.exact.first)}")
+    for reported in dict.fromkeys(verdict.reported):
+        aside = " (both start from equal values here)" if reported.is_about_the_start else ""
+        found.append(f"{reported.place}: {reported.text}{aside}")
+    return found
 
 
 def conclusion(verdict: Verdict) -> str:
     """The verdict in a sentence or two."""
+    if verdict.first is None and not verdict.trained:
+        return "Nothing was trained; what else was compared agrees."
     if verdict.first is None:
         return "They train the same."
     return f"They part at {place_of(verdict.first)}."
@@ -97,6 +123,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
     first = verdict.first
     return {
         "status": verdict.status,
+        "trained": verdict.trained,
         "to": verdict.to,
         "precision": "float64" if verdict.float64 else "float32",
         "steps": {"original": verdict.steps[0], "translation": verdict.steps[1]},
@@ -106,7 +133,16 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
             "original": [finite(x) for x in verdict.losses[0]],
             "translation": [finite(x) for x in verdict.losses[1]],
         },
-        "notes": verdict.notes,
+        "notes": notes_of(verdict),
+        "reported": [
+            {
+                "place": r.place,
+                "text": r.text,
+                "explains": [row.quantity for row in verdict.rows if r.explains(row)],
+            }
+            for r in verdict.reported
+        ],
+        "exact": None if verdict.exact is None else verdict.exact.status,
         "failed_side": verdict.failed_side,
         "error": verdict.error,
     }

@@ -10,7 +10,7 @@ import traceback
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from transpiler.verify.scratch import LinkCutter
 from transpiler.verify.side import Framework, Run, Setup
@@ -216,6 +216,20 @@ def carry_out(setup: Setup) -> int:
     return 0 if error is None else 2
 
 
+def keep_finals(run: Run) -> list[Any]:
+    """Leave the original's variables to its twin; compare the twin's with them."""
+    from transpiler.verify.finals import Finals, compare_finals
+
+    if not run.recorder.stopped and run.models is not None:
+        run.finals = run.models.finals()
+    path = Path(run.setup.exchange) / "finals.pickle"
+    mine = run.finals or Finals()
+    if not run.record:
+        return compare_finals(run, Finals.read(path), mine)
+    mine.write(path)
+    return []
+
+
 def start_job(run: Run) -> Job | None:
     """The job that this side has beside running the script, if any."""
     if run.setup.job is None:
@@ -227,6 +241,7 @@ def start_job(run: Run) -> Job | None:
 
 def finish(run: Run, error: str | None) -> None:
     """Close the tape and write down how it went."""
+    weights = keep_finals(run) if error is None and run.setup.job is None else []
     if run.models is not None:
         run.models.seal()
     if run.seeds is not None:
@@ -246,6 +261,7 @@ def finish(run: Run, error: str | None) -> None:
     run.recorder.close(
         error,
         names=run.names,
+        weights=weights,
         notes=run.notes,
         missing=missing,
         unused=unused,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from transpiler.verify.finals import Finals
 from transpiler.verify.recorder import Recorder
 from transpiler.verify.tape import Capture, Captures, Draws
 from transpiler.weights.pairing import Pair, PairingError, names_of, pair_trees
@@ -63,6 +64,11 @@ class Run:
     stopped_in: Any = None
     """The traceback of the stop: the frames that hold the script's variables."""
     cut_link: Any = None
+    by_hand: bool = True
+    """Whether variables may be updated without an optimizer: none was made yet."""
+    sums: Mapping[int, float] = field(default_factory=dict)
+    finals: Finals | None = None
+    """The variables when the run was over, or stopped."""
 
     @property
     def record(self) -> bool:
@@ -72,6 +78,21 @@ class Run:
     def is_users(self, filename: str) -> bool:
         """Whether a source file is one of the script's own."""
         return filename.startswith(self.setup.root)
+
+    def note_sums(self, sums: Mapping[int, float]) -> None:
+        """The sums of variables at a loss: others than before it mean an update by hand."""
+        known = self.sums
+        if any(known.get(key, value) != value for key, value in sums.items()):
+            self.recorder.step([], {})
+        self.sums = {**known, **sums}
+
+    def going_on(self) -> None:
+        """A model or a graph is about to run: after the last wanted update, keep the variables.
+
+        Not at the stop itself, which in a graph comes while the next update is under way.
+        """
+        if self.finals is None and self.recorder.is_done and self.setup.job is None:
+            self.finals = self.models.finals()
 
     def note(self, text: str) -> None:
         """Say something once in the report."""

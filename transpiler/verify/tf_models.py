@@ -17,6 +17,7 @@ from keras.src import backend
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
+from transpiler.verify.finals import Finals
 from transpiler.verify.side import Run
 from transpiler.verify.tape import Capture
 from transpiler.verify.tf_host import notify
@@ -182,6 +183,19 @@ class Models:
                     variable.assign(values.pop(place))
                     break
 
+    def finals(self) -> Finals:
+        """All variables as they are now."""
+        values = {
+            met.number if met.index is None else met.index: {
+                name: np.asarray(variable.numpy())
+                for name, variable in build_tree(met.root, {}).variables.items()
+            }
+            for met in self.met
+        }
+        loose = [v for ref in self.loose if (v := ref()) is not None]
+        kept = [v for v in loose if v.trainable and v.dtype.is_floating]
+        return Finals(values, [np.asarray(v.numpy()) for v in kept])
+
     def seal(self) -> None:
         """Nothing is left to do at the end: ranks are known when a model is met."""
 
@@ -273,6 +287,8 @@ def watch_models(run: Run) -> None:
 def observe(models: Models, layer: Any, call: Any, args: Any, kwargs: Any) -> Any:
     """An outermost call: weights first, then the call itself, then its mode and outputs."""
     recorder = models.run.recorder
+    if tf.executing_eagerly():
+        models.run.going_on()
     models.before(layer, args, kwargs)
     models.depth += 1
     recorder.begin_call()

@@ -75,6 +75,8 @@ def stop_between_calls(run: Run) -> None:
 
     @wraps(call)
     def patched_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not tf.inside_function():
+            run.going_on()
         result = call(self, *args, **kwargs)
         if not tf.inside_function():
             run.recorder.check_stop()

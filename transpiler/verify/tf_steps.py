@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from functools import wraps
 from typing import Any
@@ -27,6 +28,10 @@ def watch_steps(run: Run) -> None:
         **kwargs: Any,
     ) -> Any:
         result = gradient(self, target, sources, output_gradients, *args, **kwargs)
+        if tf.executing_eagerly():
+            run.going_on()
+        if run.by_hand:
+            note_by_hand(run, tf.nest.flatten(sources))
         note_loss(run, target, output_gradients, tf.nest.flatten(result))
         return result
 
@@ -38,6 +43,20 @@ def watch_steps(run: Run) -> None:
     tf.GradientTape.gradient = patched_gradient
     tf.GradientTape.__enter__ = patched_enter
     watch_optimizers(run)
+
+
+def note_by_hand(run: Run, sources: list[Any]) -> None:
+    """Without an optimizer, variables that changed since the last loss tell of a step."""
+    variables = [v for v in sources if isinstance(v, tf.Variable | keras.Variable)]
+    sums = [tf.reduce_sum(tf.cast(tf.convert_to_tensor(v), tf.float64)) for v in variables]
+    keys = [id(v) for v in variables]
+    if not variables:
+        return
+
+    def note(values: Any) -> None:
+        run.note_sums(dict(zip(keys, map(float, values), strict=True)))
+
+    notify(note, [tf.stack(sums)])
 
 
 def note_loss(run: Run, target: Any, weights: Any, gradients: list[Any]) -> None:
@@ -68,7 +87,15 @@ def watch_optimizers(run: Run) -> None:
     """Record what an optimizer is about to apply, after Keras's own clipping."""
     from keras.src.backend.tensorflow.optimizer import TFOptimizer
 
-    update = TFOptimizer._backend_update_step
+    update, start = TFOptimizer._backend_update_step, TFOptimizer.__init__
+
+    @wraps(start)
+    def patched_init(self: Any, *args: Any, **kwargs: Any) -> None:
+        run.by_hand = False
+        start(self, *args, **kwargs)
+
+    patched_init.__signature__ = inspect.signature(start)  # type: ignore[attr-defined]
+    TFOptimizer.__init__ = patched_init
 
     @wraps(update)
     def patched(self: Any, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:

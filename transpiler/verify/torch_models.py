@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from transpiler.verify.finals import Finals
 from transpiler.verify.side import Run
 from transpiler.verify.tape import Capture
 from transpiler.weights.pairing import PairingError, to_torch
@@ -31,6 +32,9 @@ class Models:
         self.met: list[_Met] = []
         self.known: dict[int, tuple[weakref.ref[Any], _Met]] = {}
         self.names: dict[int, str] = {}
+        self.loose: dict[int, Any] = {}
+        """Parameters outside of modules, by their ids."""
+        self.largest: dict[str, Any] = {}
 
     def modules(self) -> Iterator[Any]:
         """The live modules in order of creation."""
@@ -124,6 +128,16 @@ class Models:
             module(*args, **kwargs)
         for part, mode in modes:
             part.training = mode
+
+    def finals(self) -> Finals:
+        """All variables as they are now."""
+        owned = {id(p) for met in self.met for p in met.root.parameters()}
+        values = {
+            met.number if met.index is None else met.index: build_tree(met.root, {}).flat()
+            for met in self.met
+        }
+        loose = [to_array(p) for p in self.loose.values() if id(p) not in owned]
+        return Finals(values, loose, {n: to_array(a) for n, a in self.largest.items()})
 
     def seal(self) -> None:
         """Fill in the call order, known once the run is over."""
@@ -236,6 +250,7 @@ def watch_models(run: Run) -> Models:
         models.ranks.setdefault(id(self), len(models.ranks))
         if models.depth or run.draws.pauses or not any(True for _ in self.parameters()):
             return call(self, *args, **kwargs)
+        run.going_on()
         models.before(self, args, kwargs)
         models.depth += 1
         recorder.begin_call()

@@ -33,7 +33,10 @@ def watch_steps(run: Run) -> None:
         return functional_backward(tensors, *args, **kwargs)
 
     def note_loss(tensor: Any, weight: Any) -> None:
+        run.going_on()
         value = tensor.detach().double()
+        if run.by_hand:
+            note_by_hand(run, leaves_of(tensor))
         recorder.loss(float((value if weight is None else value * weight).sum()))
         recorder.check_stop()
 
@@ -50,6 +53,28 @@ def watch_steps(run: Run) -> None:
     register_optimizer_step_pre_hook(lambda optimizer, *_: note_step(run, optimizer))
     watch_clipping(run)
     watch_loose(run)
+
+
+def leaves_of(loss: Any) -> list[Any]:
+    """The variables that a loss depends on."""
+    found: dict[int, Any] = {}
+    seen, stack = set(), [loss.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found[id(node.variable)] = node.variable
+        stack += [below for below, _ in node.next_functions]
+    return list(found.values())
+
+
+def note_by_hand(run: Run, leaves: list[Any]) -> None:
+    """Without an optimizer, variables that changed since the last loss tell of a step."""
+    sums = {id(v): float(v.detach().double().sum()) for v in leaves}
+    run.models.loose.update((id(v), v) for v in leaves if id(v) not in run.models.names)
+    run.note_sums(sums)
 
 
 class _Quiet:
@@ -75,8 +100,16 @@ def note_step(run: Run, optimizer: Any) -> None:
             if parameter.grad is not None:
                 name = run.models.names.get(id(parameter), f"loose {g}.{i}")
                 norms[name] = norm(parameter.grad)
+                keep_largest(run, name, parameter.grad)
     rates = [float(group["lr"]) for group in optimizer.param_groups if group["params"]]
     run.recorder.step(rates, norms)
+
+
+def keep_largest(run: Run, name: str, gradient: Any) -> None:
+    """Keep the largest gradient of each element."""
+    dense = gradient.to_dense() if gradient.is_sparse else gradient
+    size, known = dense.detach().abs(), run.models.largest.get(name)
+    run.models.largest[name] = size if known is None else torch.maximum(size, known)
 
 
 def norm(gradient: Any) -> float:
@@ -111,6 +144,8 @@ def watch_loose(run: Run) -> None:
         given = [p for group in self.param_groups for p in group["params"]]
         loose = [p for p in given if id(p) not in owned and id(p) not in seen]
         seen.update(id(p) for p in loose)
+        run.models.loose.update((id(p), p) for p in loose)
+        run.by_hand = False
         if loose and run.record:
             arrays = {str(i): to_array(p) for i, p in enumerate(loose)}
             tree = Node("", ("parameters",), arrays)

@@ -19,7 +19,7 @@ def translate(
     to: Literal["tf", "torch"],
     folder: Path,
     fidelity: Literal["fluent", "exact"] | None = None,
-) -> tuple[Path, list[str]] | str:
+) -> tuple[Path, list[Finding]] | str:
     """The translated script's place and what its translation reports; a text where it fails."""
     try:
         source = read_source(str(script)).text
@@ -35,7 +35,7 @@ def translate(
                 convert_file(text, place, goal, to, config, siblings, findings)
     except SourceError as error:
         return str(error)
-    return target, [describe(f) for f in findings if f.grade is not Grade.EXACT]
+    return target, [f for f in findings if f.grade is not Grade.EXACT]
 
 
 def choose_config(script: Path, fidelity: Literal["fluent", "exact"] | None) -> Config:
@@ -71,8 +71,3 @@ def locate(home: Path, name: str) -> Path | None:
         if candidate.is_file():
             return candidate
     return None
-
-
-def describe(finding: Finding) -> str:
-    """One finding in a line."""
-    return f"{finding.path}:{finding.span.line}: {finding.grade}: {finding.message}"

@@ -31,17 +31,23 @@ def compare(
     folder: Path | None = None,
     progress: Progress | None = None,
     workshop: Workshop | None = None,
+    exact: Callable[[], Path | None] = lambda: None,
 ) -> Verdict:
     """Run both scripts from equal weights on equal batches and draws; say where they part.
 
     `folder` is the working folder whose files the scripts see (default: the original's own).
     Nothing in it is written to: each side works in a scratch copy of links.
     `workshop`: share one over many comparisons, and each starts in an instant.
+    `exact`: makes another translation, which is checked as well where this one differs.
     """
     shop = workshop or Workshop(Fresh())
     try:
         with shop.record(original, to, args, steps, float64, timeout, folder) as recording:
-            return recording.check(translated, progress)
+            verdict = recording.check(translated, progress)
+            other = exact() if verdict.status == "different" else None
+            if other is not None:
+                verdict.exact = recording.check(other, progress)
+            return verdict
     finally:
         if workshop is None:
             shop.close()
@@ -184,6 +190,9 @@ class Recording:
         report: dict[str, Any] = pickle.loads(path.read_bytes())
         report["output"] = self._text(side, "out")
         report["stderr"] = self._text(side, "err")
+        if str(report["error"] or "").startswith("the script left"):  # and said why elsewhere
+            said = report["stderr"].strip() or report["output"].strip()
+            report["error"] = f"{report['error']}\n{said[-4000:]}".strip()
         return report
 
     def _done(self, side: str) -> int:
