@@ -242,6 +242,30 @@ def test_nothing_in_a_checkpoint_is_executed(
         convert(tmp_path / "evil.pkl", *pair[::-1], "torch", tmp_path / "out.pt", workshop=shop)
 
 
+@pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"hello world\n", b"\x89HDF\r\n\x1a\n" + bytes(50)])
+def test_a_damaged_file_of_torch_is_an_error_in_words(
+    name: str, content: bytes, tmp_path: Path
+) -> None:
+    from transpiler.weights import torch_files
+
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"{name} "):
+        torch_files.read(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"\x89HDF\r\n\x1a\n" + bytes(50), b"PK\x03\x04" + bytes(50)])
+def test_a_damaged_file_of_keras_is_an_error_in_words(content: bytes, tmp_path: Path) -> None:
+    from transpiler.weights import keras_files
+
+    (tmp_path / "a.weights.h5").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"a.weights.h5 can not be read"):
+        keras_files.read_h5(tmp_path / "a.weights.h5")
+    (tmp_path / "ckpt.index").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"ckpt can not be read"):
+        keras_files.read_checkpoint(str(tmp_path / "ckpt"))
+
+
 COMPILED = """
 import keras
 import numpy as np

@@ -80,6 +80,13 @@ def read_pickle(path: Path) -> Any:
 
 def read_h5(path: Path) -> dict[str, Array]:
     """All arrays of a weights file, or of the weights inside a .keras file, by their place."""
+    try:
+        return _read_h5(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path.name} can not be read: {error}") from error
+
+
+def _read_h5(path: Path) -> dict[str, Array]:
     source: Any = path
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -114,12 +121,16 @@ def checkpoint_prefix(path: Path) -> str:
 
 def read_checkpoint(prefix: str) -> dict[str, Array]:
     """All arrays of a tf.train.Checkpoint by their place in its graph of objects."""
-    reader = tf.train.load_checkpoint(prefix)
-    return {
-        name.partition(ATTRIBUTES)[0]: np.asarray(reader.get_tensor(name))
-        for name in reader.get_variable_to_shape_map()
-        if not name.startswith(BOOKKEEPING) and name.endswith("VARIABLE_VALUE")
-    }
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        return {
+            name.partition(ATTRIBUTES)[0]: np.asarray(reader.get_tensor(name))
+            for name in reader.get_variable_to_shape_map()
+            if not name.startswith(BOOKKEEPING) and name.endswith("VARIABLE_VALUE")
+        }
+    except (tf.errors.OpError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{Path(prefix).name} can not be read: {reason}") from error
 
 
 def unaccounted(stored: dict[str, Array], held: Iterable[Array]) -> list[str]:

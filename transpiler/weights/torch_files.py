@@ -18,17 +18,31 @@ SAFETENSORS = ".safetensors"
 def read(path: Path) -> Any:
     """What a file holds. Nothing in it is executed."""
     if path.suffix == SAFETENSORS:
-        from safetensors.torch import load_file
-
-        return load_file(str(path))
+        return read_safetensors(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if "Unsupported operand" in str(error):  # no pickle at all
+            raise CheckpointError(f"{path.name} is no file of torch's, or damaged") from None
         raise CheckpointError(
             f"{path.name} holds more than weights, and nothing in a checkpoint is executed "
             f"({first_sentence(str(error))}): save model.state_dict(), not the model"
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise CheckpointError(
+            f"{path.name} is no file of torch's, or damaged ({reason})"
+        ) from error
+
+
+def read_safetensors(path: Path) -> Any:
+    """The tensors of a safetensors file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(str(path))
+    except SafetensorError as error:
         raise CheckpointError(f"{path.name} can not be read: {error}") from error
 
 
