@@ -8,6 +8,7 @@ are where verification has to say that the two part.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Program:
 
     steps: int
     arguments: tuple[str, ...] = ()
+    to: Literal["tf", "torch"] = "tf"
 
 
 PROGRAMS = {

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import corpus_mutants
+import corpus_mutants_to_torch as to_torch
 import pytest
-from corpus_mutants import MUTANTS, PROGRAMS, Mutant
+from corpus_mutants import Mutant
 
 from transpiler.config import Config
 from transpiler.verify import Workshop
@@ -19,6 +21,9 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from translate_corpus import translate_program  # noqa: E402
 
+PROGRAMS = {**corpus_mutants.PROGRAMS, **to_torch.PROGRAMS}
+MUTANTS = [*corpus_mutants.MUTANTS, *to_torch.MUTANTS]
+FROM = {"tf": "torch", "torch": "tf"}
 pytestmark = pytest.mark.slow
 
 
@@ -33,17 +38,19 @@ class Originals:
     def source(self, program: str) -> str:
         """The exact translation."""
         if program not in self.sources:
-            folder = ROOT / "corpus" / "torch" / program
-            files = dict(translate_program(folder, "tf", Config(fidelity="exact")))
+            to = PROGRAMS[program].to
+            folder = ROOT / "corpus" / FROM[to] / program
+            files = dict(translate_program(folder, to, Config(fidelity="exact")))
             self.sources[program] = files["train.py"].decode()
         return self.sources[program]
 
     def recording(self, program: str) -> Recording:
         """The run of the original."""
         if program not in self.recordings:
-            folder, how = ROOT / "corpus" / "torch" / program, PROGRAMS[program]
+            how = PROGRAMS[program]
+            folder = ROOT / "corpus" / FROM[how.to] / program
             self.recordings[program] = self.shop.record(
-                folder / "train.py", "tf", how.arguments, how.steps, folder=folder
+                folder / "train.py", how.to, how.arguments, how.steps, folder=folder
             )
         return self.recordings[program]
 
@@ -80,5 +87,6 @@ def test_each_mutant_is_caught(mutant: Mutant, originals: Originals, tmp_path: P
 
 
 def test_there_are_forty_kinds_and_more() -> None:
-    assert len({mutant.kind for mutant in MUTANTS}) >= 40
+    assert len({mutant.kind for mutant in MUTANTS}) >= 80
+    assert len({mutant.kind for mutant in to_torch.MUTANTS}) >= 40
     assert all(mutant.step <= PROGRAMS[mutant.program].steps for mutant in MUTANTS)
