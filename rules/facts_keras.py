@@ -291,12 +291,17 @@ def compiled(call: Invocation) -> Value:
     return NONE
 
 
+def is_generator(value: Value | None) -> bool:
+    """Whether data is what a generator of the program gives."""
+    return isinstance(value, Sequence) and value.kind == "generator"
+
+
 def data_batch(call: Invocation) -> Value | None:
     """What `fit` and its like hand to the model."""
     x = call.arg("x", "generator", at=0)
     if x is None:
         return None
-    if isinstance(x, Instance):
+    if isinstance(x, Instance) or is_generator(x):
         batch = call.interpreter.iterate(x, None)
         items = items_of(batch)
         return items[0] if items else batch
@@ -330,7 +335,7 @@ def run_losses(call: Invocation, model: Instance, outputs: Value) -> None:
     y = call.arg("y", at=1)
     targets: Value | None = without_batch(y) if y is not None else None
     x = call.arg("x", at=0)
-    if targets is None and isinstance(x, Instance):
+    if targets is None and x is not None and (isinstance(x, Instance) or is_generator(x)):
         items = items_of(call.interpreter.iterate(x, None))
         targets = items[1] if items is not None and len(items) > 1 else None
     unknown = Tensor(library="tf")

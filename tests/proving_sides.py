@@ -178,7 +178,7 @@ class KerasSide:
         found = tf_tree.build_tree(self.layers[name], {}).variables
         floats = {k: v for k, v in found.items() if np.dtype(to_numpy(v).dtype).kind == "f"}
         # A single number that is not trained counts the batches seen; torch has one of its own.
-        return {k: v for k, v in floats.items() if v.shape or v.trainable}
+        return {k: v for k, v in floats.items() if len(v.shape) or v.trainable}
 
     def tree(self, name: str) -> Node:
         return tf_tree.build_tree(self.layers[name], {}).tree

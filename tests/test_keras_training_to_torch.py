@@ -378,3 +378,27 @@ p, q = start.predict(noise, verbose=0), end.predict(x, verbose=0)
         "p",
         "q",
     )
+
+
+GENERATOR = """
+def batches():
+    while True:
+        rows = rng.normal(size=(8, 4)).astype("float32")
+        yield rows, rows.sum(axis=1)
+
+model = keras.Sequential([layers.Dense(3, "tanh"), layers.Dense(1)])
+model.compile("sgd", "mse")
+model.build((None, 4))
+# train
+history = model.fit(batches(), steps_per_epoch=3, epochs=2, verbose=0).history
+"""
+
+
+def test_a_generator_of_arrays_gives_tensors_and_no_batch_of_it_is_lost() -> None:
+    assert_twins(GENERATOR, "history")
+
+
+def test_a_generator_of_which_nothing_is_known_is_left() -> None:
+    source = GENERATOR.replace("yield rows, rows.sum(axis=1)", "yield load_rows()")
+    found = left_over(translate_keras(source))
+    assert any("generator" in message for message in found), found

@@ -19,7 +19,7 @@ from transpiler.verify.tape import Draws, marginals
 from transpiler.verify.updates import cut
 from transpiler.weights import declared
 from transpiler.weights.pairing import PairingError, pair_trees, to_keras, to_torch
-from transpiler.weights.tree import Node, set_paths
+from transpiler.weights.tree import NEVER, Node, set_paths
 
 RNG = np.random.default_rng(0)
 
@@ -240,6 +240,15 @@ def test_models_pair_by_name_and_else_by_order_of_call() -> None:
     )
     found = to_keras(pair_trees(torch_tree, ordered))
     assert np.array_equal(found["0.kernel"], torch_tree.children[1].arrays["weight"].T)
+
+
+def test_layers_of_a_graph_pair_in_the_order_of_the_script() -> None:
+    """Keras lists them by depth; a module that was not called yet has its order of registration."""
+    torch_tree = set_paths(Node("", ("Net",), children=[linear(n, 3, 3, NEVER) for n in "ab"]))
+    by_depth = [dense("0", 3, 3, rank=1), dense("1", 3, 3, rank=0)]
+    graph = set_paths(Node("", ("Functional",), children=by_depth))
+    found = to_keras(pair_trees(torch_tree, graph))
+    assert np.array_equal(found["1.kernel"], torch_tree.children[0].arrays["weight"].T)
 
 
 def test_a_leftover_variable_is_named() -> None:

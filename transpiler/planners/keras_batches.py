@@ -25,6 +25,7 @@ from transpiler.modules import descendants
 from transpiler.planners.keras_floatx import CASTS, floatx
 from transpiler.planners.keras_training import Output, Training, output_of
 from transpiler.rule import Unfit
+from transpiler.rules.facts_keras import is_generator
 from transpiler.rules.facts_sklearn import rank_of
 from transpiler.rules.keras_graph import GraphTensor
 from transpiler.rules.keras_ids import are_ids
@@ -48,7 +49,7 @@ class Batches:
     def is_pipeline(self, node: Any) -> bool:
         """Whether something gives batches by itself."""
         fact = self.context.fact(node)
-        if isinstance(fact, Sequence) and fact.kind == "generator":
+        if is_generator(fact):
             return True
         return isinstance(fact, Instance) and rank_of(fact) is None
 
@@ -81,6 +82,11 @@ class Batches:
                           shuffle=shuffle)  # fmt: skip
         parts = self.batch_of(node)
         if not all(isinstance(p, Tensor) for p in parts) or len(parts) > 3:
+            if is_generator(self.context.fact(node)):
+                raise Unfit(
+                    "what the generator gives is not known before the program runs",
+                    "convert its arrays to tensors, and write the training loop by hand",
+                )
             return loader
         names = ("inputs", "targets", "weights")[: len(parts)]
         new: list[Any] = [cst.Name(n) for n in names]
@@ -96,6 +102,8 @@ class Batches:
     def converted_input(self, name: cst.Name, fact: Value) -> Any:
         """Keras' models turn what they are given into floats, unless they look it up."""
         kind = fact.dtype if isinstance(fact, Tensor) else None
+        if isinstance(fact, Tensor) and fact.library == "numpy":
+            return self.input(name, graph_inputs(self.models), 0)
         own = floatx(self.context)
         if kind in (own, "float16", "string", "object"):
             return name
@@ -111,6 +119,9 @@ class Batches:
         kind, rank = fact.dtype, fact.rank
         wanted = output.fact.rank if isinstance(output.fact, Tensor) else None
         new: Any = name
+        if fact.library == "numpy":
+            kind = "int64" if output.loss.sparse else floatx(self.context)
+            new = fill(f"torch.as_tensor(x, dtype=torch.{kind})", x=name)
         if output.loss.sparse:
             if kind != "int64" and not (self.is_plain(node) and rank == 1):
                 new = fill("x.long()", x=new)

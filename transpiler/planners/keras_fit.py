@@ -16,6 +16,7 @@ from transpiler.planners.keras_loop import Loop
 from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_training import Training, calls_of, models_of
 from transpiler.rule import Unfit
+from transpiler.rules.facts_keras import is_generator
 from transpiler.site import Site, constant_value, missing
 from transpiler.syntax import walk
 from transpiler.template import OMIT, call, fill, fill_statements
@@ -459,6 +460,12 @@ class Fit:
         """One call that gives lazy modules their sizes."""
         if not any(p.state.get("lazy") for p in parts_of(self.use.models)) or self.training.stepped:
             return []
+        if is_generator(self.use.context.fact(self.x)):
+            raise Unfit(
+                "the sizes of the layers are not known, and a look at the generator's first batch"
+                " would take it away",
+                "give the model its input's shape",
+            )
         if self.batches.spreads(self.kind):
             self.use.context.emit("call_with_all")
             text = "call_with_all(model, next(iter(train_loader))[0])"

@@ -7,6 +7,7 @@ import math
 from functools import wraps
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from transpiler.verify.side import Run

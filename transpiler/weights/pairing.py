@@ -104,11 +104,18 @@ def match_in_order(ts: Sequence[Node], ks: Sequence[Node]) -> list[Pair] | None:
     tries = [(t_atoms, k_atoms), (t_atoms, split(k_atoms)), (split(t_atoms), split(k_atoms))]
     if all(a.rank != NEVER for a in [*t_atoms, *k_atoms]):
         tries.insert(0, (_by_rank(t_atoms), _by_rank(k_atoms)))
+    elif all(a.rank != NEVER for a in k_atoms) and all(_is_graph(k) for k in ks):
+        tries.insert(0, (t_atoms, _by_rank(k_atoms)))  # Keras lists a graph's layers by depth
     for first, second in tries:
         pairs = _walk(first, second)
         if pairs is not None:
             return pairs
     return None
+
+
+def _is_graph(node: Node) -> bool:
+    """Whether a model's layers have no names, as in a functional model."""
+    return _is_list({child.name: child for child in node.children})
 
 
 def split(atoms: Sequence[Node]) -> list[Node]:
