@@ -32,7 +32,7 @@ STACKED_LSTM = (
 WINE_SUBCLASSED = (
     ("label smoothing of the other default", r"SmoothedCrossEntropy\(0\.05\)", "SmoothedCrossEntropy()", 1, "loss"),
     ("running mean's momentum complement", r"0\.9 \* self\.center \+ 0\.1", "0.1 * self.center + 0.9", 1, "loss"),
-    ("decay rate of the second moment", r"betas=\(0\.9, 0\.99\)", "betas=(0.9, 0.999)", 3, "loss"),
+    ("decay rate of the second moment", r"betas=\(0\.9, 0\.99\)", "betas=(0.9, 0.999)", 2, "loss"),
     ("softmax over the batch", r"log_softmax\(y_pred, dim=-1\)", "log_softmax(y_pred, dim=0)", 1, "loss"),
     ("last batch dropped", r"batch_size=20,\n    shuffle=True", "batch_size=20, shuffle=True, drop_last=True", 7, "loss"),
     ("deviation with n - 1", r"x\.std\(0\)", "x.std(0, ddof=1)", 1, "loss"),
@@ -63,11 +63,11 @@ DIGITS_BEGINNER = (
 )  # fmt: skip
 
 IRIS_TAPE = (
-    ("clipping missing", r"    clip_by_global_norm\(model\.parameters\(\), 1\.0\)\n", "", 1, "gradient norm"),
-    ("clipping after the step", r"(    clip_by_global_norm\(model\.parameters\(\), 1\.0\)\n)(    optimizer\.step\(\)\n)", r"\2\1", 1, "gradient norm"),
+    ("clipping missing", r"    clip_by_global_norm\(model\.parameters\(\), 1\.0\)\n", "", 2, "loss"),
+    ("clipping after the step", r"(    clip_by_global_norm\(model\.parameters\(\), 1\.0\)\n)(    optimizer\.step\(\)\n)", r"\2\1", 2, "loss"),
     ("frozen layer", r"KerasAdam\(model\.parameters", "KerasAdam(model.out.parameters", 1, "gradient norm"),
     ("not shuffled", r"shuffle=True", "shuffle=False", 1, "loss"),
-    ("evaluation in training mode", r"    model\.eval\(\)\n    predictions", "    model.train()\n    predictions", 9, "mode"),
+    ("evaluation in training mode", r"    model\.eval\(\)\n    predictions", "    model.train()\n    predictions", 8, "printed"),
 )  # fmt: skip
 
 DIGITS_DCGAN = (
@@ -76,14 +76,14 @@ DIGITS_DCGAN = (
     ("one-sided smoothing missing", r" \* 0\.9\)", ")", 1, "loss"),
     ("decay rate of the first moment", r"betas=\(0\.5, 0\.999\)", "betas=(0.9, 0.999)", 3, "loss"),
     ("real images not scaled to the tanh", r"\(train_images - 8\) / 8", "train_images / 16", 1, "loss"),
-    ("fakes made in evaluation", r"G\.train\(\)\n    fakes", "G.eval()\n    fakes", 1, "mode"),
+    ("fakes made in evaluation", r"G\.train\(\)\n    fakes", "G.eval()\n    fakes", 1, "loss"),
 )  # fmt: skip
 
 GRIDWORLD_DQN = (
-    ("rate of the target network", r"tau=0\.05", "tau=0.5", 2, "loss"),
+    ("rate of the target network", r"tau=0\.05", "tau=0.5", 2, "evaluation"),
     ("bound of the clipped norm", r"clip_by_norm\(p\.grad, 1\.0\)", "clip_by_norm(p.grad, 0.01)", 1, "gradient norm"),
     ("discount", r"gamma=0\.95", "gamma=0.99", 1, "loss"),
-    ("targets from the trained network", r"self\.judge\(next_states\)", "self.net(next_states)", 2, "loss"),
+    ("targets from the trained network", r"self\.judge\(next_states\)", "self.net(next_states)", 2, "evaluation"),
     ("a loss of another shape", r"huber, delta=1\.0", "huber, delta=0.5", 1, "loss"),
 )  # fmt: skip
 

@@ -101,6 +101,15 @@ def test_printed_numbers_are_compared_where_the_words_agree() -> None:
     assert (difference.first, difference.second) == (0.5123, 0.5173)
 
 
+def test_what_fit_says_of_an_epoch_is_compared_log_by_log() -> None:
+    keras = ["Epoch 1/2", "Epoch 1/2 - acc: 0.5000 - loss: 1.2500 - val_loss: 1.5000"]
+    torch = ["Epoch 1/2 - loss: 1.2500 - acc: 0.5000 - val_loss: 1.5000"]
+    assert compare_lines(keras, torch, 1e-8) == (None, 1, ([], []))
+    difference, _, _ = compare_lines(keras, [torch[0].replace("1.5", "1.6")], 1e-8)
+    assert difference is not None
+    assert (difference.first, difference.second) == (1.5, 1.6)
+
+
 def test_losses_of_one_update_are_compared_together_where_one_side_adds_them() -> None:
     ours = [loss(0.25), loss(0.5), step(3.0), loss(1.0), step(4.0)]
     theirs = [loss(0.75), step(3.0), loss(1.0), step(4.0)]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from transpiler.verify.explained import Reported
 from transpiler.verify.finals import Final
-from transpiler.verify.printed import compare_lines
+from transpiler.verify.printed import compare_lines, in_order
 from transpiler.verify.updates import Update, cut
 
 TOLERANCES = {True: 1e-9, False: 1e-4}
@@ -307,7 +307,7 @@ class _Comparison:
         self.notes += tell_unmatched(unmatched)
         if difference is None:
             return
-        place = next(e["update"] for e in lines[0] if e["text"] == difference.original)
+        place = next(e["update"] for e in lines[0] if in_order(e["text"]) == difference.original)
         row.worst = relative_difference(difference.first, difference.second, 0.0)
         detail = f"{difference.original.strip()!r} against {difference.translation.strip()!r}"
         self.report(

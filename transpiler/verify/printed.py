@@ -16,6 +16,9 @@ TIMES = re.compile(
     re.IGNORECASE,
 )
 
+EPOCH = re.compile(r"Epoch \d+/\d+(?P<logs>(?: - \w+: \S+)*)")
+"""What `fit` says of an epoch, and what its translation prints for that."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -31,8 +34,8 @@ def compare_lines(
     original: Sequence[str], translation: Sequence[str], tolerance: float
 ) -> tuple[Difference | None, int, tuple[list[str], list[str]]]:
     """The first difference, how many lines were compared, and those that one side has alone."""
-    ours = [line for line in original if _counts(line)]
-    theirs = [line for line in translation if _counts(line)]
+    ours = [in_order(line) for line in original if _counts(line)]
+    theirs = [in_order(line) for line in translation if _counts(line)]
     matcher = SequenceMatcher(None, [words(x) for x in ours], [words(x) for x in theirs], False)
     compared = 0
     left = set(range(len(ours))), set(range(len(theirs)))
@@ -49,7 +52,19 @@ def compare_lines(
     return None, compared, rest
 
 
+def in_order(line: str) -> str:
+    """The logs of an epoch sorted by their names, as Keras has them; other lines as they are."""
+    found = EPOCH.fullmatch(line.strip())
+    if found is None:
+        return line
+    head, *logs = line.strip().split(" - ")
+    return " - ".join([head, *sorted(logs)])
+
+
 def _counts(line: str) -> bool:
+    found = EPOCH.fullmatch(line.strip())
+    if found is not None and not found["logs"]:
+        return False  # a heading
     return bool(NUMBER.search(line)) and not TIMES.search(line) and "━" not in line
 
 

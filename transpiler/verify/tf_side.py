@@ -30,6 +30,7 @@ def install(run: Run) -> None:
     watch_steps(run)
     tf.random.set_seed(0)
     watch_seeds(run)
+    watch_epochs(run)
     watch_files(run)
 
 
@@ -46,6 +47,21 @@ def watch_files(run: Run) -> None:
         start(self, name, mode, *args, **kwargs)
 
     h5py.File.__init__ = patched
+
+
+def watch_epochs(run: Run) -> None:
+    """What `fit` says of an epoch is drawn over and timed: one line of it is recorded instead."""
+    kind = keras.callbacks.ProgbarLogger
+    end = kind.on_epoch_end
+
+    @wraps(end)
+    def patched(self: Any, epoch: int, logs: Any = None) -> None:
+        end(self, epoch, logs)
+        head = f"Epoch {epoch + 1}/{self.epochs}"
+        parts = [f"{name}: {float(value):.4f}" for name, value in (logs or {}).items()]
+        run.recorder.add("print", text=" - ".join([head, *parts]))
+
+    kind.on_epoch_end = patched
 
 
 def watch_seeds(run: Run) -> None:
