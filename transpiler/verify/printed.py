@@ -65,7 +65,7 @@ def _counts(line: str) -> bool:
     found = EPOCH.fullmatch(line.strip())
     if found is not None and not found["logs"]:
         return False  # a heading
-    return bool(NUMBER.search(line)) and not TIMES.search(line) and "━" not in line
+    return bool(NUMBER.search(line)) and not TIMES.search(line) and not {"━", "│"} & set(line)
 
 
 def words(line: str) -> str:
