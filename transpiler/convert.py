@@ -52,7 +52,6 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
     "torch": (
         "transpiler.planners.former_python",
         "transpiler.planners.keras_settings",
-        "transpiler.planners.keras_frozen",
         "transpiler.planners.keras_data",
         "transpiler.planners.keras_tape",
         "transpiler.planners.keras_compile",
