@@ -101,6 +101,9 @@ def base(site: Site) -> Any:
 )  # fmt: skip
 def kept(site: Site) -> Any:
     """Attributes and methods that the training loop sets and calls."""
+    if any(isinstance(v, Instance) and v.class_names[:1] == ("keras.callbacks.History",)
+           for v in options(site.receiver_fact)):  # fmt: skip
+        raise Unfit("the history of a training loop keeps the losses and metrics only")
     return site.keep()
 
 

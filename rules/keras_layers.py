@@ -24,6 +24,8 @@ from transpiler.infer.values import (
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras_layers import axes_in, borders, numbers
 from transpiler.rules.keras_activations import activation_module, activation_name
+from transpiler.rules.keras_bounds import bound, last_name, penalty
+from transpiler.rules.keras_layer_starts import started, started_recurrent
 from transpiler.rules.keras_sizes import size_of, solve
 from transpiler.rules.keras_written_sizes import is_readable
 from transpiler.site import Site, constant_value, missing
@@ -212,11 +214,11 @@ def weighted(
 ) -> cst.BaseExpression:
     """A module with the penalty on its weight and its initial values, as far as they differ."""
     layer.refuse("bias_constraint")
-    l1, l2 = penalty(layer, layer.value(f"{kernel}_regularizer"))
-    initial(layer, kernel)
+    l1, l2 = penalty(layer.site.short, layer.value(f"{kernel}_regularizer"))
+    module = started(layer, module, kernel)
     if l1 or l2:
         module = layer.emit("regularize", module, l1=l1 or OMIT, l2=l2 or OMIT)
-    l1, l2 = penalty(layer, layer.value("bias_regularizer"))
+    l1, l2 = penalty(layer.site.short, layer.value("bias_regularizer"))
     if l1 or l2:
         module = layer.emit("regularize", module, l1=l1 or OMIT, l2=l2 or OMIT, name="bias")
     return constrained(layer, module, layer.value(f"{kernel}_constraint"), kernel)
@@ -228,67 +230,10 @@ def constrained(
     """A module with what keeps its weight in bounds after every step."""
     if value is None or is_none(value):
         return module
-    name = (value.class_names or ("",))[0].rpartition(".")[2] if isinstance(value, Instance) else ""
-    known = {k: constant_value(v) for k, v in value.arguments.items() if isinstance(v, Value)} \
-        if isinstance(value, Instance) else {}  # fmt: skip
-    flat = layer.name == "Dense" and known.get("axis", 0) == 0
-    if not layer.site.context.notes.get("trainings"):
-        raise Unfit(f"a constraint of {layer.site.short} has no equal here",
-                    "apply it after each step")  # fmt: skip
-    if name == "NonNeg":
-        return layer.emit("constrain", module, fill("lambda w: w.clamp(min=0)"))
-    if name in ("MaxNorm", "UnitNorm") and flat:
-        top = known.get("max_value", 2) if name == "MaxNorm" else None
-        layer.site.context.emit("limit_norm")
-        return layer.emit("constrain", module, fill("lambda w: limit_norm(w, top)", top=top))
-    raise Unfit(f"the constraint {name or 'given here'} of {layer.site.short} is not translated")
-
-
-def penalty(layer: Layer, value: Value | None) -> tuple[float, float]:
-    """The factors of a regularizer: L1 and L2."""
-    if value is None or is_none(value):
-        return 0.0, 0.0
-    if isinstance(value, Const) and value.value in ("l1", "L1"):
-        return 0.01, 0.0
-    if isinstance(value, Const) and value.value in ("l2", "L2"):
-        return 0.0, 0.01
-    if isinstance(value, Instance):
-        name = (value.class_names or ("",))[0].rpartition(".")[2].lower()
-        known = {k: constant_value(v) for k, v in value.arguments.items() if isinstance(v, Value)}
-        if missing not in known.values():
-            one = known.get("l1", known.get("l", 0.01) if name == "l1" else 0.0)
-            two = known.get("l2", known.get("l", 0.01) if name == "l2" else 0.0)
-            if name in ("l1", "l2", "l1l2", "l1_l2"):
-                return (one or 0.0, two or 0.0)
-    raise Unfit(
-        f"a regularizer of {layer.site.short} is not known before the program runs",
-        "add its penalty to the loss by hand",
-    )
-
-
-_USUAL = {"kernel": "glorot_uniform", "depthwise": "glorot_uniform", "embeddings": "uniform"}
-
-
-def initial(layer: Layer, kernel: str) -> None:
-    """Say where initial values differ; training starts from other weights then."""
-    if layer.starts_as_torch():
-        return
-    given = layer.instance.arguments.get(f"{kernel}_initializer")
-    bias = layer.instance.arguments.get("bias_initializer")
-    if given not in (None, Const(_USUAL.get(kernel))) or bias not in (None, Const("zeros")):
-        layer.caution(
-            f"the initializers of {layer.site.short} are not carried over: PyTorch's own are used",
-            "set the weights with torch.nn.init",
-        )
-    else:
-        notes = layer.site.context.notes
-        if not notes.get("initial values"):
-            notes["initial values"] = True
-            layer.caution(
-                "layers start from PyTorch's own initial values, not from Keras' (Glorot uniform,"
-                " zero biases)",
-                "equal weights train equally; use torch.nn.init for the same distribution",
-            )
+    function = bound(layer.site.context, layer.site.short, value, layer.name == "Dense")
+    if layer.name != "Dense" and last_name(value) not in ("NonNeg", "non_neg"):
+        raise Unfit(f"a constraint of {layer.site.short} that looks at axes is not translated")
+    return layer.emit("constrain", module, function)
 
 
 def activated(layer: Layer, parts: list[Part], name: str = "activation") -> list[Part]:
@@ -299,7 +244,7 @@ def activated(layer: Layer, parts: list[Part], name: str = "activation") -> list
         order = LAST if activation_name(value) in ("softmax", "log_softmax") else ANY
         parts.append(Part(module, order))
     if name == "activation":
-        l1, l2 = penalty(layer, layer.value("activity_regularizer"))
+        l1, l2 = penalty(layer.site.short, layer.value("activity_regularizer"))
         if l1 or l2:
             parts.append(Part(layer.emit("ActivityPenalty", l1=l1 or OMIT, l2=l2 or OMIT)))
     return parts
@@ -431,7 +376,8 @@ def separable(layer: Layer) -> list[Part]:
         f"torch.nn.Conv{count}d", middle, layer.arg("filters"), 1,
         bias=layer.unless("use_bias", True),
     )  # fmt: skip
-    return activated(layer, [*before, Part(first, FIRST), Part(second, FIRST)])
+    modules = [started(layer, first, "depthwise"), started(layer, second, "pointwise")]
+    return activated(layer, [*before, *(Part(m, FIRST) for m in modules)])
 
 
 def transposed(layer: Layer) -> list[Part]:
@@ -661,8 +607,7 @@ def permute(layer: Layer) -> list[Part]:
 
 
 def repeat_vector(layer: Layer) -> list[Part]:
-    count = layer.arg("n")
-    return [Part(layer.emit("Lambda", fill("lambda x: x[:, None].repeat(1, n, 1)", n=count)), LAST)]
+    return [Part(layer.emit("RepeatVector", layer.arg("n")), LAST)]
 
 
 def noise(layer: Layer) -> list[Part]:
@@ -670,10 +615,8 @@ def noise(layer: Layer) -> list[Part]:
 
 
 def rescaling(layer: Layer) -> list[Part]:
-    scale, offset = layer.arg("scale"), layer.arg("offset")
-    body = "lambda x: x * scale" if layer.const("offset", 0) in (0, 0.0) else \
-        "lambda x: x * scale + offset"  # fmt: skip
-    return [Part(layer.emit("Lambda", fill(body, scale=scale, offset=offset)))]
+    offset = OMIT if layer.const("offset", None) in (0, 0.0) else layer.arg("offset")
+    return [Part(layer.emit("Rescaling", layer.arg("scale"), offset))]
 
 
 def function_layer(layer: Layer) -> list[Part]:
@@ -690,7 +633,6 @@ def recurrent(layer: Layer) -> list[Part]:
     activation = activation_name(layer.value("activation"))
     gates = activation_name(layer.value("recurrent_activation")) if kind != "RNN" else "sigmoid"
     bias = layer.unless("use_bias", True)
-    initial(layer, "kernel")
     usual = activation == "tanh" and gates == "sigmoid"
     if kind == "GRU" and layer.const("reset_after", True) is not True:
         usual = False
@@ -702,6 +644,7 @@ def recurrent(layer: Layer) -> list[Part]:
             f"torch.nn.{kind}", layer.size(), layer.arg("units"), bias=bias, batch_first=True,
             **extra,
         )  # fmt: skip
+        module = started_recurrent(layer, module)
         if kind != "GRU" and bias is OMIT:
             module = layer.emit("single_bias", module)
     else:

@@ -186,7 +186,7 @@ def gaussian_dropout(layer: Layer) -> list[Part]:
 
 def activity_penalty(layer: Layer) -> list[Part]:
     """What a layer's activity_regularizer adds to the loss."""
-    l1, l2 = penalty(layer, layer.value("activity_regularizer"))
+    l1, l2 = penalty(layer.site.short, layer.value("activity_regularizer"))
     if not l1 and not l2:
         return []
     return [Part(layer.emit("ActivityPenalty", l1=l1 or OMIT, l2=l2 or OMIT), ANY)]

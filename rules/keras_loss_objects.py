@@ -213,11 +213,41 @@ def ends_with(context: Context, node: cst.BaseExpression | None, depth: int = 0)
             scope = context.edits.enclosing(node, cst.FunctionDef) or context.module
             values = _values(context, scope, node) or _handed(context, scope, node)
             found = {ends_with(context, value, depth + 1) for value in values}
+            if not values and isinstance(scope, cst.FunctionDef):
+                found = _ends_of_compiled(context, scope, node.value)
             return found.pop() if len(found) == 1 else None
         case cst.Call():
             kinds = {end_of(context, o, depth) for o in options(context.fact(node.func))}
             return kinds.pop() if len(kinds) == 1 else None
     return None
+
+
+def _ends_of_compiled(context: Context, function: cst.FunctionDef, name: str) -> set[str | None]:
+    """What the models end with whose outputs fit hands to a function of the program's own."""
+    params = [p.name.value for p in function.params.params]
+    if params[:1] == ["self"]:
+        params = params[1:]
+    if params[1:2] != [name]:
+        return set()
+    return {
+        end_of(context, model, 0)
+        for model in list(context.interpreter.instances.values())
+        for given in model.state.get("compiled", {}).values()
+        if any(_is_written_in(value, function) for value in given.values())
+    }
+
+
+def _is_written_in(value: Any, function: cst.FunctionDef) -> bool:
+    """Whether a loss, or one of several metrics, is a function or has it as a method."""
+    parts = items_of(value) if isinstance(value, Value) else None
+    for option in [o for v in parts or [value] if isinstance(v, Value) for o in options(v)]:
+        if isinstance(option, Function) and option.node is function:
+            return True
+        if isinstance(option, Instance) and isinstance(option.cls, Class):
+            methods = option.cls.members.values()
+            if any(isinstance(m, Function) and m.node is function for m in methods):
+                return True
+    return False
 
 
 def _values(context: Context, scope: Any, name: cst.Name) -> list[cst.BaseExpression]:

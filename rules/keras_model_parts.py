@@ -165,7 +165,8 @@ def _place(model: Instance, layer: Instance) -> int | None:
             return None
         kind = before.cls.name.rpartition(".")[2]
         active = before.arguments.get("activation")
-        if kind not in ("Dense", "Dropout", "Embedding", "LSTM", "GRU", "Activation", "Flatten"):
+        if kind not in ("Dense", "Dropout", "Embedding", "LSTM", "GRU", "Activation", "Flatten",
+                        "Normalization"):  # fmt: skip
             return None
         if before is not layer and active not in (None, Const(None), Const("linear")):
             if kind == "Dense":
@@ -205,6 +206,16 @@ def metrics(site: Site) -> Any:
     """The metrics that a model holds."""
     return fill('[m for m in vars(model).values() if hasattr(m, "update_state")]',
                 model=site.receiver, m=cst.Name("m"))  # fmt: skip
+
+
+@rewrites("keras.Model.metrics_names", to="torch")
+def metrics_names(site: Site) -> Any:
+    """The loss, and the names that compile's metrics go by."""
+    models = set(options(site.receiver_fact))
+    for training in site.context.notes.get("trainings", ()):
+        if models & set(training.models) and not training.stepped:
+            return fill('["loss", *metrics]', metrics=training.name("metrics", site.receiver))
+    raise Unfit("what the model is compiled with is not known here")
 
 
 @rewrites("keras.Model.optimizer", to="torch")

@@ -27,7 +27,7 @@ from transpiler.infer.values import (
 )
 from transpiler.rule import Unfit, infers, infers_property, rewrites
 from transpiler.site import Site, constant_value
-from transpiler.template import call, fill, fill_statements
+from transpiler.template import OMIT, call, fill, fill_statements
 
 CHECKPOINT = "tf.train.Checkpoint"
 MANAGER = "tf.train.CheckpointManager"
@@ -179,8 +179,8 @@ def load_weights(site: Site) -> Any:
             raise Unfit(f"`{name}` of load_weights is not translated",
                         "pick the entries of the state_dict by hand")  # fmt: skip
     site.caution("the file has to hold a state_dict of this PyTorch model")
-    text = "model.load_state_dict(torch.load(path))"
-    new = fill(text, model=site.receiver, path=_path(site, "filepath"))
+    state = call("torch.load", _path(site, "filepath"), map_location=device_of(site))
+    new = fill("model.load_state_dict(state)", model=site.receiver, state=state)
     outer = site.context.edits.parent.get(site.parent)
     is_status = isinstance(site.parent, cst.Attribute) and site.parent.attr.value in _STATUS
     if is_status and isinstance(outer, cst.Call):
@@ -195,7 +195,15 @@ def load_weights(site: Site) -> Any:
 def load_model(site: Site) -> Any:
     """A model that was pickled whole."""
     name = "export_dir" if "saved_model" in site.name else "filepath"
-    return fill("torch.load(path, weights_only=False)", path=_path(site, name))
+    return call("torch.load", _path(site, name), map_location=device_of(site), weights_only=False)
+
+
+def device_of(site: Site) -> Any:
+    """Where a file's tensors go, in a program that moves its models."""
+    from transpiler.planners.keras_devices import moved
+
+    found = moved(site.context)
+    return OMIT if found is None else found
 
 
 @rewrites("keras.Model.to_json", "keras.Model.to_yaml", to="torch")

@@ -8,9 +8,11 @@ import libcst as cst
 
 from transpiler.infer.values import NONE, Const, Value, is_none
 from transpiler.rule import Unfit, rewrites
+from transpiler.rules.keras_bounds import bound, penalty
 from transpiler.rules.keras_initial_values import filled
 from transpiler.site import Site
-from transpiler.template import call, fill_statements
+from transpiler.syntax import walk
+from transpiler.template import OMIT, call, fill_statements
 
 BINDING = ("shape", "initializer", "dtype", "trainable", "regularizer", "constraint", "name")
 KERAS_2 = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")
@@ -20,9 +22,6 @@ KERAS_2 = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", 
 def add_weight(site: Site) -> Any:
     """`self.w = self.add_weight(...)`: a parameter, or a buffer where it is not trained."""
     given = arguments(site)
-    for name in ("regularizer", "constraint"):
-        if name in given and not is_none(site.context.fact(given[name])):
-            raise Unfit(f"`{name}` of add_weight has no equal here", "write it in the loss")
     shape = sizes(site, given.get("shape"))
     node = given.get("initializer")
     fact: Value | None = None
@@ -30,17 +29,50 @@ def add_weight(site: Site) -> Any:
         fact = site.fact(node)
     elif site.context.fact(given.get("dtype")) != NONE and "dtype" in given:
         fact = None
-    value = filled(site, fact, node, shape)
-    trainable = given.get("trainable")
-    if trainable is None or site.fact(trainable) == Const(True):
-        return call("torch.nn.Parameter", value)
-    if site.fact(trainable) != Const(False):
-        raise Unfit("whether a weight is trained is not known before the program runs")
+    new = call("torch.nn.Parameter", filled(site, fact, node, shape))
     target = site.assigned_to
+    more = beside(site, given)
+    trainable = given.get("trainable")
+    if trainable is not None and site.fact(trainable) != Const(True):
+        if site.fact(trainable) != Const(False):
+            raise Unfit("whether a weight is trained is not known before the program runs")
+        if not isinstance(target, cst.Attribute):
+            return call("torch.nn.Parameter", *new.args[:1], requires_grad=False)
+        return fill_statements("owner.register_buffer(name, value)", owner=target.value,
+                               name=target.attr.value, value=new.args[0].value)  # fmt: skip
+    if not more:
+        return new
     if not isinstance(target, cst.Attribute):
-        return call("torch.nn.Parameter", value, requires_grad=False)
-    return fill_statements("owner.register_buffer(name, value)", owner=target.value,
-                           name=target.attr.value, value=value)  # fmt: skip
+        raise Unfit("a weight with a regularizer or a constraint has no name here",
+                    "assign it to an attribute")  # fmt: skip
+    lines = fill_statements("target = new", target=target, new=new)
+    for unit, positional, options in more:
+        unit = site.context.emit(unit)
+        entry = call(unit, target.value, *positional, **options, name=target.attr.value)
+        lines.append(cst.SimpleStatementLine([cst.Expr(entry)]))
+    return lines
+
+
+def beside(site: Site, given: dict[str, cst.BaseExpression]) -> list[Any]:
+    """What keeps a weight small or in bounds: units to call with the layer and their arguments."""
+    found: list[Any] = []
+    regularizer, constraint = given.get("regularizer"), given.get("constraint")
+    if regularizer is not None:
+        l1, l2 = penalty("add_weight", site.fact(regularizer))
+        if l1 or l2:
+            found.append(("regularize", [], {"l1": l1 or OMIT, "l2": l2 or OMIT}))
+            claim_all(site, regularizer)
+    if constraint is not None and not is_none(site.fact(constraint)):
+        function = bound(site.context, "add_weight", site.fact(constraint), linear=False)
+        found.append(("constrain", [function], {}))
+        claim_all(site, constraint)
+    return found
+
+
+def claim_all(site: Site, node: cst.BaseExpression) -> None:
+    """What goes with the call needs no rule of its own."""
+    for part in walk(node):
+        site.context.claim(part)
 
 
 def arguments(site: Site) -> dict[str, cst.BaseExpression]:

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 import torch
+from devices import DEFINITION, Elsewhere, elsewhere
 from proving_sides import to_numpy
 from training import carry_over
 
@@ -48,9 +49,13 @@ def train_twins(source: str, *results: str) -> tuple[dict[str, Any], dict[str, A
     conversion = translate_keras(source)
     assert left_over(conversion) == [], conversion.code
     print(conversion.code)  # shown where a test fails
-    code = conversion.code.replace("torch.float32", "torch.float64")
+    code = conversion.code.replace("torch.float32", "torch.float64").replace(
+        ".float()", ".double()"
+    )
     assert TRAIN in code
     ours: dict[str, Any] = {"__name__": "translated"}
+    mode = Elsewhere()
+    code = elsewhere(code)
     theirs: dict[str, Any] = {"__name__": "original"}
     keras.backend.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
@@ -61,10 +66,21 @@ def train_twins(source: str, *results: str) -> tuple[dict[str, Any], dict[str, A
         for number, (text, names) in enumerate(((code, ours), (original, theirs))):
             file = Path(folder) / f"part_{number}.py"
             file.write_text(text, encoding="utf-8")
-            exec(compile(text.split(TRAIN)[0], str(file), "exec"), names)
+            with (
+                mode
+                if names is ours and DEFINITION in conversion.code
+                else contextlib.nullcontext()
+            ):
+                exec(compile(text.split(TRAIN)[0], str(file), "exec"), names)
         carry_over(ours, theirs)
         for text, names in ((original, theirs), (code, ours)):
-            exec(compile(text.split(TRAIN, 1)[1], "<train>", "exec"), names)
+            with (
+                mode
+                if names is ours and DEFINITION in conversion.code
+                else contextlib.nullcontext()
+            ):
+                exec(compile(text.split(TRAIN, 1)[1], "<train>", "exec"), names)
+    assert mode.moves or DEFINITION not in conversion.code
     return theirs, ours, conversion
 
 

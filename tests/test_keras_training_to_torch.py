@@ -402,3 +402,193 @@ def test_a_generator_of_which_nothing_is_known_is_left() -> None:
     source = GENERATOR.replace("yield rows, rows.sum(axis=1)", "yield load_rows()")
     found = left_over(translate_keras(source))
     assert any("generator" in message for message in found), found
+
+
+SINGLE = 2e-6
+"""Keras keeps rates of Adam and of schedules in single precision."""
+REGRESSION = """
+def make():
+    return keras.Sequential([layers.Input((4,)), layers.Dense(3, "tanh"), layers.Dense(1)])
+
+
+first, second = make(), make()
+x, y = rng.normal(size=(22, 4)), rng.normal(size=(22, 1))
+"""
+
+
+def test_optimizers_that_are_made_before_their_model_is_known() -> None:
+    conversion = assert_twins(
+        REGRESSION
+        + """
+rate = keras.optimizers.schedules.ExponentialDecay(0.125, 4, 0.5, staircase=True)
+pairs = [(first, keras.optimizers.SGD(rate)), (second, keras.optimizers.SGD(0.0625, momentum=0.5))]
+# train
+losses = []
+for model, optimizer in pairs:
+    model.compile(optimizer=optimizer, loss="mse")
+    history = model.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0)
+    losses.append(history.history["loss"])
+""",
+        "losses",
+    )
+    assert "functools.partial(KerasSGD, lr=0.0625, momentum=0.5)" in conversion.code
+    assert "optimizer = optimizer(model.parameters())" in conversion.code
+
+
+def test_an_optimizer_comes_from_another_function() -> None:
+    conversion = assert_twins(
+        REGRESSION
+        + """
+def optimizer_of(rate):
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([2], [rate, rate / 2])
+    return keras.optimizers.SGD(schedule, momentum=0.5)
+
+
+def train(model, optimizer):
+    model.compile(optimizer=optimizer, loss="mse")
+
+
+# train
+train(first, optimizer_of(0.125))
+h = first.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0)
+losses = h.history["loss"]
+""",
+        "losses",
+    )
+    assert "return functools.partial(scheduled, schedule, KerasSGD, momentum=0.5)" in (
+        conversion.code
+    )
+
+
+def test_an_optimizer_that_is_also_used_by_hand_is_told() -> None:
+    source = (
+        REGRESSION
+        + """
+optimizers = [keras.optimizers.SGD(0.1), keras.optimizers.Adam()]
+for optimizer in optimizers:
+    first.compile(optimizer=optimizer, loss="mse")
+    first.fit(x, y)
+    print(optimizer.learning_rate)
+"""
+    )
+    assert any("also uses by itself" in text for text in left_over(translate_keras(source)))
+
+
+def test_an_own_loss_reads_the_logits_of_a_sigmoid() -> None:
+    """Keras' crossentropy takes the logits behind a sigmoid: nothing is clipped."""
+    source = """
+def own(truth, guess):
+    return 0.5 * keras.losses.binary_crossentropy(truth, guess)
+
+
+"""
+    source += compiled("keras.optimizers.SGD(1.0), loss=own")
+    source = source.replace("rng.integers(0, 2, 22)", "rng.integers(0, 2, (22, 1)) * 1.0")
+    conversion = assert_twins(source + FIT.format(more=""), "history", "p")
+    assert "return 0.5 * binary_log_loss(truth, guess)" in conversion.code
+
+
+def test_weights_of_a_layer_of_the_programs_own_stay_in_bounds() -> None:
+    conversion = assert_twins(
+        """
+class Scale(layers.Layer):
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=(input_shape[-1], 3), name="scale",
+                                     regularizer=keras.regularizers.L2(0.01),
+                                     constraint=keras.constraints.MaxNorm(0.4))
+
+    def call(self, x):
+        return tf.matmul(x, self.scale)
+
+
+model = keras.Sequential([layers.Input((4,)), Scale(), layers.Dense(1)])
+x, y = rng.normal(size=(22, 4)), rng.normal(size=(22, 1))
+model.compile("sgd", "mse")
+"""
+        + FIT.format(more=""),
+        "history",
+        "p",
+    )
+    assert 'regularize(self, l2=0.01, name="scale")' in conversion.code
+
+
+def test_weights_of_a_layer_by_name() -> None:
+    assert_twins(
+        REGRESSION
+        + """
+first.compile("sgd", "mse")
+# train
+first.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+kernel = first.layers[-1].kernel.numpy()
+bias = first.layers[-1].bias.numpy()
+""",
+        "kernel",
+        "bias",
+    )
+
+
+def test_models_and_batches_go_to_the_gpu_and_back() -> None:
+    """Whatever mixes devices fails: `train_twins` runs the translation on one that is not there."""
+    conversion = assert_twins(
+        """
+a, b = keras.Input((4,), name="a"), keras.Input((2,), name="b")
+h = layers.Dense(3, "relu")(layers.concatenate([a, b]))
+model = keras.Model([a, b], layers.Dense(1)(h))
+part = keras.Sequential([layers.Input((4,)), layers.Dense(2), layers.Dense(1)])
+x, z, y = rng.normal(size=(22, 4)), rng.normal(size=(22, 2)), rng.normal(size=(22, 1))
+model.compile("sgd", "mse", metrics=["mae", keras.metrics.AUC(name="auc")])
+part.compile("adam", "mse")
+# train
+stop = keras.callbacks.EarlyStopping(restore_best_weights=True)
+h = model.fit([x, z], y, validation_split=0.25, shuffle=False, verbose=0, callbacks=[stop])
+losses = h.history["loss"]
+part.fit(x, y, sample_weight=np.linspace(0.1, 1, 22), shuffle=False, verbose=0)
+p = model.predict([x, z], verbose=0)
+q = tf.reduce_mean(tf.square(part(tf.constant(x)) - y)).numpy()
+score = part.evaluate(x, y, verbose=0)
+one = part.train_on_batch(x, y)
+""",
+        "losses", "p", "q", "score", "one",
+        tolerance=SINGLE,
+    )  # fmt: skip
+    assert "inputs, targets = inputs.to(device), targets.to(device)" not in conversion.code
+    assert ".to(device)).cpu()" in conversion.code
+
+
+def test_a_function_that_compiles_is_called_several_times() -> None:
+    conversion = assert_twins(
+        """
+def make():
+    model = keras.Sequential([layers.Input((4,)), layers.Dense(1, "sigmoid")])
+    model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", metrics=["acc"])
+    return model
+
+
+first, second = make(), make()
+x, y = rng.normal(size=(22, 4)), rng.integers(0, 2, 22)
+# train
+slower = keras.callbacks.LearningRateScheduler(lambda epoch: 0.125 * 0.5**epoch)
+h = first.fit(x, y, epochs=3, callbacks=[slower], shuffle=False, verbose=0)
+losses = h.history["loss"]
+second.fit(x, y, shuffle=False, verbose=0)
+scores = dict(zip(["loss", "acc"], second.evaluate(x, y, verbose=0)))
+""",
+        "losses",
+        "scores",
+        tolerance=SINGLE,
+    )
+    assert "for group in first.optimizer.param_groups:" in conversion.code
+
+
+def test_a_history_knows_losses_and_metrics_only() -> None:
+    source = (
+        REGRESSION
+        + """
+first.compile("sgd", "mse")
+h = first.fit(x, y)
+print(h.params)
+"""
+    )
+    assert left_over(translate_keras(source)) == [
+        "the history of a training loop keeps the losses and metrics only"
+    ]

@@ -283,6 +283,31 @@ def test_the_usual_pipeline_reads_as_a_data_loader() -> None:
     )
 
 
+def test_a_shuffle_that_depends_on_an_argument_is_the_loaders() -> None:
+    code, _, _ = both(SHUFFLED["only for training"])
+    assert "return DataLoader(data, batch_size=8, shuffle=training)" in code
+    source = """
+def prepare(data, training):
+    if training:
+        data = data.shuffle(20).repeat(2)
+    return data.map(lambda a: a + 1).batch(8)
+other = prepare(SLICES(y), False)
+ds = prepare(SLICES(y), True)
+"""
+    _, original, translated = both(source)
+    assert rows(original) == rows(translated)
+
+
+def test_a_length_that_pytorch_does_not_know_is_told() -> None:
+    source = """
+ds = tf.data.Dataset.from_tensor_slices(y).filter(lambda a: a > 3).batch(2)
+ds = ds.unbatch().batch(4)
+steps = ds.cardinality().numpy()
+"""
+    found = [f.message for f in convert(HEAD + source, "torch").findings if f.grade is Grade.MANUAL]
+    assert found == ["the length of this pipeline is not known to PyTorch"]
+
+
 def test_what_is_not_done_is_said_once() -> None:
     source = """
 ds = tf.data.TFRecordDataset("a.tfrecord")

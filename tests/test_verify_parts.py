@@ -260,6 +260,21 @@ def test_layers_of_a_graph_pair_in_the_order_of_the_script() -> None:
     assert np.array_equal(found["1.kernel"], torch_tree.children[0].arrays["weight"].T)
 
 
+def test_a_separable_convolution_is_two_modules() -> None:
+    first = Node("0", ("Conv2d",), {"weight": RNG.normal(size=(4, 1, 3, 3))})
+    second = Node("1", ("Conv2d",), {"weight": RNG.normal(size=(5, 4, 1, 1)), "bias": np.ones(5)})
+    separable = Node("0", ("SeparableConv2D",), {
+        "depthwise_kernel": np.zeros((3, 3, 2, 2)), "pointwise_kernel": np.zeros((1, 1, 4, 5)),
+        "bias": np.zeros(5),
+    })  # fmt: skip
+    torch_tree = set_paths(Node("", ("Sequential",), children=[first, second]))
+    found = to_keras(pair_trees(torch_tree, set_paths(Node("", ("Net",), children=[separable]))))
+    depthwise = first.arrays["weight"].reshape(2, 2, 3, 3).transpose(2, 3, 0, 1)
+    assert np.array_equal(found["0.depthwise_kernel"], depthwise)
+    assert np.array_equal(found["0.pointwise_kernel"][0, 0], second.arrays["weight"][..., 0, 0].T)
+    assert np.array_equal(found["0.bias"], np.ones(5))
+
+
 def test_a_leftover_variable_is_named() -> None:
     torch_tree = set_paths(Node("", ("Net",), children=[linear("a", 3, 2), linear("b", 3, 3)]))
     keras_tree = set_paths(Node("", ("Net",), children=[dense("a", 3, 2)]))

@@ -63,6 +63,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.keras_fit",
         "transpiler.planners.keras_values",
         "transpiler.planners.expressions",
+        "transpiler.planners.keras_devices",
     ),
 }
 """The planners by direction; structural ones claim nodes before the expression rules run."""

@@ -17,7 +17,9 @@ from transpiler.infer.values import (
     Sequence,
     Tensor,
     Value,
+    is_none,
     items_of,
+    options,
 )
 from transpiler.rule import Unfit
 from transpiler.syntax import literal
@@ -66,7 +68,9 @@ class Site:
         if isinstance(func, cst.Attribute):
             fact = self.context.fact(func)
             receiver = self.context.fact(func.value)
-            if isinstance(fact, Bound) or isinstance(receiver, (Tensor, Instance)):
+            objects = [o for o in options(receiver) if not is_none(o)]
+            of_object = objects and all(isinstance(o, (Tensor, Instance)) for o in objects)
+            if of_object or all(isinstance(o, Bound) for o in options(fact)):
                 self.receiver = func.value
             elif fact is UNKNOWN and receiver is UNKNOWN:
                 self.receiver = func.value

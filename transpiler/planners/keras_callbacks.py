@@ -57,7 +57,7 @@ def read_callbacks(
         return found
     for node in _listed(context, given):
         values = [v for v in options(context.fact(node)) if isinstance(v, Instance)]
-        if len(values) != 1 or not isinstance(values[0].origin, cst.Call):
+        if len({v.origin for v in values}) != 1 or not isinstance(values[0].origin, cst.Call):
             raise Unfit("a callback of fit is not known before the program runs")
         found.append(_Reader(context, site, node, values[0], names, validated).read())
     return found
@@ -121,9 +121,11 @@ def optimizer_of(context: Context, fit: Site) -> cst.BaseExpression | None:
     assert isinstance(fit.node, cst.Call)
     assert isinstance(fit.node.func, cst.Attribute)
     model = fit.node.func.value
-    for key, names in context.notes["training names"].items():
-        if any(id(r) in key for r in options(context.fact(model))):
-            return cst.Name(names["optimizer"])
+    held = set(options(context.fact(model)))
+    for training in reversed(context.notes.get("trainings", [])):
+        if held & set(training.models):
+            found: cst.BaseExpression = training.name("optimizer", model)
+            return found
     return None
 
 

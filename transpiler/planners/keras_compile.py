@@ -9,6 +9,13 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Class, Const, Instance, Value
 from transpiler.modules import descendants
+from transpiler.planners.keras_deferred import (
+    defer_optimizers,
+    is_deferred,
+    is_renewed,
+    on_schedule,
+)
+from transpiler.planners.keras_devices import define_device, find_device
 from transpiler.planners.keras_training import (
     COMPILE,
     USERS,
@@ -52,6 +59,7 @@ def write_compile(training: Training) -> None:
         raise Unfit("compile is used as an expression")
     metrics = read_metrics(training, site)
     lines = loss_lines(training)
+    lines += _device_lines(training)
     lines += _optimizer_lines(training, site)
     drop_single(context, site.args.get("loss"))
     kinds = ["optimizer"]
@@ -72,6 +80,23 @@ def write_compile(training: Training) -> None:
             lines += fill_statements(f"model.{what} = name", model=training.owner, name=name)
     context.claim(node)
     context.edits.replace(context.edits.statement(node), lines)
+
+
+def _device_lines(training: Training) -> Lines:
+    """The model where it is trained, before its optimizer is made."""
+    context = training.context
+    device = None if training.stepped else find_device(context)
+    if device is None:
+        reason = context.notes.get("device", {}).get("reason", "it has a training step of its own")
+        context.remark(
+            context.edits.statement(training.node), "Model.compile",
+            f"the model stays on the CPU, as {reason}: to train on a GPU, move it and its batches"
+            " with .to(device)",
+        )  # fmt: skip
+        return []
+    define_device(context, training.node)
+    training.device = device
+    return fill_statements("model.to(device)", model=training.owner, device=device)
 
 
 # ---- losses ----------------------------------------------------------------------------------
@@ -179,13 +204,29 @@ def _optimizer_lines(training: Training, site: Site) -> Lines:
     given = site.args.get("optimizer")
     fact = context.fact(given) if isinstance(given, cst.CSTNode) else Const("rmsprop")
     statement = context.edits.statement(training.node)
+    name = cst.Name(training.names["optimizer"])
+    if isinstance(given, cst.CSTNode) and is_deferred(training, given, fact):
+        defer_optimizers(context, fact, statement)
+        if is_renewed(context, given, training.node):
+            assert isinstance(given, cst.Name)
+            training.names["optimizer"] = given.value
+            name = cst.Name(given.value)
+        return fill_statements("optimizer = given(params)", optimizer=name, given=given,
+                               params=parameters(training))  # fmt: skip
     recipe = Recipe(context, fact, statement)
     new = recipe.write(parameters(training))
     if isinstance(given, cst.Name) and recipe.origin is not None:
-        _take_over(training, given, recipe.origin)
-    name = cst.Name(training.names["optimizer"])
+        context.claim(recipe.origin)
+        context.edits.replace(context.edits.statement(recipe.origin), [])
+        # Another model may have been compiled with what the same variable held before.
+        taken = context.notes.setdefault("optimizer variables", {})
+        if taken.setdefault(given.value, training.models) == training.models:
+            training.names["optimizer"] = given.value
+            name = cst.Name(given.value)
+    if recipe.schedule is not None and not training.scoped:
+        new = on_schedule(context, recipe.schedule, new)
     lines = fill_statements("optimizer = new", optimizer=name, new=new)
-    if recipe.schedule is not None:
+    if recipe.schedule is not None and training.scoped:
         training.schedule = True
         lines += fill_statements(
             "scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)",
@@ -193,24 +234,6 @@ def _optimizer_lines(training: Training, site: Site) -> Lines:
             schedule=recipe.schedule,
         )  # fmt: skip
     return lines
-
-
-def _take_over(training: Training, given: cst.Name, origin: cst.Call) -> None:
-    """An optimizer that is made before compile is made there: it needs the parameters."""
-    context = training.context
-    target = context.edits.parent[origin]
-    if not isinstance(target, cst.Assign):
-        raise Unfit("the optimizer is made in a way that is not understood")
-    if context.edits.enclosing(origin, cst.FunctionDef) is not context.edits.enclosing(
-        training.node, cst.FunctionDef
-    ):
-        raise Unfit("the optimizer is made in another function")
-    context.claim(origin)
-    context.edits.replace(context.edits.statement(origin), [])
-    # Another model may have been compiled with what the same variable held before.
-    taken = context.notes.setdefault("optimizer variables", {})
-    if taken.setdefault(given.value, training.models) == training.models:
-        training.names["optimizer"] = given.value
 
 
 def parameters(training: Training) -> cst.BaseExpression:
@@ -312,7 +335,19 @@ def penalized(models: list[Instance]) -> bool:
             if name.endswith("_regularizer") and known is not None:
                 if name != "activity_regularizer":
                     return True
+        if adds_weights(part, "regularizer"):
+            return True
     return False
+
+
+def adds_weights(part: Instance, what: str) -> bool:
+    """Whether a layer of the program's own gives a weight a regularizer or constraint."""
+    return isinstance(part.cls, Class) and any(
+        isinstance(node.func, cst.Attribute)
+        and node.func.attr.value in ("add_weight", "add_variable")
+        and any(a.keyword is not None and a.keyword.value == what for a in node.args)
+        for node in find(part.cls.node, cst.Call)
+    )
 
 
 def adds_losses(context: Context, models: list[Instance]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import libcst as cst
 
 from transpiler.context import Context
+from transpiler.dataflow import writes
 from transpiler.infer.values import Class, Function, Method, options
 from transpiler.planners.expressions import qualified_name
 from transpiler.rule import Unfit
@@ -43,6 +44,8 @@ class Form:
     shuffled: bool = False
     repeated: Any = None
     """The repeat's call."""
+    condition: Any = None
+    """What the shuffle depends on, where the program only sometimes shuffles."""
 
     @property
     def pending(self) -> bool:
@@ -109,7 +112,23 @@ class Graph:
         forms = {self.form(s) if s is not None else Form("stream") for s in found}
         if len(forms) == 1:
             return forms.pop()
+        mixed = [f for f in forms if f.condition is not None]
+        if len(mixed) == 1 and forms == {mixed[0], Form("samples")}:
+            return mixed[0]
         return Form("loader" if any(f.kind == "loader" for f in forms) else "stream")
+
+    def is_counted(self, node: cst.BaseExpression) -> bool:
+        """Whether PyTorch knows how many elements a pipeline has."""
+        steps = [self.steps.get(p.origin) for p in pipelines(self.context.fact(node))]
+        seen: set[Step] = set()
+        while steps:
+            step = steps.pop()
+            if step is None or self.form(step).kind == "stream":
+                return False
+            if step not in seen:
+                seen.add(step)
+                steps.extend(step.sources)
+        return bool(seen)
 
     def is_plain(self, node: cst.BaseExpression) -> bool:
         """Whether elements come out as `from_tensor_slices` took them in."""
@@ -179,7 +198,7 @@ class Graph:
 
     def _hold_back(self, step: Step, before: Form) -> Form:
         if self.accepts(step):
-            return Form("samples", True, before.repeated)
+            return Form("samples", True, before.repeated, self.condition(step))
         return Form("stream" if step.consumers else "loader")
 
     def accepts(self, step: Step) -> bool:
@@ -187,13 +206,17 @@ class Graph:
         key = (step, "accepts")
         if key in self._busy or step.read:
             return False
+        if step.name == "repeat" and self.condition(step) is not None:
+            return False
         self._busy.add(key)
         found = bool(step.consumers) and all(self._passes(step, c) for c in step.consumers)
         self._busy.discard(key)
         return found
 
     def _passes(self, step: Step, consumer: Step) -> bool:
-        if consumer.sources != [step] or consumer.site.receiver is None:
+        if consumer.site.receiver is None:
+            return False
+        if set(consumer.sources) != {step} and not self.is_passed_by(step, consumer):
             return False
         if consumer.name in ("batch", "padded_batch"):
             return not self.looks_further(consumer)
@@ -202,6 +225,42 @@ class Graph:
         return step.name in PASSING and consumer.name in ("shuffle", "repeat") and (
             self.accepts(consumer)
         )  # fmt: skip
+
+    def condition(self, step: Step) -> cst.BaseExpression | None:
+        """The test of the branch that a shuffle stands in, where something goes past it."""
+        around = self.context.edits.enclosing(step.node, cst.If, cst.FunctionDef)
+        chain, past = [step], False
+        while chain:
+            last = chain.pop()
+            for consumer in last.consumers:
+                past |= set(consumer.sources) != {last}
+                if consumer.name in PASSING:
+                    chain.append(consumer)
+        return around.test if past and isinstance(around, cst.If) else None
+
+    def is_passed_by(self, step: Step, consumer: Step) -> bool:
+        """Whether a consumer goes on from a step of a branch, or from what that step took.
+
+        Whether the branch runs has to be known where the elements are batched.
+        """
+        around = self.context.edits.enclosing(step.node, cst.If, cst.FunctionDef)
+        if not isinstance(around, cst.If) or around.orelse is not None:
+            return False
+        if self.context.edits.enclosing(consumer.node, cst.If, cst.FunctionDef) is around:
+            return False
+        if not isinstance(around.test, cst.Name) or _is_rebound(self.context, around.test):
+            return False
+        assigned: Any = self.context.edits.statement(step.node)
+        inner: Any = consumer.site.receiver
+        while isinstance(inner, cst.Call) and isinstance(inner.func, cst.Attribute):
+            inner = inner.func.value
+        return (
+            isinstance(inner, cst.Name)
+            and isinstance(assigned.body, tuple | list)
+            and isinstance(assigned.body[0], cst.Assign)
+            and code(assigned.body[0].targets[0].target) == inner.value
+            and all(s is step or self.form(s) == Form("samples") for s in consumer.sources)
+        )
 
     def looks_further(self, step: Step) -> bool:
         """Whether batches are shuffled, batched or counted off again."""
@@ -230,6 +289,16 @@ def read_step(site: Site, name: str) -> Site:
         if pipelines(site.context.fact(site.positional[0])):
             site.receiver = site.positional.pop(0)
     return site
+
+
+def _is_rebound(context: Context, name: cst.Name) -> bool:
+    """Whether a variable gets more than one value: a parameter that is never assigned does not."""
+    function = context.edits.enclosing(name, cst.FunctionDef)
+    if function is None:
+        return True
+    params = function.params
+    every = [*params.posonly_params, *params.params, *params.kwonly_params]
+    return name.value not in {p.name.value for p in every} or name.value in writes(function.body)
 
 
 def zipped(step: Step) -> list[cst.BaseExpression]:

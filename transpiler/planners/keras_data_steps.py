@@ -80,6 +80,7 @@ class Writer:
     def finish(self) -> None:
         """Drop `ds = ds`, and options that nothing reads any more."""
         edits = self.context.edits
+        dropped: set[cst.CSTNode] = set()
         for node in self.gone:
             parent = edits.parent[node]
             inner: Any = node
@@ -88,7 +89,12 @@ class Writer:
             if isinstance(parent, cst.Assign) and len(parent.targets) == 1 and isinstance(
                 inner, (cst.Name, cst.Attribute)
             ) and code(parent.targets[0].target) == code(inner):  # fmt: skip
-                edits.replace(edits.statement(node), [])
+                statement = edits.statement(node)
+                edits.replace(statement, [])
+                dropped.add(statement)
+        for branch in find(self.context.module, cst.If):
+            if branch.orelse is None and dropped and dropped.issuperset(branch.body.body):
+                edits.replace(branch, [])
         drop_settings(self.context)
 
     # ---- sources -----------------------------------------------------------------------------
@@ -299,10 +305,11 @@ class Writer:
         if before.repeated is not None:
             given["sampler"] = call(
                 self.context.emit("RepeatSampler"), self.copied(dataset),
-                before.repeated.site.given("count"), shuffle=OMIT if before.shuffled else False,
+                before.repeated.site.given("count"),
+                shuffle=before.condition or (OMIT if before.shuffled else False),
             )  # fmt: skip
         elif before.shuffled:
-            given["shuffle"] = True
+            given["shuffle"] = before.condition or True
         return call(_LOADER, dataset, **given, drop_last=self.dropping(step), **more)
 
     def copied(self, dataset: cst.BaseExpression) -> Any:
@@ -494,7 +501,7 @@ class Writer:
 
     def write_cardinality(self, step: Step) -> Any:
         of = step.site.receiver if step.site.receiver is not None else step.site.arg("dataset")
-        if self.graph.form_at(of).kind == "stream":
+        if not self.graph.is_counted(of):
             raise Unfit("the length of this pipeline is not known to PyTorch")
         return fill("torch.tensor(len(x))", x=of)
 

@@ -7,11 +7,11 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, Instance
+from transpiler.infer.values import Const, Instance, Tensor
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_batches import Batches
 from transpiler.planners.keras_callbacks import read_callbacks
-from transpiler.planners.keras_compile import adds_losses, parts_of, penalized
+from transpiler.planners.keras_compile import adds_losses, adds_weights, parts_of, penalized
 from transpiler.planners.keras_loop import Loop
 from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_training import Training, calls_of, models_of
@@ -221,6 +221,9 @@ class Use:
                 if name.endswith("_constraint") and isinstance(value, Instance):
                     self.context.emit("apply_constraints")
                     return True
+            if adds_weights(part, "constraint"):
+                self.context.emit("apply_constraints")
+                return True
         return False
 
     def penalty(self) -> Any:
@@ -453,7 +456,7 @@ class Fit:
             self.training, use.model, self.names, epochs, rounds, history, callbacks,
             self.validation, freq, self.taken(), self.kind, self.batches.spreads(self.kind),
             self.weighted, self.is_unlabelled(), self.batches.is_pipeline(self.x),
-            use.penalties(), verbose not in (0, False), use.constrained(),
+            use.penalties(), verbose not in (0, False), use.constrained(), self.is_text(),
         )  # fmt: skip
 
     def dry_run(self) -> list[cst.BaseStatement]:
@@ -466,12 +469,24 @@ class Fit:
                 " would take it away",
                 "give the model its input's shape",
             )
+        plain = self.kind == "one" and not self.batches.is_pipeline(self.x)
+        text = "train_loader.dataset[0][0].unsqueeze(0)" if plain else "next(iter(train_loader))[0]"
+        first: Any = fill(text, **self.holes())  # a pass over a loader would shuffle once more
+        if self.training.device is not None:
+            first = fill("to_device(x, device)", x=first, device=self.training.device,
+                         to_device=cst.Name(self.use.context.emit("to_device")))  # fmt: skip
+        text = "model.eval()\nmodel(first)"
         if self.batches.spreads(self.kind):
             self.use.context.emit("call_with_all")
-            text = "call_with_all(model, next(iter(train_loader))[0])"
-        else:
-            text = "model(next(iter(train_loader))[0])"
-        return fill_statements(text, **self.holes(), model=self.use.model)
+            text = "model.eval()\ncall_with_all(model, first)"
+        return fill_statements(text, model=self.use.model, first=first)
+
+    def is_text(self) -> bool:
+        """Whether the inputs are texts."""
+        if not self.batches.is_pipeline(self.x):
+            return False
+        fact = self.batches.batch_of(self.x)[0]
+        return not isinstance(fact, Tensor) or fact.dtype in ("string", "object", "str", None)
 
     def is_unlabelled(self) -> bool:
         if self.batches.is_pipeline(self.x):

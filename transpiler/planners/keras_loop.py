@@ -40,12 +40,16 @@ class Loop:
     penalties: tuple[str, ...] = ()
     shown: bool = True
     constrained: bool = False
+    texts: bool = False
+    """Whether inputs are texts, which have no device."""
 
     def write(self) -> list[cst.BaseStatement]:
         training = self.training
         holes: dict[str, Any] = {n: cst.Name(v) for n, v in self.names.items()}
         for what in ("criterion", "optimizer", "metrics"):
             holes[what] = training.name(what, self.model)
+        if training.device is not None:
+            holes["device"] = training.device
         if training.schedule:
             holes["scheduler"] = cst.Name(training.names["scheduler"])
         text = self.steps_text() if training.stepped else self.batches_text()
@@ -79,7 +83,8 @@ class Loop:
         text = "for epoch in rounds:\n    starts\n    model.train()\n    total = count = 0\n"
         if training.has_metrics:
             text += "    for metric in metrics.values():\n        metric.reset_state()\n"
-        text += self.head(parts) + "        batch_starts\n        optimizer.zero_grad()\n"
+        text += self.head(parts) + self.move_text()
+        text += "        batch_starts\n        optimizer.zero_grad()\n"
         text += f"        outputs = {self.call_text()}\n        loss = {self.loss_text()}\n"
         text += "        loss.backward()\n        optimizer.step()\n"
         if self.constrained:
@@ -99,6 +104,28 @@ class Loop:
             text += '        logs = {"loss": total / count}\n' + self.metric_logs("        ")
         text += "        batch_ends\n"
         return text + '    logs = {"loss": total / count}\n' + self.metric_logs("    ")
+
+    def move_text(self) -> str:
+        """A batch to where the model is."""
+        training = self.training
+        if training.device is None:
+            return ""
+        plain = ["inputs"] if self.kind == "one" and not self.texts else []
+        if not self.only_inputs and training.single is not None:
+            plain.append("targets")
+        names = ["inputs"] if self.only_inputs else ["inputs", "targets"]
+        if self.weights:
+            plain.append("weights")
+            names.append("weights")
+        nested = [n for n in names if n not in plain]
+        text = "".join(f"        {n} = to_device({n}, device)\n" for n in nested)
+        names = [n for n in names if n in plain]
+        if nested:
+            training.context.emit("to_device")
+        if names:
+            values = ", ".join(f"{n}.to(device)" for n in names)
+            text += f"        {', '.join(names)} = {values}\n"
+        return text
 
     def metric_logs(self, indent: str) -> str:
         if not self.training.has_metrics:

@@ -98,6 +98,8 @@ class Training:
     scoped: bool = True
     """Whether fit sees the variables that compile leaves."""
     schedule: bool = False
+    device: cst.Name | None = None
+    """Where the model is, if it has been moved."""
     weighted: bool = False
     """Whether some batches come with a weight for each example."""
     stepped: bool = False
@@ -207,9 +209,9 @@ def _read_users(training: Training, users: list[cst.Call]) -> None:
 
 
 def _is_asked(training: Training) -> bool:
-    """Whether the program asks the model for its optimizer."""
+    """Whether the program asks the model for its optimizer or the names of its metrics."""
     for node in find(training.context.module, cst.Attribute):
-        if node.attr.value == "optimizer":
+        if node.attr.value in ("optimizer", "metrics_names"):
             held = options(training.context.fact(node.value))
             if any(m in training.models for m in held if isinstance(m, Instance)):
                 return True

@@ -21,6 +21,7 @@ NAMES = {
     "running_mean": ("moving_mean", "running_mean"),
     "running_var": ("moving_variance", "running_var"),
 }
+KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel", "weight")
 
 
 def transpose_kernel(weight: Array) -> Array:
@@ -69,7 +70,7 @@ def reshape_slot(torch_name: str, keras_name: str, t: Array, k: Array) -> Slot:
 
 def kernels(t: Arrays, k: Arrays) -> list[Slot] | None:
     """Linear and convolutions, with or without groups."""
-    names = [name for name in k if name.split(".")[-1] in ("kernel", "depthwise_kernel", "weight")]
+    names = [name for name in k if name.split(".")[-1] in KERNELS]
     if len(names) != 1 or "weight" not in t:
         return split_kernels(t, k, names) if len(names) > 1 else None
     name, weight, kernel = names[0], t["weight"], k[names[0]]

@@ -7,7 +7,7 @@ framework, so trees travel between processes and are tested without either libra
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,11 @@ KERAS_UNITS = frozenset(
     }
 )  # fmt: skip
 UNITS = TORCH_UNITS | KERAS_UNITS
+
+STAGES = {
+    f"SeparableConv{n}D": (("depthwise_kernel",), ("pointwise_kernel", "bias")) for n in (1, 2)
+}
+"""Layers that are several modules on the other side: the variables of each, in order."""
 
 NEVER = 1 << 30
 
@@ -81,12 +86,22 @@ class Node:
         """The smallest nodes that are mapped one by one, in registration order."""
         if self.is_unit:
             if self.has_arrays():
-                yield self
+                yield from self._stages()
             return
         if self.arrays:
             yield Node(self.name, self.kinds, self.arrays, [], self.rank, self.optional, self.path)
         for child in self.children:
             yield from child.atoms()
+
+    def _stages(self) -> Iterator[Node]:
+        """The unit, or each of its stages."""
+        found = next((STAGES[kind] for kind in self.kinds if kind in STAGES), None)
+        if found is None:
+            yield self
+            return
+        for names in found:
+            own = {name: self.arrays[name] for name in names if name in self.arrays}
+            yield replace(self, arrays=own, optional=self.optional & own.keys())
 
 
 def set_paths(node: Node, path: str = "") -> Node:

@@ -32,6 +32,16 @@ class KerasMultiHeadAttention(nn.Module):
         self.value = nn.Linear(query_dim, num_heads * value_dim, bias=use_bias)
         self.output = nn.Linear(num_heads * value_dim, output_dim or query_dim, bias=use_bias)
         self.dropout = nn.Dropout(dropout)
+        size = output_dim or query_dim
+        for layer, fans in (
+            (self.query, (num_heads + key_dim) * query_dim),
+            (self.key, (num_heads + key_dim) * query_dim),
+            (self.value, (num_heads + value_dim) * query_dim),
+            (self.output, (value_dim + size) * num_heads),
+        ):  # Glorot uniform of Keras' kernels, which have an axis for the heads
+            nn.init.uniform_(layer.weight, -((6 / fans) ** 0.5), (6 / fans) ** 0.5)
+            if use_bias:
+                nn.init.zeros_(layer.bias)
 
     def forward(
         self,

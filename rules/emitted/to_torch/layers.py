@@ -37,6 +37,29 @@ class Lambda(nn.Module):
         return self.function(*inputs)
 
 
+class Rescaling(nn.Module):
+    """keras.layers.Rescaling: scale * x + offset."""
+
+    def __init__(self, scale, offset=0.0):
+        super().__init__()
+        self.scale = scale
+        self.offset = offset
+
+    def forward(self, x):
+        return x * self.scale + self.offset
+
+
+class RepeatVector(nn.Module):
+    """keras.layers.RepeatVector: each example n times, along a new axis of steps."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.n = n
+
+    def forward(self, x):
+        return x.unsqueeze(1).repeat(1, self.n, 1)
+
+
 class GlobalMaxPool(nn.Module):
     """keras' global maximum pooling of channels-first data: equal maxima share the gradient."""
 
@@ -127,15 +150,15 @@ class GaussianDropout(nn.Module):
         return x * (1 + self.stddev * torch.randn_like(x)) if self.training else x
 
 
-def constrain(layer, function):
+def constrain(layer, function, name="weight"):
     """Remembers what keeps a layer's weight in bounds, which `apply_constraints` does."""
-    layer.constraint = function
+    layer.constraints = {**getattr(layer, "constraints", {}), name: function}
     return layer
 
 
-def limit_norm(weight, max_value=None):
-    """keras.constraints.MaxNorm of each row, UnitNorm without a limit."""
-    norms = weight.square().sum(1, keepdim=True).sqrt()
+def limit_norm(weight, max_value=None, dim=1):
+    """keras.constraints.MaxNorm along an axis, UnitNorm without a limit."""
+    norms = weight.square().sum(dim, keepdim=True).sqrt()
     return weight * ((1.0 if max_value is None else norms.clamp(0, max_value)) / (1e-7 + norms))
 
 
@@ -143,5 +166,6 @@ def apply_constraints(model):
     """Puts the weights of a model's layers back into their bounds, after a step."""
     with torch.no_grad():
         for layer in model.modules():
-            if hasattr(layer, "constraint"):
-                layer.weight.copy_(layer.constraint(layer.weight))
+            for name, function in getattr(layer, "constraints", {}).items():
+                weight = getattr(layer, name)
+                weight.copy_(function(weight))

@@ -158,7 +158,8 @@ class MeanIoU:
     def update_state(self, y_true, y_pred):
         y_true, y_pred = torch.as_tensor(y_true), torch.as_tensor(y_pred)
         labels, found = y_true.flatten(), y_pred.flatten()
-        self.matrix = self.matrix + confusion_matrix(labels, found, self.num_classes)
+        matrix = confusion_matrix(labels, found, self.num_classes)
+        self.matrix = self.matrix.to(matrix.device) + matrix
 
     def __call__(self, y_true, y_pred):
         self.update_state(y_true, y_pred)

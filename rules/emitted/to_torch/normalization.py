@@ -44,6 +44,7 @@ class Normalization(nn.Module):
         data = data if isinstance(data, torch.Tensor) else np.asarray(data)
         data = torch.as_tensor(data, dtype=torch.get_default_dtype())
         data = data.flatten() if self.axis is None else data.flatten(0, -2)
+        data = data.to(self.mean.device)
         self.mean, self.variance = data.mean(0), data.var(0, unbiased=False)
 
     def forward(self, x):

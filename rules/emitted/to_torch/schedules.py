@@ -5,6 +5,8 @@ Stepped per batch by ``LambdaLR(optimizer, schedule)`` of an optimizer whose lr 
 
 import math
 
+import torch
+
 
 def exponential_decay(initial_learning_rate, decay_steps, decay_rate, staircase=False):
     """keras ExponentialDecay."""
@@ -77,3 +79,11 @@ def cosine_decay_restarts(
         return initial_learning_rate * ((1 - alpha) * wave + alpha)
 
     return schedule
+
+
+def scheduled(schedule, optimizer_class, parameters, **options):
+    """An optimizer whose learning rate follows a schedule, moved on after each of its steps."""
+    optimizer = optimizer_class(parameters, lr=1.0, **options)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
+    optimizer.register_step_post_hook(lambda *_: scheduler.step())
+    return optimizer

@@ -23,7 +23,7 @@ class MeanMetric:
             extra = (1,) * (values.dim() - sample_weight.dim())
             weights = weights * sample_weight.reshape(sample_weight.shape + extra)
         self.total = self.total + (values * weights).sum()
-        self.count += float(weights.sum())
+        self.count = self.count + weights.sum()
 
     def __call__(self, *args, **kwargs):
         self.update_state(*args, **kwargs)
@@ -76,6 +76,15 @@ def first_tensor(data):
     return data
 
 
+def to_device(data, device):
+    """Tensors, also those in lists and dicts, on a device."""
+    if isinstance(data, dict):
+        return {key: to_device(value, device) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [to_device(value, device) for value in data]
+    return data.to(device) if isinstance(data, torch.Tensor) else data
+
+
 def call_with_all(model, inputs):
     """A model called on inputs that come in a list or a dict."""
     return model(**inputs) if isinstance(inputs, dict) else model(*inputs)
@@ -86,11 +95,13 @@ def evaluate(
 ):
     """The mean loss and the metrics over all batches, in evaluation mode."""
     model.eval()
+    device = next(model.parameters()).device
     total = count = 0
     for metric in metrics.values():
         metric.reset_state()
     with torch.no_grad():
-        for inputs, targets, *weights in loader:
+        for batch in loader:
+            inputs, targets, *weights = to_device(batch, device)
             outputs = model(inputs) if call is None else call(model, inputs)
             size = len(first_tensor(targets))
             loss = criterion(outputs, targets, *weights)
@@ -110,9 +121,10 @@ def evaluate(
 def predict(model, inputs, batch_size=32, activation=None):
     """The model's outputs for all examples, in evaluation mode, as a numpy array."""
     model.eval()
+    device = next((p.device for p in model.parameters()), "cpu")
     with torch.no_grad():
-        outputs = torch.cat([model(batch) for batch in inputs.split(batch_size)])
-    return (outputs if activation is None else activation(outputs)).numpy()
+        outputs = torch.cat([model(batch.to(device)) for batch in inputs.split(batch_size)])
+    return (outputs if activation is None else activation(outputs)).cpu().numpy()
 
 
 def join_batches(parts):
@@ -121,14 +133,16 @@ def join_batches(parts):
         return {key: join_batches([part[key] for part in parts]) for key in parts[0]}
     if isinstance(parts[0], (list, tuple)):
         return [join_batches(group) for group in zip(*parts)]
-    return torch.cat(parts).numpy()
+    return torch.cat(parts).cpu().numpy()
 
 
 def predict_batches(model, loader, activation=None, call=None):
     """The model's outputs for all batches, in evaluation mode, as numpy arrays."""
     model.eval()
+    device = next((p.device for p in model.parameters()), "cpu")
     with torch.no_grad():
-        outputs = [model(x) if call is None else call(model, x) for x in loader]
+        batches = (to_device(batch, device) for batch in loader)
+        outputs = [model(x) if call is None else call(model, x) for x in batches]
     return join_batches(outputs if activation is None else [activation(y) for y in outputs])
 
 
@@ -143,6 +157,8 @@ def train_on_batch(
 ):  # fmt: skip
     """One step on a batch: its loss and the metrics since they were reset."""
     model.train()
+    device = next(model.parameters()).device
+    inputs, targets, weights = to_device((inputs, targets, weights), device)
     optimizer.zero_grad()
     outputs = model(inputs) if call is None else call(model, inputs)
     loss = criterion(outputs, targets, *weights)
