@@ -78,10 +78,14 @@ class Elsewhere(TorchFunctionMode):
             del kwargs["device"]
         if there and name in ("numpy", "__array__"):
             raise AssertionError("a tensor on the device becomes an array")
-        mixed = [v for v in held if not is_there(v) and v.dim() > 0]
-        if there and mixed and not wanted and name not in ACROSS:
+        mixed = [v for v in held if not (is_there(v) or hasattr(v, "_sizes")) and v.dim() > 0]
+        picked = name == "__getitem__" and is_there(args[0])  # by places that may be on the CPU
+        if there and mixed and not wanted and not picked and name not in ACROSS:
             raise AssertionError(f"{name} of tensors on the device and on the CPU")
         result = func(*args, **kwargs)
+        if there and name == "_pack_padded_sequence":
+            result[1]._sizes = True  # stay on the CPU, whatever is computed with them
+            return put_there(result[0]), result[1]
         moved = wanted or (there and not isinstance(result, (bool, int, float)))
         return tree_map(put_there, result) if moved else result
 

@@ -38,7 +38,7 @@ def test_a_helper_function_becomes_a_module_that_a_loop_makes_twice() -> None:
     """), "history", "p")  # fmt: skip
     assert "def block" not in conversion.code
     assert conversion.code.count("class Block(") == 1
-    assert "self.dense2 = nn.Linear(units, units)" in conversion.code
+    assert "self.dense2 = initialize(nn.Linear(units, units))" in conversion.code
     assert conversion.code.count("Block(width, width)") == 2
 
 
