@@ -592,3 +592,19 @@ print(h.params)
     assert left_over(translate_keras(source)) == [
         "the history of a training loop keeps the losses and metrics only"
     ]
+
+
+def test_a_model_that_is_called_before_it_is_compiled_is_not_on_the_gpu_yet() -> None:
+    source = (
+        REGRESSION
+        + """
+first(tf.zeros((1, 4)))
+first.compile("sgd", "mse")
+# train
+first.fit(x, y, shuffle=False, verbose=0)
+p = first(tf.constant(x))
+"""
+    )
+    conversion = assert_twins(source, "p")
+    assert "first(torch.zeros(1, 4))\n" in conversion.code
+    assert ".to(device)).cpu()" in conversion.code

@@ -94,7 +94,19 @@ def _obstacle(context: Context) -> str | None:
     for node in _direct_calls(context):
         if not _is_plain(context, node):
             return "a model is called on or gives several tensors"
+    if any(_repeats(context, c) for m in _models(context) for c in m.state["compiled"]):
+        return "a model is compiled in a loop that calls it before"
     return None
+
+
+def _repeats(context: Context, node: cst.CSTNode) -> bool:
+    """Whether a loop compiles a model that its body calls by hand further up."""
+    loop = context.edits.enclosing(node, cst.For, cst.While)
+    if node not in context.edits.parent or loop is None:
+        return False
+    inside = set(find(loop, cst.Call))
+    called = [c for c in _calls(context) if c in inside]
+    return any(context.edits.order(c) < context.edits.order(node) for c in called)
 
 
 def _models(context: Context) -> list[Instance]:
@@ -171,6 +183,11 @@ def _mixes(part: Instance) -> bool:
 
 
 def _direct_calls(context: Context) -> list[cst.Call]:
+    """Calls by hand of models that have been moved."""
+    return [c for c in _calls(context) if not _is_earlier(context, c)]
+
+
+def _calls(context: Context) -> list[cst.Call]:
     """Calls of compiled models and their parts on data, outside of the classes of models."""
     parts = {id(p) for p in _parts(context)}
     found = []
@@ -187,6 +204,22 @@ def _direct_calls(context: Context) -> list[cst.Call]:
         if not isinstance(result, GraphTensor) and not _gives_graph(result):
             found.append(node)
     return found
+
+
+def _is_earlier(context: Context, node: cst.Call) -> bool:
+    """Whether a call is made before its model is compiled, and so before it is moved."""
+    from transpiler.planners.keras_compile import parts_of
+
+    called = {id(o) for o in options(context.fact(node.func))}
+    scope, place = context.edits.enclosing(node, cst.FunctionDef), context.edits.order(node)
+    compiles = [
+        c for m in _models(context) if called & {id(p) for p in parts_of([m])}
+        for c in m.state["compiled"]
+    ]  # fmt: skip
+    return all(
+        context.edits.order(c) > place and context.edits.enclosing(c, cst.FunctionDef) is scope
+        for c in compiles
+    )
 
 
 def _gives_graph(value: Value) -> bool:
