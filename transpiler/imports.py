@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import libcst as cst
 
@@ -39,7 +39,7 @@ def finish_imports(context: Context, module: cst.Module) -> cst.Module:
     body, anchor, left, rest = _drop_orphans(context, list(module.body), imported)
     wanted = _wanted_imports(context, module, used)
     have = {code(s).strip() for s in body if _was_import(s)}
-    new = [cst.parse_statement(line) for line in wanted if line not in have]
+    new = [cst.parse_statement(line) for line in _merge(w for w in wanted if w not in have)]
     first = docstring_end(body)
     while first < len(body) and _is_future(body[first]):
         first += 1
@@ -232,6 +232,15 @@ def _wanted_imports(context: Context, module: cst.Module, used: set[str]) -> Ite
         if name in used and name not in bound:
             lines.append(statement)
     yield from sorted(dict.fromkeys(lines), key=_import_order)
+
+
+def _merge(lines: Iterable[str]) -> list[str]:
+    """`from m import a` and `from m import b`, in order, as one import of both."""
+    names: dict[str, list[str]] = {}
+    for line in lines:
+        origin, _, imported = line.partition(" import ")
+        names.setdefault(origin, []).extend([imported] if imported else [])
+    return [f"{origin} import {', '.join(n)}" if n else origin for origin, n in names.items()]
 
 
 def _import_order(line: str) -> tuple[int, str]:
