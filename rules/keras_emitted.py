@@ -32,7 +32,6 @@ FUNCTIONS = {
     "soft_cross_entropy": f"{_F}cross_entropy",
     "gelu": f"{_F}gelu",
     "scaled_dot_product_attention": f"{_F}scaled_dot_product_attention",
-    "pixel_shuffle": f"{_F}pixel_shuffle",
     "pad_sequence": "torch.nn.utils.rnn.pad_sequence",
     "save_pickle": "torch.save",
     "random_split": f"{_DATA}random_split",

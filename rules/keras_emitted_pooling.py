@@ -1,4 +1,4 @@
-"""Pooling, bags and sampling that translations to TensorFlow write out, as torch has them."""
+"""Pooling, bags, sampling and shuffled pixels as translations to TensorFlow write them out."""
 
 from __future__ import annotations
 
@@ -94,4 +94,15 @@ def grid_sample(site: Site) -> Any:
         "align_corners=c).permute(0, 2, 3, 1)",
         x=given.x, g=tensor(site, given.need("grid")), m=given.given("mode"),
         p=given.given("padding_mode"), c=given.given("align_corners"),
+    )  # fmt: skip
+
+
+@rewrites("to_tf.pixel_shuffle", "to_tf.pixel_unshuffle", to="torch")
+def shuffled_pixels(site: Site) -> Any:
+    """The channels stand behind the batch in torch."""
+    given = TfArguments(site)
+    name = site.name.rpartition(".")[2]
+    return fill(
+        f"torch.nn.functional.{name}(x.permute(0, 3, 1, 2), n).permute(0, 2, 3, 1)",
+        x=given.x, n=given.need("factor"),
     )  # fmt: skip
