@@ -15,11 +15,8 @@ from transpiler.translation import translate_path
 
 CORPUS = Path(__file__).resolve().parent.parent / "corpus"
 Target = Literal["tf", "torch"]
-OPEN = frozenset(
-    """digits_vae length_norm movie_recommender rings_wgan_gp transfer_finetune
-    two_file_project""".split()
-)
-"""Programs in TensorFlow whose translations are not verified yet."""
+OPEN = frozenset({"augmented_cnn", "length_norm"})
+"""Programs in TensorFlow whose translations do not train as their twins yet."""
 DIRECTIONS: dict[str, Target] = {"torch": "tf", "tf": "torch"}
 
 
