@@ -50,7 +50,7 @@ DIGITS_CNN = (
     ("flatten order", r"tf\.reshape\(tf\.transpose\(x, \[0, 3, 1, 2\]\), ", "tf.reshape(x, ", 1, "loss"),
     ("dropout rate", r"rate=0\.5", "rate=0.4", 1, "loss"),
     ("dropout of elements, not channels", r"SpatialDropout2D", "Dropout", 1, "loss"),
-    ("loss summed, not averaged", r"loss = nll_loss\(output, target\)", 'loss = nll_loss(output, target, reduction="sum")', 1, "loss"),
+    ("loss summed, not averaged", r"-tf\.reduce_mean\(tf\.gather\(output", "-tf.reduce_sum(tf.gather(output", 1, "loss"),
     ("momentum", r"momentum=args\.momentum\)", "momentum=0.9)", 3, "loss"),
     ("nesterov momentum", r"momentum=args\.momentum\)", "momentum=args.momentum, nesterov=True)", 2, "loss"),
     ("learning rate inside the momentum", r"= TorchSGD\(", "= keras.optimizers.SGD(", 6, "loss"),
