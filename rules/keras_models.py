@@ -85,5 +85,4 @@ def clone_model(site: Site) -> Any:
         raise Unfit("clone_model with inputs or functions of its own is not translated")
     if not isinstance(site.context.fact(site.node), Instance):
         raise Unfit("the model that is cloned is not known")
-    site.request_import("import copy")
     return fill("clone(model)", clone=site.emit("clone_model"), model=site.arg("model"))

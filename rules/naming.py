@@ -35,6 +35,7 @@ TARGET_IMPORTS: dict[str, dict[str, str]] = {
         "itertools": "import itertools",
         "functools": "import functools",
         "collections": "import collections",
+        "copy": "import copy",
         "glob": "import glob",
         "gzip": "import gzip",
         "io": "import io",

@@ -68,9 +68,13 @@ def compare_finals(run: Run, original: Finals, mine: Finals) -> list[Final]:
     torch_is_mine = run.setup.framework == "torch"
     largest = (mine if torch_is_mine else original).largest
     peak = max((float(a.max(initial=0.0)) for a in largest.values()), default=0.0)
+    paired = {index for index, _ in run.partners.values()}
+    loaded = [_shapes(m) for index, m in original.models.items() if index not in paired]
     for number, (index, pairs) in run.partners.items():
         theirs, own = original.models.get(index), mine.models.get(number)
         if theirs is None or own is None:
+            continue
+        if _shapes(theirs) in loaded:  # a whole model that was loaded has taken its place
             continue
         t, k = (own, theirs) if torch_is_mine else (theirs, own)
         owner = number if torch_is_mine else index
@@ -79,6 +83,10 @@ def compare_finals(run: Run, original: Finals, mine: Finals) -> list[Final]:
             for slot in pair.slots:
                 found += sides.compare(pair, slot)
     return found + list(_loose(original.loose, mine.loose))
+
+
+def _shapes(model: dict[str, Array]) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in model.items()}
 
 
 @dataclass
