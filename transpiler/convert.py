@@ -116,7 +116,7 @@ def _convert(
     module = reader.recognize(written, source)
     origins: dict[cst.CSTNode, cst.CSTNode] = {}
     if to == "tf":
-        module, origins = plainer(module)
+        module, origins = plainer(module, source)
     interpreter = Interpreter(book.knowledge, reader.loader(siblings))
     interpreter.rounds = {} if to == "torch" else None
     interpreter.run(module, callers=[_Caller(c, reader) for c in callers])

@@ -22,9 +22,11 @@ Changes = dict[cst.CSTNode, Any]
 Origins = dict[cst.CSTNode, cst.CSTNode]
 
 
-def plainer(module: cst.Module) -> tuple[cst.Module, Origins]:
-    """The module in plainer spellings, and what its new nodes were before."""
-    text = module.code
+def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
+    """The module in plainer spellings, and what its new nodes were before.
+
+    text: the module's source.
+    """
     changes: Changes = {}
     if ".requires_grad" in text:
         _ask_early(module, changes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import symtable
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ _LONG_NAMES = {
     "DataLoader": "torch.utils.data.DataLoader", "Dataset": "torch.utils.data.Dataset",
     "TensorDataset": "torch.utils.data.TensorDataset",
 }  # fmt: skip
+_HEADER = re.compile(r"^(?:def|class) (\w+)", re.MULTILINE)
 Definition = ast.FunctionDef | ast.ClassDef
 
 
@@ -41,10 +43,7 @@ def sources(to: Direction) -> dict[str, tuple[Path, str]]:
     found: dict[str, tuple[Path, str]] = {}
     for path in sorted(_folder(to).glob("*.py")):
         text = path.read_text(encoding="utf-8")
-        for line in text.splitlines():
-            if line.startswith(("def ", "class ")):
-                name = line.split(None, 1)[1].split("(")[0].split(":")[0].strip()
-                found[name] = (path, text)
+        found.update(dict.fromkeys(_HEADER.findall(text), (path, text)))
     return found
 
 
