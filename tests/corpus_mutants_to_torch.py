@@ -23,7 +23,7 @@ STACKED_LSTM = (
     ("dropout rate", r"nn\.Dropout\(0\.2\)", "nn.Dropout(0.3)", 1, "loss"),
     ("zero_grad missing", r"        optimizer\.zero_grad\(\)\n", "", 2, "gradient norm"),
     ("missing train()", r"    model\.train\(\)\n    total", "    total", 13, "mode"),
-    ("missing eval()", r"    model\.eval\(\)\n    total", "    total", 13, "mode"),
+    ("missing eval()", r"    model\.eval\(\)\n(    device = next\(model)", r"\1", 13, "mode"),
     ("two biases trained", r"\.requires_grad_\(False\)", "", 1, "gradient norm"),
     ("Adam's epsilon after the correction", r"\(v\.sqrt\(\) \+ group\[\"eps\"\]\)", '(v.sqrt() + group["eps"] * (1 - beta_2**t) ** 0.5)', 2, "loss"),
     ("initial state", r"self\.rnn\(x, states\)", "self.rnn(x, tuple(torch.ones(1, len(x), self.rnn.hidden_size) for _ in range(2)))", 1, "loss"),
@@ -58,7 +58,7 @@ DIGITS_RESNET = (
 DIGITS_BEGINNER = (
     ("flatten order", r"    Permute\(0, 2, 3, 1\),\n    nn\.Flatten", "    nn.Flatten", 1, "loss"),
     ("pooling window", r"nn\.MaxPool2d\(2\)", "nn.MaxPool2d(3, 2, 1)", 1, "loss"),
-    ("dropout in evaluation", r"    model\.eval\(\)\n    total", "    total", 23, "printed"),
+    ("dropout in evaluation", r"    model\.eval\(\)\n(    device = next\(model)", r"\1", 23, "printed"),
     ("an image scale", r"x_test /= 16", "x_test /= 255", 23, "printed"),
 )  # fmt: skip
 
@@ -91,7 +91,7 @@ WINDOW_FORECAST = (
     ("schedule off by one", r"schedule\(epoch_2\)", "schedule(epoch_2 + 1)", 1, "learning rate"),
     ("causal padding on both sides", r"ConstantPad1d\(\(4, 0\)", "ConstantPad1d((2, 2)", 1, "loss"),
     ("window off by one", r"w\[:-1\], w\[-1\]", "w[1:], w[-1]", 1, "loss"),
-    ("an activation missing", r"    nn\.Linear\(16, 12\),\n    nn\.ReLU\(\),", "    nn.Linear(16, 12),", 1, "loss"),
+    ("an activation missing", r"(Linear\(16, 12\)\)?,)\n    nn\.ReLU\(\),", r"\1", 1, "loss"),
 )  # fmt: skip
 
 TABLES = {
