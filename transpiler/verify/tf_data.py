@@ -135,6 +135,18 @@ def _in_order(function: Any) -> Any:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         for name in ("num_parallel_calls", "deterministic"):
             kwargs.pop(name, None)
-        return function(self, args[0] if args else kwargs.pop("map_func"), **kwargs)
+        result = function(self, args[0] if args else kwargs.pop("map_func"), **kwargs)
+        return result.with_options(one_thread())
 
     return call
+
+
+def one_thread() -> Any:
+    """No prefetching of its own: what is drawn for a batch is drawn when the script asks for it.
+
+    A thread that runs ahead would draw while a model is built, when draws are not recorded.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.inject_prefetch = False
+    return options
