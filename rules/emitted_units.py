@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import UNKNOWN, Instance, Sequence, Tensor, Value, options
+from transpiler.infer.values import UNKNOWN, Instance, Sequence, Symbol, Tensor, Value, options
 from transpiler.rule import Rule, Unfit, infers, rewrites
 from transpiler.rules.layers_norm import STATISTICS
 from transpiler.site import Site
@@ -78,6 +78,8 @@ def recurrent(site: Site) -> Any:
     biased = True
     if isinstance(node, cst.Call) and _name(site, node) == "to_torch.single_bias":
         node, biased = node.args[0].value, False
+    if isinstance(node, cst.Call) and _name(site, node) == "to_torch.initialize_recurrent":
+        node = node.args[0].value
     name = _name(site, node)
     if not isinstance(node, cst.Call) or name not in _INNER or biased is not name.endswith("GRU"):
         raise Unfit("the layer inside of KerasRecurrent is not known here")
@@ -117,9 +119,59 @@ def recurrent_result(call_: Invocation) -> Value:
     return Sequence("tuple", (y, *[state] * (2 if names[:1] == ("torch.nn.LSTM",) else 1)))
 
 
-@infers("to_torch.single_bias")
+@infers("to_torch.single_bias", "to_torch.initialize", "to_torch.initialize_recurrent")
 def same_layer(call_: Invocation) -> Value:
-    return call_.arg("rnn", at=0) or UNKNOWN
+    return call_.positional[0] if call_.positional else UNKNOWN
+
+
+_STARTS = {"to_torch.he_normal": "he_normal", "to_torch.glorot_normal": "glorot_normal",
+           "to_torch.lecun_normal": "lecun_normal", "torch.nn.init.xavier_uniform_": OMIT,
+           "torch.nn.init.kaiming_uniform_": "he_uniform",
+           "torch.nn.init.orthogonal_": "orthogonal", "torch.nn.init.zeros_": "zeros",
+           "torch.nn.init.ones_": "ones", "torch.nn.init.eye_": "identity"}  # fmt: skip
+
+
+@rewrites("to_torch.initialize", to="tf")
+def initialize(site: Site) -> Any:
+    """Initial values are arguments of the layer's own in Keras; what is not told is its default."""
+    given = {role: _start(site, role) for role in ("weight", "bias") if site.has(role)}
+
+    def started(layer: Any) -> Any:
+        if not isinstance(layer, cst.Call):
+            return layer
+        kept = [a for a in layer.args if not (a.keyword and "_initializer" in a.keyword.value)]
+        named = {"weight": "kernel_initializer", "bias": "bias_initializer"}
+        more = call("x", **{named[role]: value for role, value in given.items()}).args
+        return layer.with_changes(args=[*kept, *more])
+
+    inner = site.arg("layer")
+    if not _name(site, inner).startswith("torch.nn."):
+        raise Unfit("the layer that is initialized here is not known")
+    if "Conv" in _name(site, inner):  # the planner of the order of axes does not see it in here
+        raise Unfit("a convolution with Keras' initial values", "set them where it is made")
+    site.context.edits.wrap(inner, started)
+    return inner
+
+
+def _start(site: Site, role: str) -> Any:
+    """Keras' name of the initializer that fills a parameter."""
+    fact = site.fact(role)
+    name = fact.name if isinstance(fact, Symbol) else ""
+    if name not in _STARTS:
+        raise Unfit(f"the initializer of the {role} has no name in Keras")
+    site.context.claim(site.arg(role))
+    found = _STARTS[name]
+    return found if found is OMIT else cst.SimpleString(f'"{found}"')
+
+
+@rewrites("to_torch.he_normal", "to_torch.glorot_normal", "to_torch.lecun_normal", to="tf")
+def initial_values(site: Site) -> Any:
+    raise Unfit("an initializer of Keras' that fills something else than a layer")
+
+
+@rewrites("to_torch.initialize_recurrent", to="tf")
+def initialize_recurrent(site: Site) -> Any:
+    raise Unfit("a recurrent layer with Keras' initial values stands outside of KerasRecurrent")
 
 
 @rewrites("to_torch.regularize", to="tf")
@@ -139,7 +191,7 @@ def regularize(site: Site) -> Any:
         return layer.with_changes(args=[*layer.args, *more])
 
     inner = site.arg("layer")
-    if not _name(site, inner).startswith("torch.nn."):
+    if not _name(site, inner).startswith(("torch.nn.", "to_torch.initialize")):
         raise Unfit("the layer that is regularized here is not known")
     site.context.edits.wrap(inner, penalized)
     return inner
