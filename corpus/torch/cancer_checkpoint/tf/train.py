@@ -22,7 +22,10 @@ from sklearn.preprocessing import StandardScaler
 
 
 def save_pickle(value, path):
-    """Write any value to a file, whole or not at all."""
+    """Write any value to a file, whole or not at all; or into a file that is open."""
+    if hasattr(path, "write"):
+        pickle.dump(value, path)
+        return
     with open(f"{path}.tmp", "wb") as file:
         pickle.dump(value, file)
     os.replace(f"{path}.tmp", path)
@@ -32,13 +35,17 @@ class TensorDataset:
     """Examples that are the rows of several tensors or arrays."""
 
     def __init__(self, *tensors):
-        self.tensors = tensors
+        self.tensors = tuple(tf.convert_to_tensor(tensor) for tensor in tensors)
 
     def __len__(self):
         return len(self.tensors[0])
 
     def __getitem__(self, index):
         return tuple(tensor[index] for tensor in self.tensors)
+
+    def take_rows(self, indices):
+        """The examples at several places, stacked."""
+        return tuple(tf.gather(tensor, indices) for tensor in self.tensors)
 
 
 def collate(samples):
@@ -81,12 +88,17 @@ class DataLoader:
             order = np.random.permutation(count) if self.shuffle else range(count)
         order = iter(order)
         for _ in range(len(self)):
-            indices = itertools.islice(order, self.batch_size)
-            yield self.collate_fn([self.dataset[int(i)] for i in indices])
+            indices = [int(i) for i in itertools.islice(order, self.batch_size)]
+            if self.collate_fn is collate and hasattr(self.dataset, "take_rows"):
+                yield self.dataset.take_rows(indices)
+            else:
+                yield self.collate_fn([self.dataset[i] for i in indices])
 
 
 def load_pickle(path):
     """The value that save_pickle wrote; load files of your own only."""
+    if hasattr(path, "read"):
+        return pickle.load(path)
     with open(path, "rb") as file:
         return pickle.load(file)
 

@@ -131,12 +131,10 @@ def discounted(rewards):
     return out
 
 
-def update(net, optimizer, episodes):
-    obs = tf.constant(np.concatenate([e[0] for e in episodes]), dtype=tf.float32)
-    act = tf.constant(np.concatenate([e[1] for e in episodes]), dtype=tf.int64)
-    with tf.GradientTape() as tape:
-        ret = tf.convert_to_tensor(np.concatenate([discounted(e[2]) for e in episodes]))
+@tf.function
+def train_step(net, optimizer, obs, ret, act):
 
+    with tf.GradientTape() as tape:
         logits, value = net(obs)
         value = tf.squeeze(value, axis=1)
         dist = Categorical(logits=logits)
@@ -152,6 +150,14 @@ def update(net, optimizer, episodes):
     gradients = tape.gradient(loss, net.trainable_variables)
     gradients, _ = tf.clip_by_global_norm(gradients, 0.5)
     optimizer.apply_gradients(zip(gradients, net.trainable_variables))
+    return policy_loss, value_loss, entropy
+
+
+def update(net, optimizer, episodes):
+    obs = tf.constant(np.concatenate([e[0] for e in episodes]), dtype=tf.float32)
+    act = tf.constant(np.concatenate([e[1] for e in episodes]), dtype=tf.int64)
+    ret = tf.convert_to_tensor(np.concatenate([discounted(e[2]) for e in episodes]))
+    policy_loss, value_loss, entropy = train_step(net, optimizer, obs, ret, act)
     return float(policy_loss), float(value_loss), float(entropy)
 
 

@@ -19,13 +19,27 @@ class TensorDataset:
     """Examples that are the rows of several tensors or arrays."""
 
     def __init__(self, *tensors):
-        self.tensors = tensors
+        self.tensors = tuple(tf.convert_to_tensor(tensor) for tensor in tensors)
 
     def __len__(self):
         return len(self.tensors[0])
 
     def __getitem__(self, index):
         return tuple(tensor[index] for tensor in self.tensors)
+
+    def take_rows(self, indices):
+        """The examples at several places, stacked."""
+        return tuple(tf.gather(tensor, indices) for tensor in self.tensors)
+
+
+def collate(samples):
+    """Stacks examples field by field: ints become int64, Python floats float64."""
+    first = samples[0]
+    if isinstance(first, dict):
+        return {key: collate([sample[key] for sample in samples]) for key in first}
+    if isinstance(first, (tuple, list)):
+        return tuple(collate(list(field)) for field in zip(*samples))
+    return tf.convert_to_tensor(np.stack([np.asarray(sample) for sample in samples]))
 
 
 class Subset:
@@ -41,6 +55,13 @@ class Subset:
     def __getitem__(self, index):
         return self.dataset[int(self.indices[index])]
 
+    def take_rows(self, indices):
+        """The examples at several places, stacked; at once where the dataset holds tensors."""
+        places = [int(self.indices[i]) for i in indices]
+        if hasattr(self.dataset, "take_rows"):
+            return self.dataset.take_rows(places)
+        return collate([self.dataset[i] for i in places])
+
 
 def random_split(dataset, lengths):
     """Random parts of a dataset: of the given lengths, or fractions that sum to 1."""
@@ -51,16 +72,6 @@ def random_split(dataset, lengths):
         lengths = [n + (i % len(whole) < left) for i, n in enumerate(whole)]
     order = np.random.permutation(count)
     return [Subset(dataset, part) for part in np.split(order, np.cumsum(lengths)[:-1])]
-
-
-def collate(samples):
-    """Stacks examples field by field: ints become int64, Python floats float64."""
-    first = samples[0]
-    if isinstance(first, dict):
-        return {key: collate([sample[key] for sample in samples]) for key in first}
-    if isinstance(first, (tuple, list)):
-        return tuple(collate(list(field)) for field in zip(*samples))
-    return tf.convert_to_tensor(np.stack([np.asarray(sample) for sample in samples]))
 
 
 class DataLoader:
@@ -93,8 +104,11 @@ class DataLoader:
             order = np.random.permutation(count) if self.shuffle else range(count)
         order = iter(order)
         for _ in range(len(self)):
-            indices = itertools.islice(order, self.batch_size)
-            yield self.collate_fn([self.dataset[int(i)] for i in indices])
+            indices = [int(i) for i in itertools.islice(order, self.batch_size)]
+            if self.collate_fn is collate and hasattr(self.dataset, "take_rows"):
+                yield self.dataset.take_rows(indices)
+            else:
+                yield self.collate_fn([self.dataset[i] for i in indices])
 
 
 def reduce_loss(loss, reduction):

@@ -29,13 +29,17 @@ class TensorDataset:
     """Examples that are the rows of several tensors or arrays."""
 
     def __init__(self, *tensors):
-        self.tensors = tensors
+        self.tensors = tuple(tf.convert_to_tensor(tensor) for tensor in tensors)
 
     def __len__(self):
         return len(self.tensors[0])
 
     def __getitem__(self, index):
         return tuple(tensor[index] for tensor in self.tensors)
+
+    def take_rows(self, indices):
+        """The examples at several places, stacked."""
+        return tuple(tf.gather(tensor, indices) for tensor in self.tensors)
 
 
 def collate(samples):
@@ -78,30 +82,11 @@ class DataLoader:
             order = np.random.permutation(count) if self.shuffle else range(count)
         order = iter(order)
         for _ in range(len(self)):
-            indices = itertools.islice(order, self.batch_size)
-            yield self.collate_fn([self.dataset[int(i)] for i in indices])
-
-
-def reduce_loss(loss, reduction):
-    """The mean or sum over all elements, or the elements themselves ("none")."""
-    if reduction == "none":
-        return loss
-    return tf.reduce_mean(loss) if reduction == "mean" else tf.reduce_sum(loss)
-
-
-def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean", axis=-1):
-    """torch's nll_loss: the mean divides by the weights of the targets that count."""
-    log_p = keras.ops.moveaxis(input, axis, -1)
-    counts = target != ignore_index
-    index = tf.where(counts, target, tf.zeros_like(target))
-    weights = (
-        tf.ones_like(log_p[..., 0]) if weight is None else tf.gather(weight, index)
-    )
-    weights = tf.where(counts, weights, tf.zeros_like(weights))
-    loss = -weights * tf.gather(log_p, index, axis=-1, batch_dims=len(index.shape))
-    if reduction == "mean":
-        return tf.reduce_sum(loss) / tf.reduce_sum(weights)
-    return reduce_loss(loss, reduction)
+            indices = [int(i) for i in itertools.islice(order, self.batch_size)]
+            if self.collate_fn is collate and hasattr(self.dataset, "take_rows"):
+                yield self.dataset.take_rows(indices)
+            else:
+                yield self.collate_fn([self.dataset[i] for i in indices])
 
 
 class TorchOptimizer(keras.optimizers.Optimizer):
@@ -219,7 +204,10 @@ class EpochSchedule:
 
 
 def save_pickle(value, path):
-    """Write any value to a file, whole or not at all."""
+    """Write any value to a file, whole or not at all; or into a file that is open."""
+    if hasattr(path, "write"):
+        pickle.dump(value, path)
+        return
     with open(f"{path}.tmp", "wb") as file:
         pickle.dump(value, file)
     os.replace(f"{path}.tmp", path)
@@ -267,7 +255,7 @@ def load_data(batch_size, test_batch_size, holdout=297):
 def train_step(model, optimizer, data, target):
     with tf.GradientTape() as tape:
         output = model(data, training=True)
-        loss = nll_loss(output, target)
+        loss = -tf.reduce_mean(tf.gather(output, target, batch_dims=1))
     gradients = tape.gradient(loss, model.trainable_variables)
     optimizer.apply_gradients(zip(gradients, model.trainable_variables))
     return loss
@@ -294,7 +282,7 @@ def test(model, device, loader):
     total, correct = 0.0, 0
     for data, target in loader:
         output = model(data, training=False)
-        total += float(nll_loss(output, target, reduction="sum"))
+        total += float(-tf.reduce_sum(tf.gather(output, target, batch_dims=1)))
         guess = tf.expand_dims(tf.argmax(output, axis=1), 1)
         correct += int(
             tf.reduce_sum(

@@ -129,6 +129,8 @@ class EpochSchedule:
 
 def load_pickle(path):
     """The value that save_pickle wrote; load files of your own only."""
+    if hasattr(path, "read"):
+        return pickle.load(path)
     with open(path, "rb") as file:
         return pickle.load(file)
 
@@ -141,7 +143,10 @@ def load_optimizer(optimizer, variables, state):
 
 
 def save_pickle(value, path):
-    """Write any value to a file, whole or not at all."""
+    """Write any value to a file, whole or not at all; or into a file that is open."""
+    if hasattr(path, "write"):
+        pickle.dump(value, path)
+        return
     with open(f"{path}.tmp", "wb") as file:
         pickle.dump(value, file)
     os.replace(f"{path}.tmp", path)

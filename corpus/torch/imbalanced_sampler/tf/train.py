@@ -11,6 +11,16 @@ from sklearn.datasets import make_classification
 from sklearn.metrics import classification_report, f1_score
 
 
+def collate(samples):
+    """Stacks examples field by field: ints become int64, Python floats float64."""
+    first = samples[0]
+    if isinstance(first, dict):
+        return {key: collate([sample[key] for sample in samples]) for key in first}
+    if isinstance(first, (tuple, list)):
+        return tuple(collate(list(field)) for field in zip(*samples))
+    return tf.convert_to_tensor(np.stack([np.asarray(sample) for sample in samples]))
+
+
 class Subset:
     """The examples of a dataset at the given indices."""
 
@@ -23,6 +33,13 @@ class Subset:
 
     def __getitem__(self, index):
         return self.dataset[int(self.indices[index])]
+
+    def take_rows(self, indices):
+        """The examples at several places, stacked; at once where the dataset holds tensors."""
+        places = [int(self.indices[i]) for i in indices]
+        if hasattr(self.dataset, "take_rows"):
+            return self.dataset.take_rows(places)
+        return collate([self.dataset[i] for i in places])
 
 
 def random_split(dataset, lengths):
@@ -55,16 +72,6 @@ class WeightedRandomSampler:
         )
 
 
-def collate(samples):
-    """Stacks examples field by field: ints become int64, Python floats float64."""
-    first = samples[0]
-    if isinstance(first, dict):
-        return {key: collate([sample[key] for sample in samples]) for key in first}
-    if isinstance(first, (tuple, list)):
-        return tuple(collate(list(field)) for field in zip(*samples))
-    return tf.convert_to_tensor(np.stack([np.asarray(sample) for sample in samples]))
-
-
 class DataLoader:
     """Batches of an indexable dataset, drawn and collated anew for every epoch."""
 
@@ -95,8 +102,11 @@ class DataLoader:
             order = np.random.permutation(count) if self.shuffle else range(count)
         order = iter(order)
         for _ in range(len(self)):
-            indices = itertools.islice(order, self.batch_size)
-            yield self.collate_fn([self.dataset[int(i)] for i in indices])
+            indices = [int(i) for i in itertools.islice(order, self.batch_size)]
+            if self.collate_fn is collate and hasattr(self.dataset, "take_rows"):
+                yield self.dataset.take_rows(indices)
+            else:
+                yield self.collate_fn([self.dataset[i] for i in indices])
 
 
 def learning_rate_of(optimizer):
@@ -166,7 +176,10 @@ class ReduceLROnPlateau:
 
 
 def save_pickle(value, path):
-    """Write any value to a file, whole or not at all."""
+    """Write any value to a file, whole or not at all; or into a file that is open."""
+    if hasattr(path, "write"):
+        pickle.dump(value, path)
+        return
     with open(f"{path}.tmp", "wb") as file:
         pickle.dump(value, file)
     os.replace(f"{path}.tmp", path)
@@ -174,6 +187,8 @@ def save_pickle(value, path):
 
 def load_pickle(path):
     """The value that save_pickle wrote; load files of your own only."""
+    if hasattr(path, "read"):
+        return pickle.load(path)
     with open(path, "rb") as file:
         return pickle.load(file)
 

@@ -157,8 +157,11 @@ class DataLoader:
             order = np.random.permutation(count) if self.shuffle else range(count)
         order = iter(order)
         for _ in range(len(self)):
-            indices = itertools.islice(order, self.batch_size)
-            yield self.collate_fn([self.dataset[int(i)] for i in indices])
+            indices = [int(i) for i in itertools.islice(order, self.batch_size)]
+            if self.collate_fn is collate and hasattr(self.dataset, "take_rows"):
+                yield self.dataset.take_rows(indices)
+            else:
+                yield self.collate_fn([self.dataset[i] for i in indices])
 
 
 def learning_rate_of(optimizer):

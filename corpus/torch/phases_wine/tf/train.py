@@ -16,13 +16,17 @@ class TensorDataset:
     """Examples that are the rows of several tensors or arrays."""
 
     def __init__(self, *tensors):
-        self.tensors = tensors
+        self.tensors = tuple(tf.convert_to_tensor(tensor) for tensor in tensors)
 
     def __len__(self):
         return len(self.tensors[0])
 
     def __getitem__(self, index):
         return tuple(tensor[index] for tensor in self.tensors)
+
+    def take_rows(self, indices):
+        """The examples at several places, stacked."""
+        return tuple(tf.gather(tensor, indices) for tensor in self.tensors)
 
 
 def collate(samples):
@@ -65,8 +69,11 @@ class DataLoader:
             order = np.random.permutation(count) if self.shuffle else range(count)
         order = iter(order)
         for _ in range(len(self)):
-            indices = itertools.islice(order, self.batch_size)
-            yield self.collate_fn([self.dataset[int(i)] for i in indices])
+            indices = [int(i) for i in itertools.islice(order, self.batch_size)]
+            if self.collate_fn is collate and hasattr(self.dataset, "take_rows"):
+                yield self.dataset.take_rows(indices)
+            else:
+                yield self.collate_fn([self.dataset[i] for i in indices])
 
 
 def set_initializer(layer, role, initializer):

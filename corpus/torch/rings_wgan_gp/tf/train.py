@@ -57,12 +57,8 @@ def gradient_penalty(critic, real, fake):
 
 
 @tf.function
-def train_step(generator, critic, optimizer, batch_size, latent, lambda_gp):
+def train_step(critic, optimizer, real, fake, lambda_gp):
     with tf.GradientTape() as tape:
-        real = sample_rings(batch_size)
-        z = tf.random.normal([batch_size, latent])
-        with tape.stop_recording():
-            fake = generator(z)
         distance = tf.reduce_mean(critic(real)) - tf.reduce_mean(critic(fake))
         penalty = gradient_penalty(critic, real, fake)
         loss = -distance + lambda_gp * penalty
@@ -72,9 +68,10 @@ def train_step(generator, critic, optimizer, batch_size, latent, lambda_gp):
 
 
 def update_critic(critic, generator, optimizer, args, device):
-    distance, penalty = train_step(
-        generator, critic, optimizer, args.batch_size, args.latent, args.lambda_gp
-    )
+    real = sample_rings(args.batch_size)
+    z = tf.random.normal([args.batch_size, args.latent])
+    fake = generator(z)
+    distance, penalty = train_step(critic, optimizer, real, fake, args.lambda_gp)
     return float(distance), float(penalty)
 
 

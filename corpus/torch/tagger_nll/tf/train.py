@@ -159,7 +159,7 @@ def to_batch(sents):
             np.s_[i, : len(words)],
             tf.constant([word2id[w] for w in words], dtype=tf.int64),
         )
-        y = assign_at(y, np.s_[i, : len(tags)], tf.cast(tags, tf.int64))
+        y = assign_at(y, np.s_[i, : len(tags)], tf.constant(tags, dtype=tf.int64))
     return x, y
 
 
@@ -183,20 +183,25 @@ optimizer = TorchAdagrad(learning_rate=0.05)
 
 train, held_out = sentences[:400], sentences[400:]
 
+
+@tf.function
+def train_step(x, y):
+    with tf.GradientTape() as tape:
+        log_probs = model(x)
+        # (N, T, C) -> (N, C, T), where NLLLoss wants the classes
+        loss = criterion(tf.transpose(tf.transpose(log_probs, [0, 2, 1]), [0, 2, 1]), y)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    gradients = [tf.convert_to_tensor(g) for g in gradients]
+    optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+    return loss
+
+
 for epoch in range(5):
     np.random.shuffle(train)
     total = 0
     for b in range(0, len(train), 25):
-        with tf.GradientTape() as tape:
-            x, y = to_batch(train[b : b + 25])
-            log_probs = model(x)
-            # (N, T, C) -> (N, C, T), where NLLLoss wants the classes
-            loss = criterion(
-                tf.transpose(tf.transpose(log_probs, [0, 2, 1]), [0, 2, 1]), y
-            )
-        gradients = tape.gradient(loss, model.trainable_variables)
-        gradients = [tf.convert_to_tensor(g) for g in gradients]
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+        x, y = to_batch(train[b : b + 25])
+        loss = train_step(x, y)
         total += float(loss)
     print("epoch", epoch, "loss", total / (len(train) // 25))
 

@@ -127,6 +127,16 @@ class ParameterGroups:
             gradients = gradients[len(own) :]
 
 
+def collate(samples):
+    """Stacks examples field by field: ints become int64, Python floats float64."""
+    first = samples[0]
+    if isinstance(first, dict):
+        return {key: collate([sample[key] for sample in samples]) for key in first}
+    if isinstance(first, (tuple, list)):
+        return tuple(collate(list(field)) for field in zip(*samples))
+    return tf.convert_to_tensor(np.stack([np.asarray(sample) for sample in samples]))
+
+
 class Subset:
     """The examples of a dataset at the given indices."""
 
@@ -140,15 +150,12 @@ class Subset:
     def __getitem__(self, index):
         return self.dataset[int(self.indices[index])]
 
-
-def collate(samples):
-    """Stacks examples field by field: ints become int64, Python floats float64."""
-    first = samples[0]
-    if isinstance(first, dict):
-        return {key: collate([sample[key] for sample in samples]) for key in first}
-    if isinstance(first, (tuple, list)):
-        return tuple(collate(list(field)) for field in zip(*samples))
-    return tf.convert_to_tensor(np.stack([np.asarray(sample) for sample in samples]))
+    def take_rows(self, indices):
+        """The examples at several places, stacked; at once where the dataset holds tensors."""
+        places = [int(self.indices[i]) for i in indices]
+        if hasattr(self.dataset, "take_rows"):
+            return self.dataset.take_rows(places)
+        return collate([self.dataset[i] for i in places])
 
 
 class DataLoader:
@@ -181,21 +188,28 @@ class DataLoader:
             order = np.random.permutation(count) if self.shuffle else range(count)
         order = iter(order)
         for _ in range(len(self)):
-            indices = itertools.islice(order, self.batch_size)
-            yield self.collate_fn([self.dataset[int(i)] for i in indices])
+            indices = [int(i) for i in itertools.islice(order, self.batch_size)]
+            if self.collate_fn is collate and hasattr(self.dataset, "take_rows"):
+                yield self.dataset.take_rows(indices)
+            else:
+                yield self.collate_fn([self.dataset[i] for i in indices])
 
 
 class TensorDataset:
     """Examples that are the rows of several tensors or arrays."""
 
     def __init__(self, *tensors):
-        self.tensors = tensors
+        self.tensors = tuple(tf.convert_to_tensor(tensor) for tensor in tensors)
 
     def __len__(self):
         return len(self.tensors[0])
 
     def __getitem__(self, index):
         return tuple(tensor[index] for tensor in self.tensors)
+
+    def take_rows(self, indices):
+        """The examples at several places, stacked."""
+        return tuple(tf.gather(tensor, indices) for tensor in self.tensors)
 
 
 def is_stock_layer(part):

@@ -107,7 +107,10 @@ def cross_entropy(
 
 
 def save_pickle(value, path):
-    """Write any value to a file, whole or not at all."""
+    """Write any value to a file, whole or not at all; or into a file that is open."""
+    if hasattr(path, "write"):
+        pickle.dump(value, path)
+        return
     with open(f"{path}.tmp", "wb") as file:
         pickle.dump(value, file)
     os.replace(f"{path}.tmp", path)
