@@ -261,3 +261,24 @@ def test_loop_variables_are_bound() -> None:
 def test_exact_initial_values() -> None:
     code = translate("layer = nn.Linear(3, 4)\n", "exact")
     assert "kernel_initializer=torch_uniform(3), bias_initializer=torch_uniform(3)" in code
+
+
+def test_a_class_derived_from_a_layer_is_told() -> None:
+    """A callable in the layer's place could not be derived from."""
+    source = """
+import torch.nn as nn
+
+
+class Masked(nn.Linear):
+    def forward(self, x):
+        return nn.functional.linear(x, 2 * self.weight, self.bias)
+
+
+layer = Masked(3, 2)
+"""
+    conversion = convert(source, "tf", path="train.py")
+    assert "class Masked(nn.Linear):" in conversion.code
+    assert any(
+        f.grade is Grade.MANUAL and "derived from torch.nn.Linear" in f.message
+        for f in conversion.findings
+    )

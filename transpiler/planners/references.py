@@ -21,6 +21,8 @@ from transpiler.template import arguments
 
 def callable_for(context: Context, node: cst.BaseExpression, name: str) -> cst.BaseExpression:
     """A callable that takes the source's arguments and gives the target's object. Raises Unfit."""
+    if _is_base(context, node):
+        raise Unfit(f"a class derived from {name} is not translated")
     entry = signatures.lookup(name)
     if entry is None or entry.kind not in ("class", "function", "method") or not entry.signatures:
         raise Unfit(f"{name} is used without being called")
@@ -53,6 +55,13 @@ def callable_for(context: Context, node: cst.BaseExpression, name: str) -> cst.B
         for p in sorted(parameters, key=lambda p: p.default is not None)
     ]
     return cst.Lambda(cst.Parameters(params), result)
+
+
+def _is_base(context: Context, node: cst.CSTNode) -> bool:
+    """Whether a class of the program is derived from what the reference names."""
+    parent = context.edits.parent.get(node)
+    owner = context.edits.parent.get(parent) if isinstance(parent, cst.Arg) else None
+    return isinstance(owner, cst.ClassDef)
 
 
 def _passes_on(call: cst.Call, names: list[str]) -> bool:
