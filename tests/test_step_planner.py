@@ -425,3 +425,89 @@ for fold in range(3):
     built = code.index("model.build((None, 3))")
     assert built < code.index("optimizer.build(model.trainable_variables)")
     assert code.index("@tf.function") < built
+
+
+CRITIC = """
+G, D = nn.Linear(4, 3), nn.Linear(3, 1)
+opt_d = torch.optim.SGD(D.parameters(), lr=0.1)
+opt_g = torch.optim.SGD(G.parameters(), lr=0.1)
+real = torch.randn(8, 3)
+for i in range(5):
+    {start}
+    z = torch.randn(8, 4)
+    fake = G(z){cut}
+    loss_d = D(fake).mean() - D(real).mean()
+    loss_d.backward()
+    opt_d.step()
+    {after}
+    if i % 2 == 0:
+        {inside}
+        loss_g = -D({images}).mean()
+        loss_g.backward()
+        opt_g.step()
+        print(loss_d.item(), loss_g.item())
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "cut", "after", "inside"),
+    [
+        ("opt_d.zero_grad()", ".detach()", "", "opt_g.zero_grad()"),
+        ("opt_d.zero_grad()", "", "", "opt_g.zero_grad()"),
+        ("opt_d.zero_grad()", "", "opt_g.zero_grad()", ""),
+        ("opt_d.zero_grad()\n    opt_g.zero_grad()", ".detach()", "", ""),
+        ("opt_d.zero_grad()", ".detach().requires_grad_()", "", "G.zero_grad()"),
+    ],
+)
+def test_a_step_every_few_rounds_is_one_of_its_own(
+    start: str, cut: str, after: str, inside: str
+) -> None:
+    after, inside = after or "pass", inside or "pass"
+    code = to_tf(CRITIC.format(start=start, cut=cut, after=after, inside=inside, images="G(z)"))
+    assert "tape.gradient(loss_d, D.trainable_variables)" in definition(code, "d_step")
+    assert "tape.gradient(loss_g, G.trainable_variables)" in definition(code, "g_step")
+    assert "loss_d = d_step(z)" in code or "loss_d = d_step(fake)" in code
+    assert "        loss_g = g_step(z)\n        print(" in code
+
+
+@pytest.mark.parametrize(
+    ("start", "cut", "after", "inside", "images"),
+    [
+        # The generator's images are made before the condition.
+        ("opt_d.zero_grad()", "", "pass", "opt_g.zero_grad()", "fake"),
+        # The critic's loss leaves gradients of the generator, which nobody empties before its step.
+        ("opt_d.zero_grad()", "", "pass", "pass", "G(z)"),
+        # The generator's loss leaves gradients of the critic to its next step.
+        ("pass", ".detach()", "opt_d.zero_grad()", "opt_g.zero_grad()", "G(z)"),
+    ],
+)
+def test_what_passes_between_a_condition_and_its_surroundings_is_not_lost(
+    start: str, cut: str, after: str, inside: str, images: str
+) -> None:
+    assert reasons(CRITIC.format(start=start, cut=cut, after=after, inside=inside, images=images))
+
+
+def test_two_updates_under_conditions_of_their_own() -> None:
+    code = to_tf(
+        """
+G, D = nn.Linear(4, 3), nn.Linear(3, 1)
+opt_d = torch.optim.SGD(D.parameters(), lr=0.1)
+opt_g = torch.optim.SGD(G.parameters(), lr=0.1)
+real = torch.randn(8, 3)
+for i in range(5):
+    z = torch.randn(8, 4)
+    opt_d.zero_grad()
+    opt_g.zero_grad()
+    if i % 3 == 0:
+        loss_g = -D(G(z)).mean()
+        loss_g.backward()
+        opt_g.step()
+        opt_d.zero_grad()
+    if i % 2 == 0:
+        loss_d = D(G(z).detach()).mean() - D(real).mean()
+        loss_d.backward()
+        opt_d.step()
+"""
+    )
+    assert "    if i % 3 == 0:\n        g_step(z)\n" in code
+    assert "    if i % 2 == 0:\n        d_step(z)\n" in code

@@ -43,6 +43,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.recurrent",
         "transpiler.planners.layout",
         "transpiler.planners.model",
+        "transpiler.planners.reserved_names",
         "transpiler.planners.gradmode",
         "transpiler.planners.operators",
         "transpiler.planners.element_updates",

@@ -25,7 +25,6 @@ from transpiler.modules import (
     owner_class,
     self_name,
 )
-from transpiler.rules.keras_names import RESERVED_ATTRIBUTES
 from transpiler.syntax import find
 from transpiler.template import fill, fill_statements
 
@@ -33,17 +32,14 @@ ENTRY = "forward"
 
 
 def plan(context: Context) -> None:
-    """Bases, the entry method, attribute names that Keras keeps for itself, own parameters."""
+    """Bases, the entry method, calls of it, the training flag."""
     classes = module_classes(context)
     if not classes:
         return
     outer = _classes_called_outside(context) | _classes_held_by_none(context)
-    renames: dict[str, str] = {}
     for node, cls in classes:
         _plan_bases(context, node, cls, cls in outer or not _is_called(context, cls))
         _plan_entry(context, node)
-        renames.update(_reserved_in(context, node))
-    _rename_attributes(context, renames)
     _rename_entry_calls(context)
     _plan_training_flag(context, classes)
     _plan_scalar_arguments(context)
@@ -118,44 +114,8 @@ def _rename_entry_calls(context: Context) -> None:
             context.edits.replace(node.attr, cst.Name("call"))
 
 
-def _reserved_in(context: Context, node: cst.ClassDef) -> dict[str, str]:
-    """Attributes and methods of a class whose names Keras keeps, with the names to use."""
-    found: dict[str, str] = {}
-    for function in find(node, cst.FunctionDef):
-        name = function.name.value
-        if name in RESERVED_ATTRIBUTES and context.edits.enclosing(function, cst.ClassDef) is node:
-            found[name] = f"{name}_"
-        owner = self_name(function)
-        for target in find(function, cst.AssignTarget):
-            for attribute in find(target, cst.Attribute):
-                if isinstance(attribute.value, cst.Name) and attribute.value.value == owner:
-                    if attribute.attr.value in RESERVED_ATTRIBUTES:
-                        found[attribute.attr.value] = f"{attribute.attr.value}_"
-    return found
-
-
-def _rename_attributes(context: Context, renames: dict[str, str]) -> None:
-    if not renames:
-        return
-    for node in find(context.module, cst.Attribute):
-        new = renames.get(node.attr.value)
-        if new is None:
-            continue
-        receivers = options(context.fact(node.value))
-        own = _is_self(context, node.value)
-        if own or any(
-            isinstance(r, Instance) and isinstance(r.cls, Class) and is_module(context, r)
-            for r in receivers
-        ):
-            context.edits.replace(node.attr, cst.Name(new))
-    for function in find(context.module, cst.FunctionDef):
-        owner = context.edits.enclosing(function, cst.ClassDef)
-        if owner is not None and is_module(context, context.fact(owner)):
-            if function.name.value in renames:
-                context.edits.replace(function.name, cst.Name(renames[function.name.value]))
-
-
-def _is_self(context: Context, node: cst.CSTNode) -> bool:
+def is_self(context: Context, node: cst.CSTNode) -> bool:
+    """Whether a name is the module itself in a method of a module class."""
     if not isinstance(node, cst.Name):
         return False
     owner = owner_class(context, node)
@@ -176,7 +136,7 @@ def _plan_training_flag(context: Context, classes: list[tuple[cst.ClassDef, Clas
             uses = [
                 a
                 for a in find(function, cst.Attribute)
-                if a.attr.value == "training" and _is_self(context, a.value)
+                if a.attr.value == "training" and is_self(context, a.value)
             ]
             if not uses:
                 continue

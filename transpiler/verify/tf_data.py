@@ -40,7 +40,8 @@ def watch_data(run: Run) -> None:
         if self.cardinality() == tf.data.INFINITE_CARDINALITY:
             run.note("a shuffle of an endless dataset keeps its own order")
             return plain(self, buffer_size, seed, reshuffle_each_iteration, name)
-        orders = _Orders(run, reshuffle_each_iteration is False)
+        is_tuple = isinstance(self.element_spec, tuple)
+        orders = _Orders(run, reshuffle_each_iteration is False, is_tuple)
         if _is_stackable(self.element_spec):
             result = self.batch(WHOLE).map(orders.permute).unbatch()
         else:
@@ -92,9 +93,10 @@ def _without_draws(function: Any, run: Run) -> Any:
 class _Orders:
     """The permutations of one shuffled dataset, a new one for each pass."""
 
-    def __init__(self, run: Run, frozen: bool) -> None:
+    def __init__(self, run: Run, frozen: bool, is_tuple: bool = False) -> None:
         self.run = run
         self.frozen = frozen
+        self.is_tuple = is_tuple
         self.last: Any = None
 
     def draw(self, count: Any) -> Any:
@@ -110,7 +112,7 @@ class _Orders:
         order = tf.numpy_function(self.draw, [tf.shape(first, tf.int64)[0]], tf.int64)
         order.set_shape([None])
         moved = tf.nest.map_structure(lambda x: tf.gather(x, order), elements)
-        return moved if len(moved) > 1 else moved[0]
+        return moved if self.is_tuple else moved[0]
 
 
 def _is_stackable(spec: Any) -> bool:

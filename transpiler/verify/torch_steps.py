@@ -95,10 +95,12 @@ class _Quiet:
 def note_step(run: Run, optimizer: Any) -> None:
     """Record the learning rates and the gradients that an optimizer is about to use."""
     norms: dict[str, float] = {}
-    for g, group in enumerate(optimizer.param_groups):
-        for i, parameter in enumerate(group["params"]):
+    places = {key: place for place, key in enumerate(run.models.loose)}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
             if parameter.grad is not None:
-                name = run.models.names.get(id(parameter), f"loose {g}.{i}")
+                place = places.get(id(parameter), len(places))
+                name = run.models.names.get(id(parameter), f"loose {place}")
                 norms[name] = norm(parameter.grad)
                 keep_largest(run, name, parameter.grad)
     rates = [float(group["lr"]) for group in optimizer.param_groups if group["params"]]

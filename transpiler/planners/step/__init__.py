@@ -10,6 +10,7 @@ from __future__ import annotations
 import libcst as cst
 
 from transpiler.context import Context
+from transpiler.planners.step.branches import split_branches
 from transpiler.planners.step.events import Event, event_of, only_zeros, scopes
 from transpiler.planners.step.regions import find_regions
 from transpiler.planners.step.rewrite import rewrite_region
@@ -21,14 +22,15 @@ def plan(context: Context) -> None:
     """Rewrite every region; report what belongs to none."""
     handled: set[cst.CSTNode] = set()
     for body, owner in scopes(context):
-        for region in find_regions(context, body, owner):
-            try:
-                rewrite_region(context, region)
-            except Unfit as error:
-                context.unfit(region.events[0].statement, "training-step", error)
-                for event in region.events:
-                    context.claim(event.node)
-            handled.update(e.statement for e in region.events)
+        for whole in find_regions(context, body, owner):
+            for region in split_branches(context, whole):
+                try:
+                    rewrite_region(context, region)
+                except Unfit as error:
+                    context.unfit(region.events[0].statement, "training-step", error)
+                    for event in region.events:
+                        context.claim(event.node)
+                handled.update(e.statement for e in region.events)
     _report_strays(context, handled)
     _drop_helpers(context, handled)
 

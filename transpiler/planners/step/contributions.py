@@ -19,7 +19,13 @@ from transpiler.infer.values import (
 from transpiler.modules import descendants, is_module
 from transpiler.planners.step.events import Event, event_of, instances, is_true
 from transpiler.planners.step.kept import KeptTape, kept_tape
-from transpiler.planners.step.regions import Region, computing, differentiable_reads, slice_of
+from transpiler.planners.step.regions import (
+    Region,
+    computing,
+    differentiable_calls,
+    differentiable_reads,
+    slice_of,
+)
 from transpiler.planners.step.variables import parameters_of
 from transpiler.rule import Unfit
 from transpiler.syntax import code, find, names_read, walk
@@ -121,21 +127,21 @@ def _contributions(context: Context, region: Region, step: Event) -> tuple[list[
     place = events.index(step)
     losses: list[Event] = []
     for event in reversed(events[:place]):
-        if event.kind == "zero" and _covers(context, event, step):
+        if event.kind == "zero" and covers(context, event, step):
             if not event.conditional or step.conditional:
                 return losses[::-1], False
         elif event.kind == "backward" and _reaches(context, region, event, step):
             losses.append(event)
     losses.reverse()
-    after = [e for e in events[place + 1 :] if e.kind == "zero" and _covers(context, e, step)]
+    after = [e for e in events[place + 1 :] if e.kind == "zero" and covers(context, e, step)]
     if after:
         conditional = step.conditional and not all(loss.conditional for loss in losses)
         return losses, conditional
-    if any(_covers(context, zero, step) for zero in region.around):
+    if any(covers(context, zero, step) for zero in region.around):
         return losses, False
     if _zeroed_outside(context, region, step):
         return losses, True
-    if len(instances(step.value)) != 1 or not _in_loop(context, region):
+    if len(instances(step.value)) != 1 or not in_loop(context, region):
         return losses, False
     raise Unfit(
         "gradients are never set to zero here: torch adds them up over all steps",
@@ -143,11 +149,12 @@ def _contributions(context: Context, region: Region, step: Event) -> tuple[list[
     )
 
 
-def _in_loop(context: Context, region: Region) -> bool:
+def in_loop(context: Context, region: Region) -> bool:
+    """Whether a region runs again and again in its function."""
     return context.edits.enclosing(region.events[0].statement, cst.For, cst.While) is not None
 
 
-def _covers(context: Context, zero: Event, step: Event) -> bool:
+def covers(context: Context, zero: Event, step: Event) -> bool:
     """Whether a zero_grad clears what a step applies."""
     if zero.name == "by hand":
         return _shares_names(context, zero, step)
@@ -204,6 +211,11 @@ def _reaches(context: Context, region: Region, loss: Event, step: Event) -> bool
     """Whether a loss depends on the variables that a step updates."""
     if len({tuple(id(i) for i in instances(s.value)) for s in region.steps}) < 2:
         return True
+    return depends_on(context, region, loss, step)
+
+
+def depends_on(context: Context, region: Region, loss: Event, step: Event) -> bool:
+    """Whether a loss may be computed with variables of a step, that of another region included."""
     stepped = {id(d) for m in _stepped_modules(context, step) for d in descendants(m)}
     if not stepped:
         return True
@@ -214,7 +226,7 @@ def _reaches(context: Context, region: Region, loss: Event, step: Event) -> bool
     unknown = False
     statements = [*region.body[span[0] : span[1] + 1], loss.statement]
     for statement in statements:
-        for call in find(statement, cst.Call):
+        for call in differentiable_calls(context, statement):
             for value in options(context.fact(call.func)):
                 receiver = getattr(value, "receiver", value)
                 if isinstance(receiver, Instance) and is_module(context, receiver):
@@ -242,7 +254,7 @@ def _zeroed_outside(context: Context, region: Region, step: Event) -> bool:
         if statement in own:
             continue
         event = event_of(context, statement)
-        if event is not None and event.kind == "zero" and _covers(context, event, step):
+        if event is not None and event.kind == "zero" and covers(context, event, step):
             return True
     return False
 

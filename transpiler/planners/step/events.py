@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -173,6 +174,14 @@ def scopes(
     for function in find(context.module, cst.FunctionDef):
         body: list[Any] = list(function.body.body)
         yield body, function
+
+
+def label_of(text: str) -> str:
+    """`self.optimizer_D` → `d`; empty where too little is left to start a name with."""
+    name = re.sub(r"[^0-9a-zA-Z_]", "_", text.rpartition(".")[2])
+    name = re.sub(r"(?i)optimi[sz]er|optim|opt", "", name)
+    name = re.sub(r"_+", "_", name).strip("_").lower()
+    return name if name.isidentifier() else ""
 
 
 def instances(value: Value) -> list[Instance]:

@@ -22,6 +22,7 @@ from transpiler.infer.values import (
 )
 from transpiler.modules import is_module, owner_class, self_name
 from transpiler.planners.step.contributions import Update
+from transpiler.planners.step.events import label_of
 from transpiler.planners.step.regions import Region
 from transpiler.planners.step.several import build_beforehand
 from transpiler.planners.step.tracing import called_functions, reason_not_traceable
@@ -479,7 +480,7 @@ def _write(
         wanted |= {"gradients"} | {n for s in after for n in reads(s) if "gradients" in n}
         wanted -= {"accumulated", "add_gradients"}
     results = [n for n in _names_in_order(cut.moved, planned) if n in wanted]
-    step = _step_name(context)
+    step = _step_name(context, region)
     owner = _method_self(context, region)
     function = _definition(step, [*names, *settings.passed], results, cut.moved, owner)
     call = _call(step, names, results, owner, list(settings.passed.values()))
@@ -489,8 +490,11 @@ def _write(
     context.edits.replace_body(region.block, lines)
 
 
-def _step_name(context: Context) -> str:
-    return context.fresh("train_step")
+def _step_name(context: Context, region: Region) -> str:
+    """`train_step`, or `g_step` and `d_step` where several stand in one block."""
+    target = region.steps[0].target if region.is_part else None
+    label = label_of(code(target)) if target is not None else ""
+    return context.fresh(f"{label or 'train'}_step")
 
 
 def _definition(

@@ -34,6 +34,8 @@ class Region:
     events: list[Event]
     around: list[Event] = field(default_factory=list)
     """Events of the blocks around that belong to the same round: zero_grad before a `with`."""
+    is_part: bool = False
+    """Whether it is one of several updates that run under conditions of their own."""
 
     @property
     def backwards(self) -> list[Event]:
@@ -117,6 +119,12 @@ def _inner(
     """Regions inside the blocks of a compound statement."""
     for part in blocks_of(statement):
         yield from _search(context, list(part.body), part, scope, around)
+
+
+def regions_inside(context: Context, region: Region, index: int) -> Iterator[Region]:
+    """The regions inside a compound statement of a region."""
+    zeros = [e for e in region.events if e.kind == "zero" and not e.conditional]
+    yield from _inner(context, region.body[index], region.scope, [*region.around, *zeros])
 
 
 def blocks_of(statement: cst.CSTNode) -> Iterator[cst.IndentedBlock]:
@@ -228,6 +236,24 @@ def computing(context: Context, region: Region, event: Event) -> list[int]:
     return found
 
 
+def entering(
+    context: Context, before: list[cst.BaseStatement], region: Region, event: Event
+) -> bool:
+    """Whether the gradient of a region's loss passes through statements before the region."""
+    needed = differentiable_reads(context, event.target) if event.target is not None else set()
+    for statement in reversed([*before, *region.body[: event.index]]):
+        if event_of(context, statement) is not None or not _bound_by(context, statement) & needed:
+            continue
+        needed -= always_writes(statement)
+        passing = differentiable_reads(context, statement)
+        if cuts_gradients(context, statement) or not passing:
+            continue
+        if statement in before and touches_parameters(context, statement):
+            return True
+        needed |= passing
+    return False
+
+
 def _touches(context: Context, node: cst.CSTNode, leaves: set[str]) -> bool:
     return touches_parameters(context, node) or bool(leaves and leaves & names_read(node))
 
@@ -255,6 +281,25 @@ def cuts_gradients(context: Context, statement: cst.CSTNode) -> bool:
 
 def differentiable_reads(context: Context, node: cst.CSTNode) -> set[str]:
     """Names that gradients can pass through, detached uses left out."""
+    cut = _cut_in(context, node)
+    return _reads_without(node, cut) if cut else reads(node)
+
+
+def differentiable_calls(context: Context, node: cst.CSTNode) -> Iterator[cst.Call]:
+    """Calls whose results gradients can pass through, detached ones left out."""
+    stack = [] if cuts_gradients(context, node) else [node]
+    cut = _cut_in(context, node)
+    while stack:
+        current = stack.pop()
+        if current in cut:
+            continue
+        if isinstance(current, cst.Call):
+            yield current
+        stack.extend(c for c in current.children if isinstance(c, cst.CSTNode))
+
+
+def _cut_in(context: Context, node: cst.CSTNode) -> set[cst.CSTNode]:
+    """Expressions that gradients do not pass: `x.detach()`, `x.item()`, `x.data`."""
     cut: set[cst.CSTNode] = set()
     for item in walk(node):
         if isinstance(item, cst.Call):
@@ -263,9 +308,7 @@ def differentiable_reads(context: Context, node: cst.CSTNode) -> set[str]:
         elif isinstance(item, cst.Attribute) and item.attr.value == "data":
             if isinstance(context.fact(item.value), Tensor):
                 cut.add(item)
-    if not cut:
-        return reads(node)
-    return _reads_without(node, cut)
+    return cut
 
 
 def _reads_without(node: cst.CSTNode, cut: set[cst.CSTNode]) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import libcst as cst
@@ -13,7 +12,7 @@ from transpiler.modules import descendants
 from transpiler.planners.step.by_hand import rewrite_by_hand
 from transpiler.planners.step.clipping import clip_lines
 from transpiler.planners.step.contributions import Update, clips, updates_of
-from transpiler.planners.step.events import Event, output_gradients
+from transpiler.planners.step.events import Event, label_of, output_gradients
 from transpiler.planners.step.kept_writing import record
 from transpiler.planners.step.lifting import lift
 from transpiler.planners.step.regions import Region
@@ -29,7 +28,7 @@ def rewrite_region(context: Context, region: Region) -> None:
         rewrite_by_hand(context, region)
         return
     updates = updates_of(context, region)
-    _name_updates(context, updates)
+    _name_updates(updates)
     variables = {s: variables_of(context, s, region.scope) for u in updates for s in u.steps}
     edits = _Edits(context, region, updates, variables)
     edits.prepare()
@@ -38,25 +37,17 @@ def rewrite_region(context: Context, region: Region) -> None:
     lift(context, region, updates, items, edits.planned, edits.after)
 
 
-def _name_updates(context: Context, updates: list[Update]) -> None:
+def _name_updates(updates: list[Update]) -> None:
     if len(updates) == 1:
         return
     taken: set[str] = set()
     for number, update in enumerate(updates, 1):
         target = update.steps[0].target
-        prefix = _prefix(code(target) if target is not None else "")
+        prefix = label_of(code(target) if target is not None else "")
         if not prefix or prefix in taken:
             prefix = f"{prefix or 'step'}{number}"
         taken.add(prefix)
         update.prefix = f"{prefix}_"
-
-
-def _prefix(text: str) -> str:
-    """`self.optimizer_D` → `d`; empty where too little is left to start a name with."""
-    name = re.sub(r"[^0-9a-zA-Z_]", "_", text.rpartition(".")[2])
-    name = re.sub(r"(?i)optimi[sz]er|optim|opt", "", name)
-    name = re.sub(r"_+", "_", name).strip("_").lower()
-    return name if name.isidentifier() else ""
 
 
 class _Edits:
@@ -101,9 +92,9 @@ class _Edits:
         """The variable that holds an update's gradients."""
         if len(update.steps) > 1 and step is not None:
             target = step.target
-            prefix = _prefix(code(target) if target is not None else "")
+            prefix = label_of(code(target) if target is not None else "")
             others = [s for s in update.steps if s is not step and s.target is not None]
-            if not prefix or any(_prefix(code(s.target)) == prefix for s in others if s.target):
+            if not prefix or any(label_of(code(s.target)) == prefix for s in others if s.target):
                 prefix = f"{prefix or 'step'}{update.steps.index(step) + 1}"
             return f"{prefix}_gradients"
         return f"{update.prefix}gradients"
@@ -241,7 +232,7 @@ class _Edits:
 
     def plan_accumulation(self, update: Update) -> None:
         """Gradients summed over rounds in a variable that zero_grad empties."""
-        if len(self.updates) > 1 or len(update.steps) > 1:
+        if len(self.updates) > 1 or len(update.steps) > 1 or self.region.is_part:
             raise Unfit("gradients are summed over rounds for several optimizers")
         self.context.emit("add_gradients")
         last = update.losses[-1].statement
