@@ -14,7 +14,9 @@ from transpiler.infer.values import (
     Tensor,
     Value,
     items_of,
+    join,
 )
+from transpiler.modules import descendants
 from transpiler.rule import infers, infers_property
 from transpiler.rules.facts_keras import shape_from
 from transpiler.rules.keras_graph import GraphNode, graph_tensors
@@ -74,6 +76,20 @@ def steps(outputs: Value) -> list[GraphNode]:
 def layers(value: Value) -> Value:
     found = layers_of(value) if isinstance(value, Instance) else None
     return ListObject(None, UNKNOWN) if found is None else ListObject([*found])
+
+
+@infers("keras.Layer._flatten_layers")
+def all_layers(call: Invocation) -> Value:
+    """A model, its layers, theirs and so on."""
+    found: list[Value] = []
+    stack: list[Value] = [call.receiver] if call.receiver is not None else []
+    while stack:
+        for part in descendants(stack.pop()):
+            if isinstance(part, Instance) and part not in found:
+                found.append(part)
+                stack.extend(x for x in part.state.get("layers") or [] if isinstance(x, Value))
+    derives = call.interpreter.knowledge.derives
+    return ListObject(None, join(*(x for x in found if derives(x, "keras.Layer"))))
 
 
 @infers("keras.Model.get_layer")

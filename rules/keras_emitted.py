@@ -10,7 +10,7 @@ from transpiler import signatures
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import Function, Symbol, Value
 from transpiler.rule import Unfit, infers, rewrites
-from transpiler.rules.keras_initial_values import named, parametrized
+from transpiler.rules.keras_initial_values import fills, named
 from transpiler.rules.keras_optimizers import TORCH
 from transpiler.site import Site
 from transpiler.syntax import code, find
@@ -165,9 +165,6 @@ def torch_uniform(site: Site) -> Any:
     raise Unfit("torch's initial values stand outside of a layer", "use torch.nn.init")
 
 
-_FANS = "mode='fan_out', "
-
-
 @rewrites("to_tf.set_initializer", to="torch")
 def set_initializer(site: Site) -> Any:
     """`nn.init.normal_(layer.weight, std=0.02)` and the like."""
@@ -175,18 +172,7 @@ def set_initializer(site: Site) -> Any:
     if role not in ("weight", "bias"):
         raise Unfit("which parameters are initialized here is not known")
     name, given = named(site.fact("initializer"))
-    if name in ("zeros", "ones"):
-        template: str | None = f"torch.nn.init.{name}_(torch.empty(shape))"
-    elif name == "constant":
-        template = f"torch.nn.init.constant_(torch.empty(shape), {given.get('value', 0.0)!r})"
-    else:
-        template = parametrized(name, given)
-    if template is None:
-        raise Unfit(
-            f"the initializer {name or 'given here'} is not translated", "use torch.nn.init"
-        )
-    text = template.replace(_FANS, "").replace("torch.empty(shape)", f"layer.{role}")
-    return fill(text, layer=site.arg("layer"))
+    return fills(name, given, site.arg("layer"), role)
 
 
 @rewrites("to_tf.named_variables", to="torch")

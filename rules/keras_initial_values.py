@@ -6,7 +6,7 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import Const, Function, Instance, Symbol, Value
+from transpiler.infer.values import Const, Function, Instance, Symbol, Union, Value
 from transpiler.rule import Unfit
 from transpiler.site import Site, constant_value, missing
 from transpiler.template import as_node, call, fill
@@ -82,6 +82,9 @@ def named(value: Value | None) -> tuple[str, dict[str, Any]]:
                 return "", {}
             options = {k: v for k, v in known.items() if k != "seed"}
             return _from_class(value.class_names[0]), options
+        case Union():  # made once for each round of a loop
+            found = [named(option) for option in value.options]
+            return found[0] if all(f == found[0] for f in found) else ("", {})
     return "", {}
 
 
@@ -108,3 +111,19 @@ def parametrized(name: str, options: dict[str, Any]) -> str | None:
     if name == "orthogonal":
         return f"torch.nn.init.orthogonal_(torch.empty(shape), {options.get('gain', 1.0)!r})"
     return None
+
+
+def fills(name: str, given: dict[str, Any], layer: Any, role: str) -> cst.BaseExpression:
+    """`nn.init.normal_(layer.weight, std=0.02)` and the like. Raises Unfit."""
+    if name in ("zeros", "ones"):
+        template: str | None = f"torch.nn.init.{name}_(torch.empty(shape))"
+    elif name == "constant":
+        template = f"torch.nn.init.constant_(torch.empty(shape), {given.get('value', 0.0)!r})"
+    else:
+        template = parametrized(name, given)
+    if template is None:
+        raise Unfit(
+            f"the initializer {name or 'given here'} is not translated", "use torch.nn.init"
+        )
+    text = template.replace("mode='fan_out', ", "").replace("torch.empty(shape)", f"layer.{role}")
+    return fill(text, layer=layer)

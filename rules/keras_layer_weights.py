@@ -35,14 +35,14 @@ def layer_weight(site: Site) -> Any:
     """The module's parameter, in Keras' order of axes."""
     kind, _, name = site.name.removeprefix("keras.layers.").partition(".")
     for layer in options(site.receiver_fact):
-        if isinstance(layer, Instance) and not _is_one_module(site, layer):
+        if isinstance(layer, Instance) and not is_one_module(site, layer):
             raise Unfit(f"`{name}` of a layer that is several modules here",
                         "take the weight of the module that holds it")  # fmt: skip
     text = f"layer.{NAMES[name]}" + (f".{AXES[kind]}" if name == "kernel" else "")
     return fill(text, layer=site.receiver)
 
 
-def _is_one_module(site: Site, layer: Instance) -> bool:
+def is_one_module(site: Site, layer: Instance) -> bool:
     """Whether a layer becomes a single module, which the receiver then is."""
     if layer.arguments.get("activation") in (None, Const(None), Const("linear")):
         return layer.arguments.get("padding") in (None, Const("valid"))

@@ -6,8 +6,10 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import Class, Const, Instance, Symbol, options
+from transpiler.infer.values import UNKNOWN, Class, Const, Instance, Symbol, options
 from transpiler.rule import Unfit, rewrites
+from transpiler.rules.keras_initial_values import fills, named
+from transpiler.rules.keras_layer_weights import NAMES, is_one_module
 from transpiler.site import Site
 from transpiler.syntax import find, walk
 from transpiler.template import as_node, call, fill
@@ -46,10 +48,28 @@ def option(site: Site) -> Any:
         if all(_is_layer_argument(site, n) for n in reads if not _is_keyword(edits, n)):
             return []
     if isinstance(parent, cst.Assign) and isinstance(parent.targets[0].target, cst.Attribute):
-        return []
+        return _set_on(site, parent.targets[0].target)
     if _makes_own_layer(site):
         return cst.Name("None")  # the layers of the class have read it already
     raise Unfit(f"{site.short} stands outside of a layer", "use torch.nn.init")
+
+
+def _set_on(site: Site, target: cst.Attribute) -> Any:
+    """An attribute of the program's own class has been read; a stock layer's fills its weights."""
+    layers = [v for v in options(site.context.fact(target.value)) if v is not UNKNOWN]
+    if layers and not any(isinstance(v, Instance) and isinstance(v.cls, Symbol) for v in layers):
+        return []
+    name, known = named(site.context.fact(site.node))
+    role = target.attr.value.removesuffix("_initializer")
+    if role not in NAMES or not site.name.startswith("keras.initializers."):
+        raise Unfit(f"`{target.attr.value}` of a layer is set after it was made",
+                    "give it to the layer where that is made")  # fmt: skip
+    for layer in layers:
+        if isinstance(layer, Instance) and not is_one_module(site, layer):
+            raise Unfit("the initializer of a layer that is several modules here is set",
+                        "give it to the layer where that is made")  # fmt: skip
+    site.context.edits.replace(site.parent, cst.Expr(fills(name, known, target.value, NAMES[role])))
+    return site.keep()
 
 
 def _makes_own_layer(site: Site) -> bool:
@@ -153,6 +173,14 @@ def layers(site: Site) -> Any:
     site.caution("PyTorch's children are the layers as they are written here: activations and"
                  " changes of the order of axes are modules of their own")  # fmt: skip
     return fill("list(model.children())", model=site.receiver)
+
+
+@rewrites("keras.Layer._flatten_layers", to="torch")
+def all_layers(site: Site) -> Any:
+    """The model and all its parts."""
+    if site.positional or site.keywords:
+        raise Unfit("_flatten_layers of some layers only", "use model.modules()")
+    return fill("model.modules()", model=site.receiver)
 
 
 def _place(model: Instance, layer: Instance) -> int | None:

@@ -51,3 +51,25 @@ CLASS_NAMES: dict[str, str] = {
     "GroupNorm": "GroupNormalization",
 }
 """Texts that a program looks for in `m.__class__.__name__`."""
+
+MODULES: dict[str, str] = {
+    **{theirs: ours for ours, theirs in CLASSES.items()
+       if ours.startswith(_N) and theirs.startswith(_L) and not ours.endswith((
+           "Module", "EmbeddingBag", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"))},
+    f"{_L}BatchNormalization": f"{_N}modules.batchnorm._BatchNorm",
+    f"{_L}DepthwiseConv1D": f"{_N}Conv1d",
+    f"{_L}DepthwiseConv2D": f"{_N}Conv2d",
+    f"{_L}LSTM": f"{_N}LSTM",
+    f"{_L}GRU": f"{_N}GRU",
+    f"{_L}SimpleRNN": f"{_N}RNN",
+    "to_tf.TorchBatchNorm": f"{_N}modules.batchnorm._BatchNorm",
+    **{f"to_tf.Torch{kind}": f"{_N}{kind}" for kind in ("LSTM", "GRU", "RNN")},
+}  # fmt: skip
+"""The other way: modules that a Keras program's tests of classes ask for."""
+
+MODULE_NAMES: dict[str, str] = {
+    theirs.removeprefix(_L): ours.removeprefix(_N)
+    for theirs, ours in MODULES.items()
+    if theirs.startswith(_L) and theirs.removeprefix(_L) != ours.removeprefix(_N)
+} | {"BatchNormalization": "BatchNorm2d"}
+"""Texts that a program looks for in `layer.__class__.__name__`."""

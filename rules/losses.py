@@ -310,8 +310,9 @@ def loss_forward(site: Site) -> Any:
 
 
 def _soft_targets(instance: Instance) -> bool:
-    calls = [c for c in instance.state.get("calls", []) if len(c) == 2]
-    return bool(calls) and all(_dtype(c[1]) in ("float32", "float64") for c in calls)
+    """Whether the targets are chances of classes wherever something is known of them."""
+    dtypes = {_dtype(c[1]) for c in instance.state.get("calls", []) if len(c) == 2} - {None}
+    return bool(dtypes) and dtypes <= {"float32", "float64"}
 
 
 def _arguments(site: Site, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def assign(site: Site) -> Any:
           proof=Proof(inputs=[(2, 3)], gradients=False,
                       keras_cases=["x.numpy()", "tf.reduce_mean(x).numpy()",
                                    "tf.shape(x)[0].numpy() * x.numpy()",
+                                   "tf.reduce_mean(x).numpy().item()", "x.numpy().tolist()",
+                                   "tf.reduce_mean(x).numpy().round(2)",
                                    "keras.ops.convert_to_numpy(x)",
                                    "tf.keras.backend.get_value(x)"]))  # fmt: skip
 def numpy(site: Site) -> Any:
@@ -74,7 +76,10 @@ def numpy(site: Site) -> Any:
         return given.first
     if isinstance(fact, (Sequence, ListObject)):
         return fill("np.array(x)", x=given.first)
-    if isinstance(fact, Tensor) and fact.rank == 0:
+    read = site.parent.attr.value if isinstance(site.parent, cst.Attribute) else ""
+    if isinstance(fact, Tensor) and read in ("item", "tolist"):
+        return given.first  # tensors have these themselves
+    if isinstance(fact, Tensor) and fact.rank == 0 and not read:
         return fill("x.item()", x=given.first)
     if isinstance(fact, Tensor) and fact.dtype is not None and not is_float(fact.dtype):
         return fill("x.cpu().numpy()", x=given.first)

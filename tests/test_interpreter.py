@@ -71,6 +71,20 @@ def reveal(source: str, siblings: dict[str, str] | None = None) -> str:
         ("n = 1\ndef f():\n    global n\n    n = 2\n\nf()\nreveal(n)", "int"),
         ("reveal(1 if True else 'a')", "1"),
         ("reveal((lambda: 3)())", "3"),
+        ("reveal(isinstance((1, 2), (list, tuple)))", "True"),
+        ("reveal(isinstance({}, nn.Module))", "False"),
+        ("reveal(isinstance(torch.zeros(2), dict))", "False"),
+        ("reveal(hasattr(torch.zeros(2), 'rows'))", "False"),
+        (
+            "def f(x):\n    if isinstance(x, tuple):\n        return 1\n    return 'a'\n\n"
+            "reveal(f((2,)))",
+            "1",
+        ),
+        (
+            "def f(x):\n    if x is None:\n        yield 'a'\n    else:\n        yield 1\n\n"
+            "for i in f(2):\n    reveal(i)",
+            "1",
+        ),
     ],
 )
 def test_python_itself(source: str, expected: str) -> None:

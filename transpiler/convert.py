@@ -60,6 +60,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.keras_model",
         "transpiler.planners.keras_graph",
         "transpiler.planners.keras_sequential",
+        "transpiler.planners.keras_type_tests",
         "transpiler.planners.keras_freezing",
         "transpiler.planners.keras_fit",
         "transpiler.planners.keras_values",

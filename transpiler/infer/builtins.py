@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterable
 from typing import Any
 
 from transpiler.infer import values as v
@@ -22,9 +23,11 @@ from transpiler.infer.values import (
     Sequence,
     Symbol,
     Tensor,
+    Union,
     Value,
     element_of,
     from_dim,
+    is_none,
     items_of,
     join,
     options,
@@ -188,17 +191,30 @@ class Builtins(Evaluation):
         if not isinstance(name, Const) or not found:
             return Number("bool")
         for option in found:
+            if isinstance(option, Tensor) and self.is_no_member(option, str(name.value)):
+                continue
             if not isinstance(option, Instance) or "unnamed" in option.state:
                 return Number("bool")
             if self.attribute(option, str(name.value)) is not UNKNOWN:
                 return Number("bool")
         return Const(False)
 
+    def is_no_member(self, array: Tensor, name: str) -> bool:
+        """Whether the arrays of a library are known, and have nothing of this name."""
+        cls = self.knowledge.array_class(array)
+        known = f"{cls}.{name}" in self.knowledge.properties or self.knowledge.member(cls, name)
+        return self.knowledge.is_class(cls) and not known and not name.startswith("_")
+
     def is_instance(self, positional: list[Value]) -> Value:
         if len(positional) < 2:
             return Number("bool")
         value, classes = positional
         wanted = items_of(classes) or (classes,)
+        if isinstance(value, Union):
+            found = [self.is_instance([option, classes]) for option in value.options]
+            return found[0] if all(f == found[0] for f in found) else Number("bool")
+        if (kind := _python_kind(value)) is not None:
+            return self.is_of_kind(kind, wanted)
         if not isinstance(value, (Instance, Tensor)):
             return Number("bool")
         answers: list[bool] = []
@@ -212,6 +228,14 @@ class Builtins(Evaluation):
             else:
                 return Number("bool")
         return Const(any(answers))
+
+    def is_of_kind(self, kind: str, classes: Iterable[Value]) -> Value:
+        """Whether a value of one of Python's own classes is of one of these."""
+        names = [c.name if isinstance(c, Symbol) else "" for c in classes]
+        if any(n == f"builtins.{kind}" for n in names):
+            return Const(True)
+        own = all(n.startswith("builtins.") or self.knowledge.is_class(n) for n in names)
+        return Const(False) if own and kind != "bool" else Number("bool")
 
     def call_container_method(
         self,
@@ -355,3 +379,17 @@ def _derives(cls: Class | Symbol, base: Class) -> bool:
 
 
 __all__ = ["BUILTINS", "Builtins", "v"]
+
+
+def _python_kind(value: Value) -> str | None:
+    """The class of Python's that a value is of."""
+    match value:
+        case ListObject():
+            return "list"
+        case Mapping():
+            return "dict"
+        case Sequence(kind=kind) if kind.partition(":")[0] in ("tuple", "list", "set", "range"):
+            return kind.partition(":")[0]
+        case Const() | Number() if not is_none(value):
+            return scalar_type(value)
+    return None

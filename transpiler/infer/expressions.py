@@ -214,6 +214,9 @@ class Expressions(Builtins):
                 return right if truth else left
         elif truth is not None:
             return left if truth else right
+        if isinstance(left, Number) and isinstance(right, Const):
+            if right.value is isinstance(node.operator, cst.Or):  # decides, whatever left is
+                return right
         return join(left, right)
 
     def eval_comparison(self, node: cst.Comparison, frame: Frame) -> Value:
@@ -493,10 +496,11 @@ class Expressions(Builtins):
         return items_of(iterable)
 
     def eval_yield(self, node: cst.Yield, frame: Frame) -> Value:
+        yielded = frame.yielded if self.dead == frame.dead else frame.never_yielded
         if isinstance(node.value, cst.From):
-            frame.yielded.append(element_of(self.eval(node.value.item, frame)))
+            yielded.append(element_of(self.eval(node.value.item, frame)))
         elif node.value is not None:
-            frame.yielded.append(self.eval(node.value, frame))
+            yielded.append(self.eval(node.value, frame))
         return UNKNOWN
 
     def eval_await(self, node: cst.Await, frame: Frame) -> Value:

@@ -17,6 +17,11 @@ class Frame:
         self.globals: set[str] = set()
         self.nonlocals: set[str] = set()
         self.returned: list[Value] = []
+        self.never: list[Value] = []
+        self.never_yielded: list[Value] = []
+        """What branches return and yield that are not taken."""
+        self.dead = 0
+        """How many branches that are not taken the call stands in."""
         self.yielded: list[Value] = []
         self.stopped = False
         self.function: Any = None

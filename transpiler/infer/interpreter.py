@@ -198,7 +198,9 @@ class Interpreter(Expressions):
             if frame.stopped:
                 # Code after return is still looked at, so that it is translated as well.
                 frame.stopped = False
+                self.dead += 1
                 self.exec_statement(statement, frame)
+                self.dead -= 1
                 frame.stopped = True
             else:
                 self.exec_statement(statement, frame)
@@ -233,7 +235,7 @@ class Interpreter(Expressions):
                     self.assign(node.target, value, frame)
             case cst.Return():
                 value = self.eval(node.value, frame) if node.value is not None else NONE
-                frame.returned.append(value)
+                (frame.returned if self.dead == frame.dead else frame.never).append(value)
                 frame.stopped = True
             case cst.Import() | cst.ImportFrom():
                 self.exec_import(node, frame)
@@ -741,7 +743,7 @@ class Interpreter(Expressions):
         is_init = function.name == "__init__" and positional
         if is_init and isinstance(positional[0], Instance):
             positional[0].state["made with"] = dict(frame.values)
-        frame.function, frame.given = node, dict(frame.values)
+        frame.function, frame.given, frame.dead = node, dict(frame.values), self.dead
         frame.site = self.sites[-1] if self.sites else None
         self.stack.append(("__init__", positional[0]) if is_init else node)
         self.frames.append(frame)
@@ -760,12 +762,13 @@ class Interpreter(Expressions):
         return result
 
     def result(self, node: cst.FunctionDef, frame: Frame) -> Value:
-        if frame.yielded:
-            return Sequence("generator", None, join(*frame.yielded))
+        if frame.yielded or frame.never_yielded:
+            return Sequence("generator", None, join(*(frame.yielded or frame.never_yielded)))
         falls_through = not frame.stopped
-        if not frame.returned:
+        returned = frame.returned or frame.never
+        if not returned:
             return NONE
-        return join(*frame.returned, NONE) if falls_through else join(*frame.returned)
+        return join(*returned, NONE) if falls_through else join(*returned)
 
     def bind_parameters(
         self,

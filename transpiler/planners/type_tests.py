@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import libcst as cst
@@ -19,15 +20,15 @@ def plan(context: Context) -> None:
     for call in find(context.module, cst.Call):
         if isinstance(call.func, cst.Name) and call.func.value in ("isinstance", "issubclass"):
             if len(call.args) == 2:
-                _plan_classes(context, _written(context, call.args[1].value))
+                _plan_classes(context, written(context, call.args[1].value))
     for comparison in find(context.module, cst.Comparison):
-        if _asks_type(comparison.left):
+        if asks_type(comparison.left):
             for target in comparison.comparisons:
                 _plan_classes(context, target.comparator)
-    _plan_class_names(context)
+    plan_class_names(context, CLASS_NAMES)
 
 
-def _written(context: Context, node: cst.BaseExpression) -> cst.BaseExpression:
+def written(context: Context, node: cst.BaseExpression) -> cst.BaseExpression:
     """The classes that were given a name first."""
     if not isinstance(node, cst.Name):
         return node
@@ -40,7 +41,7 @@ def _written(context: Context, node: cst.BaseExpression) -> cst.BaseExpression:
     return values[0] if len(values) == 1 else node
 
 
-def _asks_type(node: cst.BaseExpression) -> bool:
+def asks_type(node: cst.BaseExpression) -> bool:
     """`type(x)` and `x.__class__`."""
     match node:
         case cst.Call(func=cst.Name(value="type")):
@@ -84,20 +85,20 @@ def _has_depthwise(context: Context, name: str) -> bool:
     )
 
 
-def _plan_class_names(context: Context) -> None:
+def plan_class_names(context: Context, names: Mapping[str, str]) -> None:
     """Texts that are looked for in the name of an object's class."""
-    for function in find(context.module, cst.FunctionDef, cst.For):
+    for function in find(context.module, cst.FunctionDef, cst.For, cst.CompFor):
         asked = [
             a
             for a in find(function, cst.Attribute)
             if a.attr.value == "__name__"
             and isinstance(a.value, (cst.Attribute, cst.Call))
-            and _asks_type(a.value)
+            and asks_type(a.value)
         ]
         if not asked:
             continue
         for text in find(function, cst.SimpleString):
-            new = CLASS_NAMES.get(str(text.evaluated_value))
+            new = names.get(str(text.evaluated_value))
             parent = context.edits.parent.get(text)
             if new is not None and isinstance(
                 parent, (cst.Arg, cst.Comparison, cst.ComparisonTarget, cst.Element)
