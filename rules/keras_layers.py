@@ -11,6 +11,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.values import (
+    UNKNOWN,
     Const,
     Dim,
     Instance,
@@ -20,6 +21,8 @@ from transpiler.infer.values import (
     Value,
     is_none,
     items_of,
+    join,
+    scalar_type,
 )
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras_layers import axes_in, borders, numbers
@@ -29,7 +32,7 @@ from transpiler.rules.keras_layer_starts import started, started_recurrent
 from transpiler.rules.keras_sizes import size_of, solve
 from transpiler.rules.keras_written_sizes import is_readable
 from transpiler.site import Site, constant_value, missing
-from transpiler.syntax import code
+from transpiler.syntax import code, names_read
 from transpiler.template import OMIT, as_node, call, fill
 
 FIRST, LAST, ANY = "channels first", "source order", "any order"
@@ -63,7 +66,7 @@ class Layer:
         self.site = site
         self.peers = peers  # all layers that the call makes, which one expression has to fit
         self.scope = scope  # what may be read where the module is written, if not everything
-        self.instance = instance
+        self.instance = common(instance, peers)
         self.literal = literal  # arguments are written by value: their names mean nothing there
         self.name = (instance.class_names or ("",))[0].rpartition(".")[2]
 
@@ -115,6 +118,12 @@ class Layer:
         if default is None:
             raise Unfit(f"{self.site.short} is called without `{name}`")
         return default
+
+    def names(self, name: str) -> bool:
+        """Whether an argument is written by names that mean the same where the module stands."""
+        node = self.site.args.get(name)
+        free = self.scope is None and not self.literal
+        return free and isinstance(node, cst.BaseExpression) and bool(names_read(node))
 
     def unless(self, name: str, usual: Any) -> Any:
         """An argument, left out where it is what the module has anyway."""
@@ -209,6 +218,23 @@ class Layer:
         return call(unit, *args, **kwargs).with_changes(func=self.site.emit(unit))
 
 
+def common(instance: Instance, peers: Sequenced[Instance]) -> Instance:
+    """What holds of all layers that a call makes: arguments and sizes that differ are not known."""
+    every = [instance, *(p for p in peers if p is not instance)]
+    if len(every) == 1:
+        return instance
+    arguments = dict(instance.arguments)
+    for name in {n for p in every for n in p.arguments}:
+        values = [p.arguments.get(name, UNKNOWN) for p in every]
+        if all(isinstance(v, Value) for v in values):
+            arguments[name] = join(*values)
+    state = dict(instance.state)
+    inputs = [p.state["input"] for p in every if p.state.get("input") is not None]
+    if inputs:
+        state["input"] = join(*inputs)
+    return Instance(instance.cls, arguments, instance.attributes, instance.origin, state)
+
+
 def weighted(
     layer: Layer, module: cst.BaseExpression, kernel: str = "kernel"
 ) -> cst.BaseExpression:
@@ -255,7 +281,8 @@ def sized(layer: Layer, name: str, *rest: Any, **options: Any) -> cst.Call:
     try:
         return call(f"torch.nn.{name}", layer.size(), *rest, **options)
     except UnknownSize:
-        layer.instance.state["lazy"] = True
+        for made in (layer.instance, *layer.peers):
+            made.state["lazy"] = True
         layer.caution(
             f"the input size of {layer.site.short} is not known before the program runs: a lazy"
             " module finds it at its first call", "give the size by hand",
@@ -281,31 +308,40 @@ def short(numbers_: tuple[int, ...] | None, given: Any) -> Any:
     return given
 
 
-def varying(layer: Layer, name: str) -> cst.BaseExpression | None:
-    """An argument as the program writes it, where the layers made here differ in it."""
-    node = layer.site.args.get(name)
-    values = [p.arguments.get(name) for p in layer.peers]
-    if layer.literal or not isinstance(node, cst.BaseExpression) or len(values) < 2:
-        return None
-    return node if any(v != values[0] for v in values) else None
+@dataclass
+class Window:
+    """A size per axis: its numbers, where all calls have the same, and what is written."""
+
+    numbers: tuple[int, ...] | None
+    written: Any
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it changes nothing, and says so in numbers."""
+        return self.numbers is not None and set(self.numbers) == {1} and self.written == 1
+
+
+def window(layer: Layer, name: str, count: int) -> Window:
+    """`kernel_size`, `strides` ...: by name where the program names it, else in numbers."""
+    found = per_axis(layer, name, count)
+    if found is None or layer.names(name):
+        return Window(found, layer.arg(name))
+    return Window(found, found[0] if len(set(found)) == 1 else found)
 
 
 def convolution(layer: Layer) -> list[Part]:
     count = axes_in(layer.name)
     if layer.const("data_format", None) == "channels_first":
         raise Unfit(f"{layer.site.short} with data_format='channels_first' is not translated")
-    kernel, stride = per_axis(layer, "kernel_size", count), per_axis(layer, "strides", count)
-    dilation = per_axis(layer, "dilation_rate", count)
-    if stride is None or dilation is None or (kernel is None and max(stride) > 1):
-        raise Unfit(f"the window of {layer.site.short} is not known before the program runs")
-    window = short(kernel, layer.arg("kernel_size"))
-    moves = varying(layer, "strides")
-    before, padding = pads(layer, window, stride, dilation, count, moves=moves)
+    kernel, stride, dilation = (
+        window(layer, name, count) for name in ("kernel_size", "strides", "dilation_rate")
+    )
+    before, padding = pads(layer, kernel, stride, dilation)
     depthwise = layer.name.startswith("Depthwise")
     options = {
-        "stride": moves or (OMIT if set(stride) == {1} else short(stride, None)),
+        "stride": OMIT if stride.is_one else stride.written,
         "padding": padding,
-        "dilation": OMIT if set(dilation) == {1} else short(dilation, None),
+        "dilation": OMIT if dilation.is_one else dilation.written,
         "bias": layer.unless("use_bias", True),
     }
     if depthwise:
@@ -313,40 +349,43 @@ def convolution(layer: Layer) -> list[Part]:
         factor = layer.const("depth_multiplier", 1)
         outputs: Any = times(channels, factor)
         options["groups"] = channels
-        module = call(f"torch.nn.Conv{count}d", channels, outputs, window, **options)
+        module = call(f"torch.nn.Conv{count}d", channels, outputs, kernel.written, **options)
     else:
         options["groups"] = layer.unless("groups", 1)
-        module = sized(layer, f"Conv{count}d", layer.arg("filters"), window, **options)
+        module = sized(layer, f"Conv{count}d", layer.arg("filters"), kernel.written, **options)
     parts = [*before, Part(weighted(layer, module, "depthwise" if depthwise else "kernel"), FIRST)]
     return activated(layer, parts)
 
 
 def pads(
-    layer: Layer,
-    window: Any,
-    stride: tuple[int, ...],
-    dilation: tuple[int, ...],
-    count: int,
-    value: str | None = None,
-    moves: cst.BaseExpression | None = None,
+    layer: Layer, kernel: Window, stride: Window, dilation: Window, value: str | None = None
 ) -> tuple[list[Part], Any]:
     """What pads before a window, or the module's own padding argument."""
     padding = layer.padding
     if padding == "valid":
         return [], OMIT
-    if padding == "causal" and isinstance(window, int):
-        amount = (dilation[0] * (window - 1), 0)
-        return [Part(call("torch.nn.ConstantPad1d", amount, 0.0), FIRST)], OMIT
+    if padding == "causal":
+        amount = _before(kernel, dilation)
+        return [Part(call("torch.nn.ConstantPad1d", (amount, 0), 0.0), FIRST)], OMIT
     if padding != "same":
         raise Unfit(f"padding={padding!r} of {layer.site.short} is not translated")
-    if set(stride) == {1} and value is None and moves is None:
+    if stride.numbers is not None and set(stride.numbers) == {1} and value is None:
         return [], "same"
     module = layer.emit(
-        "SamePad", window, moves or (OMIT if set(stride) == {1} else short(stride, None)),
-        dilation=OMIT if set(dilation) == {1} else short(dilation, None),
+        "SamePad", kernel.written, OMIT if stride.is_one else stride.written,
+        dilation=OMIT if dilation.is_one else dilation.written,
         value=OMIT if value is None else fill(value),
     )  # fmt: skip
     return [Part(module, FIRST)], OMIT
+
+
+def _before(kernel: Window, dilation: Window) -> Any:
+    """How many elements of the past the window of a causal convolution reaches."""
+    if isinstance(kernel.written, int) and isinstance(dilation.written, int):
+        return dilation.written * (kernel.written - 1)
+    reach = as_node(kernel.written - 1) if isinstance(kernel.written, int) else fill(
+        "k - 1", k=kernel.written)  # fmt: skip
+    return reach if dilation.is_one else fill("d * reach", d=dilation.written, reach=reach)
 
 
 def times(size: cst.BaseExpression | int, factor: int) -> cst.BaseExpression | int:
@@ -358,19 +397,17 @@ def times(size: cst.BaseExpression | int, factor: int) -> cst.BaseExpression | i
 
 def separable(layer: Layer) -> list[Part]:
     count = axes_in(layer.name)
-    kernel, stride = per_axis(layer, "kernel_size", count), per_axis(layer, "strides", count)
-    dilation = per_axis(layer, "dilation_rate", count)
-    if kernel is None or stride is None or dilation is None:
-        raise Unfit(f"the window of {layer.site.short} is not known before the program runs")
+    kernel, stride, dilation = (
+        window(layer, name, count) for name in ("kernel_size", "strides", "dilation_rate")
+    )
     layer.refuse("pointwise_regularizer", "depthwise_regularizer", "pointwise_constraint")
     channels = layer.size()
     middle: Any = times(channels, layer.const("depth_multiplier", 1))
-    before, padding = pads(layer, short(kernel, None), stride, dilation, count)
+    before, padding = pads(layer, kernel, stride, dilation)
     first = call(
-        f"torch.nn.Conv{count}d", channels, middle, short(kernel, None),
-        stride=OMIT if set(stride) == {1} else short(stride, None), padding=padding,
-        dilation=OMIT if set(dilation) == {1} else short(dilation, None),
-        groups=channels, bias=False,
+        f"torch.nn.Conv{count}d", channels, middle, kernel.written,
+        stride=OMIT if stride.is_one else stride.written, padding=padding,
+        dilation=OMIT if dilation.is_one else dilation.written, groups=channels, bias=False,
     )  # fmt: skip
     second = call(
         f"torch.nn.Conv{count}d", middle, layer.arg("filters"), 1,
@@ -420,21 +457,25 @@ def transposed(layer: Layer) -> list[Part]:
 def pooling(layer: Layer) -> list[Part]:
     count = axes_in(layer.name)
     kind = "Max" if layer.name.startswith("Max") else "Avg"
-    window = tuple(w for w in numbers(layer.instance, "pool_size", count, 2) if isinstance(w, int))
-    if len(window) != count:
-        raise Unfit(f"the window of {layer.site.short} is not known before the program runs")
     given = layer.value("strides")
+    kernel = pool_size(layer, count)
     absent = given is None or is_none(given)
-    stride = window if absent else per_axis(layer, "strides", count)
-    if stride is None:
-        raise Unfit(f"the strides of {layer.site.short} are not known before the program runs")
-    step = OMIT if stride == window else short(stride, None)
+    stride = kernel if absent else window(layer, "strides", count)
+    equal = absent or (stride.numbers is not None and stride.numbers == kernel.numbers)
+    step = OMIT if equal else stride.written
     if layer.padding == "same":
         if kind == "Avg":
-            return [Part(layer.emit("SameAvgPool", short(window, None), step), FIRST)]
-        before, _ = pads(layer, short(window, None), stride, (1,) * count, count, "-math.inf")
-        return [*before, Part(call(f"torch.nn.MaxPool{count}d", short(window, None), step), FIRST)]
-    return [Part(call(f"torch.nn.{kind}Pool{count}d", short(window, None), step), FIRST)]
+            return [Part(layer.emit("SameAvgPool", kernel.written, step), FIRST)]
+        before, _ = pads(layer, kernel, stride, Window((1,) * count, 1), "-math.inf")
+        return [*before, Part(call(f"torch.nn.MaxPool{count}d", kernel.written, step), FIRST)]
+    return [Part(call(f"torch.nn.{kind}Pool{count}d", kernel.written, step), FIRST)]
+
+
+def pool_size(layer: Layer, count: int) -> Window:
+    """The window of a pooling, which is 2 where nothing is said."""
+    if isinstance(layer.instance.arguments.get("pool_size"), Value):
+        return window(layer, "pool_size", count)
+    return Window((2,) * count, 2)
 
 
 def global_pooling(layer: Layer) -> list[Part]:
@@ -456,11 +497,8 @@ def batch_norm(layer: Layer) -> list[Part]:
         raise Unfit(f"axis={axis} of {layer.site.short} is not translated")
     layer.refuse("beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint",
                  "renorm", "synchronized")  # fmt: skip
-    momentum = layer.const("momentum", missing)
-    options: dict[str, Any] = {
-        "eps": layer.arg("epsilon"),
-        "momentum": round(1 - momentum, 12),
-    }
+    momentum = layer.plain("momentum")
+    options: dict[str, Any] = {"eps": layer.arg("epsilon"), "momentum": minus_momentum(layer)}
     plain = layer.const("center", True) and layer.const("scale", True)
     order = FIRST if x.rank > 2 else ANY
     if layer.site.exact or not plain:
@@ -483,8 +521,8 @@ def batch_norm(layer: Layer) -> list[Part]:
 
 def minus_momentum(layer: Layer) -> Any:
     """What is new of a running statistic, where Keras counts what is kept."""
-    momentum = layer.const("momentum", missing)
-    if isinstance(momentum, (int, float)):
+    momentum = layer.plain("momentum")
+    if isinstance(momentum, (int, float)) and not layer.names("momentum"):
         return round(1 - momentum, 12)
     return fill("1 - m", m=layer.arg("momentum"))
 
@@ -563,12 +601,22 @@ def zero_padding(layer: Layer) -> list[Part]:
     count = axes_in(layer.name)
     name = "cropping" if layer.name.startswith("Cropping") else "padding"
     amounts = borders(layer.instance, name, count)
-    if None in amounts:
-        raise Unfit(f"`{name}` of {layer.site.short} is not known before the program runs")
     sign = -1 if name == "cropping" else 1
-    edges = tuple(sign * x for pair in reversed(amounts) if pair for x in pair)
-    return [Part(call(f"torch.nn.ZeroPad{count}d", edges[0] if len(set(edges)) == 1 else edges),
-                 FIRST)]  # fmt: skip
+    edges: Any = tuple(sign * x for pair in reversed(amounts) if pair for x in pair)
+    if None in amounts or (layer.names(name) and isinstance(layer.plain(name), int)):
+        edges = _one_border(layer, name)
+    elif len(set(edges)) == 1:
+        edges = edges[0]
+    return [Part(call(f"torch.nn.ZeroPad{count}d", edges), FIRST)]
+
+
+def _one_border(layer: Layer, name: str) -> cst.BaseExpression:
+    """The same number of elements on all sides, as the program writes it. Raises Unfit."""
+    value = layer.value(name)
+    if not isinstance(value, (Const, Number)) or scalar_type(value) != "int":
+        raise Unfit(f"`{name}` of {layer.site.short} is not known before the program runs")
+    amount: cst.BaseExpression = as_node(layer.arg(name))
+    return amount if name == "padding" else fill("-amount", amount=amount)
 
 
 def upsampling(layer: Layer) -> list[Part]:
@@ -576,14 +624,16 @@ def upsampling(layer: Layer) -> list[Part]:
     mode = layer.const("interpolation", "nearest")
     if mode not in ("nearest", "bilinear"):
         raise Unfit(f"interpolation={mode!r} of {layer.site.short} is not translated")
-    factors = tuple(f for f in numbers(layer.instance, "size", count, 2) if isinstance(f, int))
-    if len(factors) != count:
-        raise Unfit(f"`size` of {layer.site.short} is not known before the program runs")
-    return [Part(call("torch.nn.Upsample", scale_factor=short(factors, None),
+    given = isinstance(layer.instance.arguments.get("size"), Value)
+    factors = window(layer, "size", count).written if given else 2
+    return [Part(call("torch.nn.Upsample", scale_factor=factors,
                       mode=OMIT if mode == "nearest" else mode), FIRST)]  # fmt: skip
 
 
 def reshape(layer: Layer) -> list[Part]:
+    node = layer.site.args.get("target_shape")
+    if layer.scope is None and not layer.literal and isinstance(node, (cst.Tuple, cst.List)):
+        return [Part(layer.emit("Reshape", *(e.value for e in node.elements)), LAST)]
     shape = tuple(layer.const("target_shape"))
     sizes = list(_sizes_written(layer, shape))
     if layer.scope is not None and len(shape) > 1 and set(shape[:-1]) == {1}:
@@ -598,7 +648,7 @@ def _sizes_written(layer: Layer, shape: tuple[int, ...]) -> list[Any]:
     if not isinstance(node, (cst.Tuple, cst.List)):
         return list(shape)
     if layer.scope is None:
-        return list(shape) if layer.literal else [e.value for e in node.elements]
+        return list(shape)
     return [layer.scope.write(e.value, Const(n)) for e, n in zip(node.elements, shape, strict=True)]
 
 
@@ -756,6 +806,10 @@ LAYERS: dict[str, Callable[[Layer], list[Part]]] = {
     "SimpleRNN": recurrent, "Bidirectional": bidirectional, "TimeDistributed": distributed,
     "MultiHeadAttention": attention, "RandomFlip": augmenting, "Normalization": normalization,
 }  # fmt: skip
+
+
+ELEMENTWISE = frozenset({"ReLU", "LeakyReLU", "ELU", "Dropout", "GaussianNoise", "Identity"})
+"""Layers that are the same in any order of axes."""
 
 
 def layer_parts(

@@ -22,9 +22,9 @@ from transpiler.infer.values import (
 )
 from transpiler.infer.values import Sequence as Items
 from transpiler.rules.keras_chains import chained
+from transpiler.rules.keras_function_sizes import function_input_size, with_first
 from transpiler.rules.keras_written_sizes import is_readable
 from transpiler.syntax import find, names_read
-from transpiler.template import arguments
 
 HOLE = "_in_size"
 """Stands for the size in a constructor's call that is written once for each layer of a graph."""
@@ -90,7 +90,16 @@ def solve(
         or _sibling(context, node, made, sizes)
         or _input(context, node, among, sizes)
         or chained(context, node, made, sizes, lambda: _first(context, node, made, sizes))
+        or function_input_size(
+            context, node, made, sizes, _rank(made), lambda *call_: solve(context, *call_)
+        )
     )
+
+
+def _rank(made: Sequence[Instance]) -> int | None:
+    """How many axes the layers' inputs have."""
+    value = input_of(made[0].state.get("input")) if made else None
+    return value.rank if value is not None else None
 
 
 def _first(
@@ -296,7 +305,7 @@ def _ask(context: Context, cls: Class) -> str | None:
             return None
         new[call_] = size
     for call_, size in new.items():
-        context.edits.wrap(call_, _with_first(size))
+        context.edits.wrap(call_, with_first(size))
     context.edits.wrap(params, _with_parameter(name))
     return name
 
@@ -316,15 +325,6 @@ def _constructor(cls: Class) -> cst.Parameters | None:
             if isinstance(statement, cst.FunctionDef) and statement.name.value == name:
                 return statement.params
     return None
-
-
-def _with_first(size: cst.BaseExpression) -> Callable[[Any], Any]:
-    def change(node: Any) -> Any:
-        if not isinstance(node, cst.Call):
-            return node
-        return node.with_changes(args=[*arguments([size]), *node.args])
-
-    return change
 
 
 def _with_parameter(name: str) -> Callable[[Any], Any]:

@@ -608,3 +608,37 @@ p = first(tf.constant(x))
     conversion = assert_twins(source, "p")
     assert "first(torch.zeros(1, 4))\n" in conversion.code
     assert ".to(device)).cpu()" in conversion.code
+
+
+BLIND = """
+x, y = rng.normal(size=(16, 6)), rng.normal(size=(16, 1))
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.a = keras.Sequential([layers.Dense(5), layers.BatchNormalization()])
+        self.drop, self.out = layers.Dropout(0.5), layers.Dense(1)
+    def call(self, x):
+        return self.out(self.drop(self.a(x)))
+model = Net()
+model.compile("sgd", "mse")
+model(x[:1])
+# train
+"""
+
+
+def test_a_model_whose_call_takes_no_flag_is_fitted_in_inference() -> None:
+    source = BLIND + "h = model.fit(x, y, epochs=3, batch_size=8, shuffle=False).history\n"
+    conversion = assert_twins(source, "h")
+    assert "model.train()" not in conversion.code
+    assert any("takes no `training`" in f.message for f in conversion.findings)
+
+
+def test_a_single_step_of_a_model_whose_call_takes_no_flag_is_left() -> None:
+    conversion = translate_keras(BLIND + "loss = model.train_on_batch(x, y)\n")
+    assert any("takes no `training`" in message for message in left_over(conversion))
+
+
+def test_parts_that_ask_for_no_mode_train_as_usual() -> None:
+    source = BLIND.replace("BatchNormalization()", "Dense(3)").replace("Dropout(0.5)", "ReLU()")
+    conversion = assert_twins(source + "h = model.fit(x, y, shuffle=False).history\n", "h")
+    assert "model.train()" in conversion.code

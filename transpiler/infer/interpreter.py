@@ -580,6 +580,8 @@ class Interpreter(Expressions):
             instance = Instance(cls, arguments, {}, node)
             if self.rounds is not None and self.caller is not None:
                 instance.state["made among"] = dict(self.caller.values)
+                instance.state["made by"] = self.caller.site
+                instance.state["made for"] = dict(self.frames[-2].values) if self.frames[1:] else {}
             self.instances[key if node is not None else (id(instance),)] = instance
             return instance
         instance = self.instances[key]

@@ -14,6 +14,7 @@ from transpiler.planners.keras_callbacks import read_callbacks
 from transpiler.planners.keras_compile import adds_losses, adds_weights, parts_of, penalized
 from transpiler.planners.keras_loop import Loop
 from transpiler.planners.keras_names import free_name
+from transpiler.planners.keras_tape.sensitive import fits_in_inference
 from transpiler.planners.keras_training import Training, calls_of, models_of
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras import is_generator
@@ -260,6 +261,11 @@ class Use:
         else:
             if weights is not None:
                 options["weights"] = cst.Tuple([cst.Element(self.batches.weights(weights))])
+            if fits_in_inference(self.context, self.models):
+                raise Unfit(
+                    "`call` takes no `training`: train_on_batch of Keras 3 leaves dropout and batch"
+                    " norms in inference", "give `call` a parameter `training`",
+                )  # fmt: skip
             result = call(
                 self.context.emit("train_on_batch"), self.model, *parts, *names, **options
             )
@@ -270,6 +276,18 @@ class Use:
                 " reset",
             )  # fmt: skip
         self.finish(result, training)
+
+    def in_inference(self) -> bool:
+        """Whether the model is fitted in evaluation mode, which is then reported."""
+        if not fits_in_inference(self.context, self.models):
+            return False
+        self.context.caution(
+            self.context.edits.statement(self.node), f"Model.{self.name}",
+            "`call` takes no `training`: Keras 3's fit leaves dropout and batch norms in inference,"
+            " and so does this loop (Keras 2 trained them)",
+            "write model.train() for model.eval() in the loop if that was not meant",
+        )  # fmt: skip
+        return True
 
     # ---- loaders -----------------------------------------------------------------------------
 
@@ -457,6 +475,7 @@ class Fit:
             self.validation, freq, self.taken(), self.kind, self.batches.spreads(self.kind),
             self.weighted, self.is_unlabelled(), self.batches.is_pipeline(self.x),
             use.penalties(), verbose not in (0, False), use.constrained(), self.is_text(),
+            not self.training.stepped and use.in_inference(),
         )  # fmt: skip
 
     def dry_run(self) -> list[cst.BaseStatement]:

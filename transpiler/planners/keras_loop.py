@@ -42,6 +42,8 @@ class Loop:
     constrained: bool = False
     texts: bool = False
     """Whether inputs are texts, which have no device."""
+    inference: bool = False
+    """Whether the model is not told that it trains."""
 
     def write(self) -> list[cst.BaseStatement]:
         training = self.training
@@ -80,7 +82,8 @@ class Loop:
         parts = "inputs, targets" + (", weights" if self.weights else "")
         if self.only_inputs:
             parts = "inputs" if self.whole else "inputs,"
-        text = "for epoch in rounds:\n    starts\n    model.train()\n    total = count = 0\n"
+        mode = "eval" if self.inference else "train"
+        text = f"for epoch in rounds:\n    starts\n    model.{mode}()\n    total = count = 0\n"
         if training.has_metrics:
             text += "    for metric in metrics.values():\n        metric.reset_state()\n"
         text += self.head(parts) + self.move_text()

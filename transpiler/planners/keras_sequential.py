@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import libcst as cst
@@ -14,7 +14,7 @@ from transpiler.planners.expressions import qualified_name
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras_layers import axes_in, result_of
 from transpiler.rules.keras_graph import GraphTensor
-from transpiler.rules.keras_layers import FIRST, LAST, Part, layer_parts
+from transpiler.rules.keras_layers import ANY, ELEMENTWISE, FIRST, LAST, Part, layer_parts
 from transpiler.rules.keras_masks import is_source
 from transpiler.rules.keras_sizes import input_of
 from transpiler.site import Site
@@ -150,6 +150,13 @@ def is_library_layer(context: Context, node: cst.CSTNode, layer: Instance) -> bo
     )
 
 
+def passed_on(layers: Sequence[Instance]) -> str:
+    """The order of axes for `act()`, whose class is handed in and differs from call to call."""
+    names = {(i.class_names or ("",))[0].rpartition(".")[2] for i in layers}
+    order: str = ANY if names <= ELEMENTWISE else LAST
+    return order
+
+
 class Unrolls(Unfit):
     """What is written is not a list of layers, but the layers may be known all the same."""
 
@@ -251,7 +258,9 @@ class _Model:
         if is_library_layer(self.context, node, layer):
             assert isinstance(node, cst.Call)
             made = self.context.interpreter.instances.values()
-            peers = [i for i in made if i.origin is node and i.state.get("input") is not None]
+            peers = [i for i in made if i.origin is node]
+            if len({i.class_names for i in (*layers, *peers)}) > 1:
+                return chain.take([Part(node, passed_on(layers))], rank_in(layer), rank_out(layer))
             parts = layer_parts(Site(self.context, node, layer.class_names[0]), layer, peers=peers)
             self.context.claim(node)
             parts = self.without_activation(parts, model, layer)

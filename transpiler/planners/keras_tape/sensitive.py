@@ -20,6 +20,7 @@ from transpiler.infer.values import (
 )
 from transpiler.modules import descendants, is_module
 from transpiler.planners.keras_tape.flags import flag_parameter
+from transpiler.rule import Unfit
 from transpiler.rules.keras_graph import graph_tensors
 from transpiler.syntax import find
 
@@ -38,6 +39,27 @@ def is_sensitive(context: Context, model: Instance) -> bool:
     if model not in known:
         known[model] = any(_asks(context, part) for part in parts_of(context, model))
     return known[model]
+
+
+def fits_in_inference(context: Context, models: list[Instance]) -> bool:
+    """Whether Keras' own training step runs models with parts that ask for the mode in inference.
+
+    Keras 3 hands `training=True` to a model only if its `call` names that parameter; without it,
+    dropout drops nothing and batch norms use their running statistics. Keras 2 told them all.
+    Raises Unfit where some of the models are told and others are not.
+    """
+    found = {_hears_nothing(m) and is_sensitive(context, m) for m in models}
+    if len(found) > 1:
+        raise Unfit("some of the models that are trained here take `training` and others do not")
+    return found == {True}
+
+
+def _hears_nothing(model: Instance) -> bool:
+    entry = model.cls.lookup("call") if isinstance(model.cls, Class) else None
+    node = getattr(entry, "node", None)
+    if not isinstance(node, cst.FunctionDef):
+        return False
+    return "training" not in {p.name.value for p in find(node.params, cst.Param)}
 
 
 def parts_of(context: Context, model: Instance) -> Iterator[Instance]:
