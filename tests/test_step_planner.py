@@ -511,3 +511,33 @@ for i in range(5):
     )
     assert "    if i % 3 == 0:\n        g_step(z)\n" in code
     assert "    if i % 2 == 0:\n        d_step(z)\n" in code
+
+
+@pytest.mark.parametrize(
+    ("helper", "call"),
+    [
+        ("def reset():\n    for net in nets:\n        net.zero_grad()\n", "reset()"),
+        ("", "for net in nets:\n        net.zero_grad()"),
+        ("", "for solver in [opt_d, opt_g]:\n        solver.zero_grad()"),
+    ],
+)
+def test_gradients_emptied_in_a_loop_over_models(helper: str, call: str) -> None:
+    code = to_tf(f"""
+G, D = nn.Linear(4, 3), nn.Linear(3, 1)
+nets = [G, D]
+opt_d = torch.optim.SGD(D.parameters(), lr=0.1)
+opt_g = torch.optim.SGD(G.parameters(), lr=0.1)
+{helper}
+for i in range(5):
+    z = torch.randn(8, 4)
+    loss_d = D(G(z)).mean() - D(torch.randn(8, 3)).mean()
+    loss_d.backward()
+    opt_d.step()
+    {call}
+    loss_g = -D(G(z)).mean()
+    loss_g.backward()
+    opt_g.step()
+    {call}
+""")
+    assert "g_tape.gradient(loss_g, G.trainable_variables)" in definition(code, "train_step")
+    assert "for net" not in code and "for solver" not in code

@@ -54,7 +54,11 @@ class Event:
 def event_of(context: Context, statement: cst.CSTNode) -> Event | None:
     """The event that a statement is, if it is one."""
     if isinstance(statement, cst.For):
-        return _clip_by_hand(context, statement) or _emptied_by_hand(context, statement)
+        return (
+            _clip_by_hand(context, statement)
+            or _emptied_by_hand(context, statement)
+            or _emptied_one_by_one(context, statement)
+        )
     if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
         return None
     small = statement.body[0]
@@ -104,16 +108,36 @@ def only_zeros(context: Context, function: cst.FunctionDef) -> list[Event]:
     found: list[Event] = []
     body = list(function.body.body)
     for line in body[docstring_end(body) :]:  # type: ignore[arg-type]
-        event = _emptied_by_hand(context, line) if isinstance(line, cst.For) else None
-        small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
-        call = small.value if isinstance(small, cst.Expr) else None
-        name = qualified_name(context, call.func) if isinstance(call, cst.Call) else None
-        if KINDS.get(name or "") == "zero":
-            event = event_of(context, line)
-        if event is None:
+        if not isinstance(line, cst.For) and _called(context, line) not in _ZEROING:
+            return []
+        event = event_of(context, line)
+        if event is None or event.kind != "zero":
             return []
         found.append(event)
     return found
+
+
+_ZEROING = frozenset(name for name, kind in KINDS.items() if kind == "zero")
+
+
+def _called(context: Context, line: cst.CSTNode) -> str | None:
+    """The library's function that a statement consists of a call of."""
+    small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
+    call = small.value if isinstance(small, cst.Expr) else None
+    return qualified_name(context, call.func) if isinstance(call, cst.Call) else None
+
+
+def _emptied_one_by_one(context: Context, loop: cst.For) -> Event | None:
+    """`for net in nets: net.zero_grad()`."""
+    lines = loop.body.body
+    if loop.orelse is not None or any(_called(context, line) not in _ZEROING for line in lines):
+        return None
+    events = [e for line in lines if (e := event_of(context, line)) is not None]
+    if not events or len(events) < len(lines):
+        return None
+    first = events[0]
+    value = join(*(e.value for e in events))
+    return Event("zero", first.name, loop, first.node, first.target, value)
 
 
 def _emptied_by_hand(context: Context, loop: cst.For) -> Event | None:
