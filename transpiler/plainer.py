@@ -2,20 +2,25 @@
 
 * `x = torch.zeros(3)` and, later, `x.requires_grad = True`: asked for where the tensor is made.
 * `optimizer.step(closure)` of an optimizer that evaluates once: the closure itself steps.
+* `def block(n, **kwargs): return nn.Conv2d(n, 8, **kwargs)`: by name what is passed on.
 * `getattr(nn, kind)(...)` under `if kind in ("LSTM", "GRU")`: one branch for each name.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import libcst as cst
 
+from transpiler.passed_on import write_out
 from transpiler.syntax import child_fields, code, constant, find, is_node, rebuild
 
 _MAKERS = frozenset(["tensor", "zeros", "ones", "rand", "randn", "full", "empty", "arange",
                      "linspace", "eye", "zeros_like", "ones_like", "randn_like"])  # fmt: skip
 _MOST_NAMES = 4
+_PASSED = re.compile(r"\*\w+\s*(:[^\n)]*)?,?\s*\)\s*(->[^\n]*)?:")
+"""The end of a definition that takes `*args` or `**kwargs`."""
 GONE = object()
 """What becomes of a statement that is no longer needed."""
 Changes = dict[cst.CSTNode, Any]
@@ -34,6 +39,8 @@ def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
         _step_inside(module, changes)
     if "getattr(" in text:
         _name_all(module, changes)
+    if _PASSED.search(text):
+        write_out(module, changes)
     origins: Origins = {}
     return (_apply(module, changes, origins), origins) if changes else (module, origins)
 
