@@ -17,6 +17,8 @@ from transpiler.infer.values import (
     UNKNOWN,
     Const,
     Instance,
+    Number,
+    Sequence,
     Symbol,
     Tensor,
     Value,
@@ -42,6 +44,23 @@ from transpiler.template import fill, fill_statements
 def state_dict(call: Invocation) -> Value:
     """The state of a module, which knows whose state it is."""
     return Instance(Symbol(STATE), {"module": call.receiver or UNKNOWN}, {}, call.node)
+
+
+@infers(f"{STATE}.__getitem__")
+def state_entry(_: Invocation) -> Value:
+    return Tensor(library="torch")
+
+
+@infers(f"{STATE}.__iter__", f"{STATE}.keys", f"{STATE}.values", f"{STATE}.items")
+def state_entries(call: Invocation) -> Value:
+    """Names, tensors, or both."""
+    name, entry = Number("str"), Tensor(library="torch")
+    match call.name.rpartition(".")[2]:
+        case "items":
+            return Sequence("items", None, Sequence("tuple", (name, entry)))
+        case "values":
+            return Sequence("values", None, entry)
+    return name if call.name.endswith("__iter__") else Sequence("keys", None, name)
 
 
 @infers("torch.nn.Module.load_state_dict")

@@ -1,4 +1,4 @@
-"""Facts of Python's collections: classes that `namedtuple` makes."""
+"""Facts of Python's collections: classes that `namedtuple` makes, and double-ended queues."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ import libcst as cst
 
 from transpiler.infer.frames import Frame
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import UNKNOWN, Class, Const, Value, items_of
+from transpiler.infer.values import (
+    UNKNOWN,
+    Class,
+    Const,
+    ListObject,
+    Value,
+    element_of,
+    items_of,
+)
 from transpiler.rule import infers
 
 
@@ -24,3 +32,13 @@ def namedtuple(call: Invocation) -> Value:
     node = cst.ClassDef(cst.Name(given.value), cst.IndentedBlock([]))
     members: dict[str, Value] = dict.fromkeys(names, UNKNOWN)
     return Class(node, Frame(kind="class"), (), members)
+
+
+@infers("collections.deque")
+def deque(call: Invocation) -> Value:
+    """A list of as many items as it is given, or of an unknown number where the oldest go."""
+    given = call.arg("iterable", at=0)
+    items = items_of(given) if given is not None else ()
+    if call.arg("maxlen", at=1) is None and items is not None:
+        return ListObject(list(items))
+    return ListObject(None, None if given is None else element_of(given))

@@ -13,6 +13,7 @@ from transpiler.infer.values import (
     Sequence,
     Tensor,
     Value,
+    items_of,
     options,
 )
 from transpiler.rule import Proof, rewrites
@@ -72,6 +73,12 @@ def tensor(site: Site) -> Any:
     return fill(form, v=data, d=dtype)
 
 
+def _is_written(fact: Value) -> bool:
+    """Whether data are numbers that stand in the program."""
+    items = items_of(fact)
+    return isinstance(fact, Const) if items is None else all(_is_written(i) for i in items)
+
+
 def _holds_tensors(site: Site, data: Any) -> bool:
     """Whether a list display has tensors among its elements, which `tf.constant` refuses."""
     if not isinstance(data, (cst.List, cst.Tuple)):
@@ -125,6 +132,8 @@ def _dtype_of_data(site: Site, data: Any, fact: Value) -> Any:
     known = dtype_of_data(fact)
     if known == "int64" and not _is_array(fact):
         return tf_dtype("int64")
+    if known == "float32" and not _is_array(fact) and not _is_written(fact):
+        return tf_dtype("float32")  # numbers that NumPy computed would bring their float64
     if known is None and not _is_array(fact):
         holds_numbers = not isinstance(fact, (Sequence, ListObject, Const, Number))
         site.caution(

@@ -44,6 +44,8 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.layout",
         "transpiler.planners.model",
         "transpiler.planners.reserved_names",
+        "transpiler.planners.stateful",
+        "transpiler.planners.states",
         "transpiler.planners.gradmode",
         "transpiler.planners.operators",
         "transpiler.planners.element_updates",

@@ -269,7 +269,7 @@ class Builtins(Evaluation):
 
     def list_method(self, receiver: ListObject, name: str, positional: list[Value]) -> Value:
         first = positional[0] if positional else UNKNOWN
-        if self.dead and name in ("append", "insert", "add", "appendleft", "extend"):
+        if self.dead and name in ("append", "insert", "add", "appendleft", "extend", "extendleft"):
             return NONE  # in a branch that is never taken
         match name:
             case "append" | "insert" | "add" | "appendleft":
@@ -280,7 +280,7 @@ class Builtins(Evaluation):
                     receiver.element = join(receiver.element, *(receiver.items or ()), value)
                     receiver.items = None
                 return NONE
-            case "extend":
+            case "extend" | "extendleft":
                 known = items_of(first)
                 counted = receiver.items is not None and self.is_counted(receiver)
                 if receiver.items is not None and known is not None and counted:
@@ -290,7 +290,7 @@ class Builtins(Evaluation):
                     receiver.element = join(receiver.element, *(receiver.items or ()), element)
                     receiver.items = None
                 return NONE
-            case "pop":
+            case "pop" | "popleft":
                 return element_of(receiver)
             case "copy":
                 return ListObject(
@@ -298,7 +298,7 @@ class Builtins(Evaluation):
                 )
             case "index" | "count":
                 return Number("int")
-        return NONE if name in ("sort", "reverse", "clear", "remove") else UNKNOWN
+        return NONE if name in ("sort", "reverse", "clear", "remove", "rotate") else UNKNOWN
 
 
 def _mapping_method(receiver: Mapping, name: str, positional: list[Value]) -> Value:

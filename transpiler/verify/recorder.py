@@ -30,6 +30,7 @@ class Recorder:
         self.events: list[Event] = []
         self.steps = steps
         self.updates = 0
+        self.begun = False
         self.stepped = False
         self.stopped = False
         self.modes: list[list[bool]] = []
@@ -58,6 +59,7 @@ class Recorder:
                 if self.is_enough(self.updates):
                     self.stopped = True
                     self.on_stop()
+        self.begun = True
         self.add("loss", value=float(value))
 
     def step(self, rates: list[float], norms: dict[str, float]) -> None:
@@ -67,8 +69,8 @@ class Recorder:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether no optimizer has stepped yet."""
-        return not self.updates and not self.stepped
+        """Whether nothing was differentiated yet, so that no weights can have been trained."""
+        return not self.begun
 
     @property
     def is_done(self) -> bool:

@@ -125,11 +125,14 @@ class Models:
         """Create all variables before the first call: symbolically, else by a dry run."""
         self.depth += 1
         python, numpy = random.getstate(), np.random.get_state()
+        kept = [(part, _own_state(part)) for part in layer._flatten_layers()]
         try:
             with self.run.draws.paused():
                 self.build_quietly(layer, args, kwargs)
         finally:
             self.depth -= 1
+            for part, state in kept:
+                _restore(part, state)
             random.setstate(python)  # torch has no such call: its draws are the first
             np.random.set_state(numpy)
 
@@ -240,6 +243,33 @@ def fill(built: Built, values: dict[str, Array]) -> None:
     """Put arrays into a model's variables."""
     for name, value in values.items():
         built.variables[name].assign(value)
+
+
+def _own_state(layer: Any) -> dict[str, Any]:
+    """What a script keeps in a layer's attributes for later calls: a dry run must not change it."""
+    return {
+        name: list(value) if isinstance(value, list) else value
+        for name, value in vars(layer).items()
+        if not name.startswith("_") and name != "built" and _is_state(value)
+    }
+
+
+def _is_state(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_state, value))
+    if isinstance(value, (keras.Variable, tf.Variable)):
+        return False
+    return value is None or isinstance(value, (int, float, str)) or tf.is_tensor(value)
+
+
+def _restore(layer: Any, state: dict[str, Any]) -> None:
+    for name, value in state.items():
+        now = getattr(layer, name, value)
+        if isinstance(value, list) and isinstance(now, list):
+            if len(now) != len(value):
+                now[:] = value
+        elif now is not value and _is_state(now):
+            setattr(layer, name, value)
 
 
 def _spec(value: Any) -> Any:

@@ -23,6 +23,7 @@ from transpiler.infer.values import (
 from transpiler.modules import is_module, owner_class, self_name
 from transpiler.planners.step.contributions import Update
 from transpiler.planners.step.events import label_of
+from transpiler.planners.step.homes import own_home, rebound_beside
 from transpiler.planners.step.regions import Region
 from transpiler.planners.step.several import build_beforehand
 from transpiler.planners.step.tracing import called_functions, reason_not_traceable
@@ -55,6 +56,7 @@ def lift(
     """Move the region into a traced function, or leave it in place with a note."""
     cut = _cut(region, updates, items, planned)
     mark_called(context, cut.originals)
+    region.home = own_home(context, region)
     settings = Settings(context, region)
     once = _runs_once(context, region)
     reason = "" if once else _reason(context, region, updates, cut, planned, settings)
@@ -237,7 +239,7 @@ def _reason(
     missing = _results(context, region, cut) - _surely_bound(cut)
     if missing:
         return f"`{sorted(missing)[0]}` is only set under a condition"
-    return build_beforehand(context, region.steps)
+    return None if region.home is not None else build_beforehand(context, region.steps)
 
 
 def _surely_bound(cut: _Cut) -> set[str]:
@@ -287,6 +289,8 @@ def _parameters(context: Context, region: Region, cut: _Cut, planned: Planned) -
     """Names that the moved statements need from around, models and optimizers first."""
     wanted = exposed_reads(_with_events(cut.moved, planned)) - BUILTINS
     local = _local_names(context, region)
+    if region.home is not None:
+        local &= rebound_beside(context, region.home)
     flags = context.notes.get("mode flag of", {})
     used = {flags[c] for s in cut.moved for c in find(s, cst.Call) if c in flags}
     wanted |= used
@@ -481,7 +485,7 @@ def _write(
         wanted -= {"accumulated", "add_gradients"}
     results = [n for n in _names_in_order(cut.moved, planned) if n in wanted]
     step = _step_name(context, region)
-    owner = _method_self(context, region)
+    owner = _method_self(context, region) if region.home is None else None
     function = _definition(step, [*names, *settings.passed], results, cut.moved, owner)
     call = _call(step, names, results, owner, list(settings.passed.values()))
     place = _place(context, region)
@@ -529,6 +533,8 @@ def _call(
 
 def _place(context: Context, region: Region) -> cst.CSTNode:
     """The statement before which the step is defined."""
+    if region.home is not None:
+        return region.home
     scope = region.scope
     if isinstance(scope, cst.FunctionDef) and _is_method(context, scope):
         return scope

@@ -36,6 +36,8 @@ class Region:
     """Events of the blocks around that belong to the same round: zero_grad before a `with`."""
     is_part: bool = False
     """Whether it is one of several updates that run under conditions of their own."""
+    home: cst.CSTNode | None = None
+    """The statement of the same function before which its step is defined, where it is nested."""
 
     @property
     def backwards(self) -> list[Event]:

@@ -12,6 +12,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Instance
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.step.events import Event, instances
+from transpiler.planners.step.homes import runs_again
 from transpiler.planners.step.variables import parameters_of, write_variables
 from transpiler.rule import Unfit
 from transpiler.rules.checkpoints import building, is_first_build
@@ -28,7 +29,7 @@ def build_beforehand(context: Context, steps: list[Event]) -> str | None:
     planned: list[tuple[cst.CSTNode, list[cst.BaseStatement], list[cst.BaseStatement]]] = []
     for step in steps:
         made = {id(i.origin): i for i in instances(step.value)}
-        again = any(_in_loop(context, o.origin) for o in made.values())
+        again = any(_made_again(context, o.origin) for o in made.values())
         if len(made) < 2 and not again:
             continue
         for optimizer in made.values():
@@ -45,9 +46,12 @@ def build_beforehand(context: Context, steps: list[Event]) -> str | None:
     return None
 
 
-def _in_loop(context: Context, made: cst.CSTNode) -> bool:
-    """Whether a call stands in a loop, each round of which makes another optimizer."""
-    return context.edits.enclosing(made, cst.For, cst.While) is not None
+def _made_again(context: Context, made: cst.CSTNode) -> bool:
+    """Whether a call stands in a loop, or in a function that runs again, and makes more of them."""
+    if context.edits.enclosing(made, cst.For, cst.While) is not None:
+        return True
+    function = context.edits.enclosing(made, cst.FunctionDef)
+    return function is not None and runs_again(context, function)
 
 
 def _lines(

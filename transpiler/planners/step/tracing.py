@@ -15,9 +15,11 @@ from transpiler.infer.values import (
     Instance,
     Method,
     Number,
+    Sequence,
     Symbol,
     Tensor,
     Unknown,
+    Value,
     options,
 )
 from transpiler.planners.expressions import qualified_name
@@ -93,11 +95,8 @@ def _reason(context: Context, node: cst.CSTNode, called: bool) -> str | None:
         case cst.CompFor() if isinstance(context.fact(node.iter), Tensor):
             return "a comprehension runs over a tensor"
         case cst.Assign() | cst.AugAssign():
-            targets = [node.target] if isinstance(node, cst.AugAssign) else [
-                t.target for t in node.targets
-            ]  # fmt: skip
-            for target in targets:
-                if isinstance(target, cst.Attribute) and _keeps_state(context, target):
+            for target in assigned_attributes(node):
+                if _keeps_state(context, target):
                     return f"`{code(target)}` keeps a value between steps"
         case cst.Yield() | cst.Await() | cst.Try() | cst.Global() | cst.Nonlocal():
             return "it uses statements that a graph can not hold"
@@ -106,22 +105,46 @@ def _reason(context: Context, node: cst.CSTNode, called: bool) -> str | None:
     return None
 
 
+def assigned_attributes(node: cst.Assign | cst.AugAssign) -> list[cst.Attribute]:
+    """The attributes that a statement binds, those in tuples included."""
+    found: list[cst.Attribute] = []
+    pending: list[cst.CSTNode] = (
+        [node.target] if isinstance(node, cst.AugAssign) else [t.target for t in node.targets]
+    )
+    while pending:
+        target = pending.pop(0)
+        if isinstance(target, cst.Attribute):
+            found.append(target)
+        elif isinstance(target, (cst.Tuple, cst.List)):
+            pending.extend(e.value for e in target.elements)
+    return found
+
+
 def _keeps_state(context: Context, target: cst.Attribute) -> bool:
     fact = context.fact(target.value)
     return not isinstance(fact, Tensor)
 
 
 def _stale_attribute(context: Context, node: cst.Attribute) -> str | None:
-    """An attribute that is a Python number and changes while the program runs."""
+    """An attribute that is a Python number or a tensor and changes while the program runs."""
     parent = context.edits.parent.get(node)
     if isinstance(parent, (cst.AssignTarget, cst.AugAssign, cst.Attribute)):
         return None
-    if not isinstance(context.fact(node), (Const, Number)):
+    if not any(_is_data(o) for o in options(context.fact(node))):
         return None
     if any(isinstance(o, Instance) for o in options(context.fact(node.value))):
         if node.attr.value in changing_attributes(context):
             return f"`{code(node)}` changes while the program runs"
     return None
+
+
+def _is_data(value: Value) -> bool:
+    """Numbers, tensors and tuples of them, which a trace would keep as they were; no variables."""
+    if isinstance(value, Sequence):
+        return any(_is_data(o) for item in value.items or () for o in options(item))
+    if isinstance(value, Tensor):
+        return not value.variable
+    return isinstance(value, (Const, Number))
 
 
 def changing_attributes(context: Context) -> set[str]:
@@ -130,12 +153,9 @@ def changing_attributes(context: Context) -> set[str]:
     if found is None:
         found = set()
         for node in walk(context.module):
-            target = None
-            if isinstance(node, cst.AssignTarget) and isinstance(node.target, cst.Attribute):
-                target = node.target
-            elif isinstance(node, cst.AugAssign) and isinstance(node.target, cst.Attribute):
-                target = node.target
-            if target is not None:
+            if not isinstance(node, (cst.Assign, cst.AugAssign)):
+                continue
+            for target in assigned_attributes(node):
                 function = context.edits.enclosing(target, cst.FunctionDef)
                 if function is None or function.name.value != "__init__":
                     found.add(target.attr.value)

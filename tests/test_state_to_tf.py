@@ -1,0 +1,79 @@
+"""State that lives on between calls: hidden states of modules, optimizers of functions, weights."""
+
+from translating import definition, reasons, to_tf
+
+TAGGER = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, 5)
+        self.hidden = torch.zeros(1, 2, 5)
+
+    def forward(self, x):
+        out, self.hidden = self.rnn(x, self.hidden)
+        return out
+
+model = Net()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for x in [torch.randn(4, 2, 3)] * 3:
+    model.hidden = model.hidden.detach()
+    optimizer.zero_grad()
+    loss = model(x).mean()
+    loss.backward()
+    optimizer.step()
+"""
+
+
+def test_a_module_that_keeps_its_hidden_state_is_built_by_its_first_call() -> None:
+    code = to_tf(TAGGER)
+    assert "def build(self, input_shape):" in definition(code, "Net")
+    assert "tf.function" not in code
+
+
+def test_an_attribute_that_is_only_left_for_others_needs_no_build() -> None:
+    assert "def build" not in to_tf(TAGGER.replace("self.rnn(x, self.hidden)", "self.rnn(x)"))
+
+
+TWICE = """
+def fit(model, lr):
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    for epoch in range(3):
+        x = torch.randn(4, 2)
+        loss = model(x).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+fit(nn.Linear(2, 1), 0.1)
+"""
+
+
+def test_a_function_that_trains_again_defines_its_step_inside() -> None:
+    assert "\n@tf.function" in to_tf(TWICE)
+    again = definition(to_tf(TWICE + "fit(nn.Linear(2, 1), 0.01)\n"), "fit")
+    assert "    @tf.function\n    def train_step(x):" in again
+    assert "loss = train_step(x)" in again or "train_step(x)" in again
+
+
+SOFT = """
+a, b = nn.Linear(2, 1), nn.Linear(2, 1)
+a(torch.randn(3, 2)), b(torch.randn(3, 2))
+old, new = a.state_dict(), b.state_dict()
+"""
+
+
+def test_loops_over_a_state_run_over_its_positions() -> None:
+    code = to_tf(f"""{SOFT}
+for key in new:
+    old[key] = new[key] * 0.1 + old[key] * 0.9
+a.load_state_dict(old)
+b.load_state_dict({{k: v.clone() for k, v in old.items()}})
+""")
+    assert "for key in range(len(new)):" in code
+    assert "for v in old]" in code and ".items()" not in code
+
+
+def test_entries_of_a_state_by_their_names_are_told() -> None:
+    reason = "a model's state is a list of arrays here, without names"
+    assert reasons(f"{SOFT}\nprint(old['weight'])\n") == [reason]
+    assert reasons(f"{SOFT}\nfor k, v in old.items():\n    print(k)\n") == [reason]

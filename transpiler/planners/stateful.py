@@ -1,0 +1,128 @@
+"""The stateful planner: modules whose `forward` keeps something for its next call.
+
+Keras builds a model by a trial run of `call` on symbolic inputs. What such a run would leave in
+the model's attributes is of no use to the first real call; a `build` of the class's own takes its
+place, and the layers build themselves when they are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import Class, Const, Method, options
+from transpiler.modules import descendants, is_module, method, module_classes, self_name
+from transpiler.planners.step.tracing import assigned_attributes
+from transpiler.syntax import code, find, walk
+from transpiler.template import fill_statements
+
+_BUILD = """
+def build(self, input_shape):
+    pass  # no trial run of call, which would leave its {name} behind
+"""
+_CHANGES = frozenset({"append", "extend", "insert", "add", "update", "pop", "clear", "setdefault"})
+
+
+def plan(context: Context) -> None:
+    """Give the classes of modules that keep state, and those that hold such modules, a `build`."""
+    classes = module_classes(context)
+    kept = {cls: name for node, cls in classes if (name := _kept_name(context, node)) is not None}
+    if not kept:
+        return
+    for node, cls in classes:
+        name = kept.get(cls) or _kept_in_parts(context, cls, kept)
+        entry = method(node, "forward")
+        if name is not None and entry is not None and method(node, "build") is None:
+            context.edits.insert_before(entry, fill_statements(_BUILD.format(name=name)))
+
+
+def _kept_in_parts(context: Context, cls: Class, kept: dict[Class, str]) -> str | None:
+    """What the parts of a module keep."""
+    for instance in context.interpreter.instances.values():
+        if instance.cls is cls and is_module(context, instance):
+            for part in descendants(instance):
+                held = getattr(part, "cls", None)
+                if isinstance(held, Class) and held in kept:
+                    return kept[held]
+    return None
+
+
+def _kept_name(context: Context, node: cst.ClassDef) -> str | None:
+    """An attribute that the entry method, or a method it calls, changes and reads before that."""
+    written: dict[str, None] = {}
+    early: set[str] = set()
+    for function in _running(context, node):
+        owner = self_name(function)
+        bound: set[str] = set()
+        for name, is_read in _events(function, owner):
+            if not is_read:
+                bound.add(name)
+                written.setdefault(name)
+            elif name not in bound:
+                early.add(name)
+    buffers = _buffers(context, node)
+    return next((name for name in written if name in early and name not in buffers), None)
+
+
+def _buffers(context: Context, node: cst.ClassDef) -> set[str]:
+    """Registered tensors, which become variables: a trial run changes none."""
+    return {
+        str(fact.value)
+        for call in find(node, cst.Call)
+        if isinstance(call.func, cst.Attribute) and call.func.attr.value == "register_buffer"
+        for arg in call.args[:1]
+        if isinstance(fact := context.fact(arg.value), Const)
+    }
+
+
+def _events(function: cst.FunctionDef, owner: str | None) -> Iterator[tuple[str, bool]]:
+    """The function's own attributes as they are read (True) and changed, a statement at a time."""
+    for line in walk(function):
+        if not isinstance(line, (cst.BaseSmallStatement, cst.BaseExpression)):
+            continue
+        parts = list(walk(line)) if isinstance(line, cst.BaseSmallStatement) else [line]
+        changed = [t for part in parts for t in _changed(part) if code(t.value) == owner]
+        rebound = changed if isinstance(line, cst.Assign) else []
+        for part in parts:
+            if isinstance(part, cst.Attribute) and code(part.value) == owner:
+                if part not in rebound:
+                    yield part.attr.value, True
+        yield from ((target.attr.value, False) for target in changed)
+
+
+def _changed(node: cst.CSTNode) -> list[cst.Attribute]:
+    """The attributes that a node binds or changes in place."""
+    if isinstance(node, (cst.Assign, cst.AugAssign)):
+        targets: list[Any] = [node.target] if isinstance(node, cst.AugAssign) else [
+            t.target for t in node.targets
+        ]  # fmt: skip
+        items = [t.value for t in targets if isinstance(t, cst.Subscript)]
+        return [*assigned_attributes(node), *(i for i in items if isinstance(i, cst.Attribute))]
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
+        if node.func.attr.value in _CHANGES and isinstance(node.func.value, cst.Attribute):
+            return [node.func.value]
+    return []
+
+
+def _running(context: Context, node: cst.ClassDef) -> list[cst.FunctionDef]:
+    """The entry method and the class's own methods that it comes to."""
+    entry = method(node, "forward")
+    found: list[cst.FunctionDef] = []
+    pending = [entry] if entry is not None else []
+    while pending:
+        function = pending.pop()
+        if function in found:
+            continue
+        found.append(function)
+        for call in find(function, cst.Call):
+            for value in options(context.fact(call.func)):
+                callee = value.function.node if isinstance(value, Method) else None
+                if isinstance(callee, cst.FunctionDef) and callee in node.body.body:
+                    pending.append(callee)
+    return found
+
+
+__all__ = ["plan"]
