@@ -62,6 +62,20 @@ def test_equal_shapes_are_told_apart_by_what_they_are_applied_to() -> None:
     assert np.array_equal(order.apply(kept), kept.transpose(0, 2, 3, 1))
 
 
+def test_a_mask_of_ambiguous_shape_is_not_taken_from_another_array(tmp_path: Path) -> None:
+    arrays = [RNG.normal(size=(3, 4, 4, 4)) for _ in range(2)]
+    masks = [RNG.random(x.shape) > 0.5 for x in arrays]
+    recorded = Draws(tmp_path, record=True)
+    for x, mask in zip(arrays, masks, strict=True):
+        recorded.through("kept", mask, x)
+    recorded.close()
+    served = Draws(tmp_path, record=False)
+    for x, mask in zip(arrays, masks, strict=True):
+        moved = x.transpose(0, 3, 1, 2)
+        got = served.through("kept", np.zeros(moved.shape, bool), moved)
+        assert np.array_equal(got, mask.transpose(0, 3, 1, 2))
+
+
 def test_draws_are_served_by_kind_and_in_order(tmp_path: Path) -> None:
     recorded = Draws(tmp_path, record=True)
     first, second = RNG.normal(size=(4, 3)), RNG.normal(size=(4, 3))

@@ -40,7 +40,10 @@ def arrange(recorded: Shape, asked: Shape, marks: Marks | None = None) -> Arrang
     want = tuple(d for d in asked if d != 1)
     fits = [axes for axes in orders(len(have)) if tuple(have[a] for a in axes) == want]
     if len(fits) > 1 and marks is not None:
-        fits = [axes for axes in fits if agree(recorded, asked, axes, marks)] or fits
+        fitting = [axes for axes in fits if agree(recorded, asked, axes, marks)]
+        if not fitting:  # it was drawn for another array
+            return Arrangement(3, None, asked)
+        fits = fitting
     if fits:
         plain = fits[0] == tuple(range(len(have)))
         return Arrangement(0 if plain else 1, None if plain else fits[0], asked)
