@@ -391,3 +391,12 @@ def test_what_is_wrapped_in_methods_keeps_its_operands() -> None:
     [total] = find(module, cst.BinaryOperation)
     edits.wrap(total, lambda x: fill("x.first().second()", x=x))
     assert edits.apply().code == "f((a + b).first().second())\n"
+
+
+def test_comments_of_removed_statements_keep_their_order() -> None:
+    def plan(edits: Edits, module: cst.Module) -> None:
+        edits.replace(module.body[0], [])
+
+    source = "# one\n# two\na = f(  # three\n    1,  # four\n)  # five\n# six\nb = 2\n"
+    found = _apply(source, plan)
+    assert found == "# one\n# two\n# three\n# four\n# five\n# six\nb = 2\n"

@@ -186,3 +186,87 @@ def test_a_graph_that_is_not_understood_stays_whole_with_one_reason() -> None:
     assert len(left_over(conversion)) == 1
     assert 'model.compile("sgd", "mse")' in conversion.code
     assert "layers.Dense(4)(inputs)" in conversion.code
+
+
+def test_models_that_methods_build_and_share_through_self() -> None:
+    conversion = assert_twins(
+        """
+    class Pair:
+        def __init__(self):
+            self.size = 4
+            self.critic = self.build_critic()
+            self.critic.compile("sgd", "mse", metrics=["mae"])
+            self.maker = self.build_maker()
+            z = keras.Input((self.size,))
+            self.critic.trainable = False
+            score = self.critic(self.maker(z))
+            self.both = keras.Model(z, score)
+            self.both.compile(keras.optimizers.SGD(0.1), "mse")
+
+        def build_critic(self):
+            model = keras.Sequential()
+            model.add(layers.Dense(3, activation="tanh", input_shape=(5,)))
+            model.add(layers.Dense(1))
+            x = keras.Input((5,))
+            return keras.Model(x, model(x))
+
+        def build_maker(self):
+            z = keras.Input((self.size,))
+            return keras.Model(z, layers.Dense(5)(z))
+
+    pair = Pair()
+    both = pair.both
+    noise, y = rng.normal(size=(6, 4)), rng.normal(size=(6, 1))
+    # train
+    losses = [pair.both.train_on_batch(noise, y) for _ in range(3)]
+    p = pair.maker.predict(noise, verbose=0)
+    """,
+        "losses",
+        "p",
+    )
+    assert "self.both = Both(self.maker, self.critic)" in conversion.code
+    assert "self.both.optimizer = torch.optim.SGD(self.both.parameters(), lr=0.1)" in (
+        conversion.code
+    )
+
+
+def test_functions_that_are_handed_inputs_do_without_them() -> None:
+    conversion = assert_twins(fitted("""
+    def build_body(inputs, width):
+        steps = [width, 3]
+        x = inputs
+        for units in steps:
+            if units == steps[-1]:
+                kind = "tanh"
+            else:
+                kind = "relu"
+            x = layers.Dense(units, activation=kind)(x)
+        return keras.Model(inputs, x, name="body")
+
+    inputs = keras.Input((6,))
+    body = build_body(inputs, 5)
+    model = keras.Model(inputs, layers.Dense(2)(body(inputs)))
+    x, y = rng.normal(size=(20, 6)), rng.normal(size=(20, 2))
+    model.compile("sgd", "mse")
+    """), "history", "p")  # fmt: skip
+    assert "def build_body(width):" in conversion.code
+    assert "body = build_body(5)" in conversion.code
+    assert "for units in" not in conversion.code
+
+
+def test_one_of_several_results_and_all_of_them_by_batches() -> None:
+    conversion = assert_twins("""
+    inputs = keras.Input((6,))
+    mean = layers.Dense(2)(inputs)
+    scale = layers.Dense(2)(inputs)
+    encoder = keras.Model(inputs, [mean, scale, mean + scale])
+    codes = keras.Input((2,))
+    decoder = keras.Model(codes, layers.Dense(6)(codes))
+    model = keras.Model(inputs, decoder(encoder(inputs)[2]))
+    x = rng.normal(size=(20, 6))
+    model.compile("sgd", "mse")
+    # train
+    model.fit(x, x, epochs=2, shuffle=False, verbose=0)
+    first, _, last = encoder.predict(x, batch_size=8, verbose=0)
+    """, "first", "last")  # fmt: skip
+    assert "self.decoder(self.encoder(inputs)[2])" in conversion.code

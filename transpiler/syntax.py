@@ -31,10 +31,15 @@ def child_fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
     )
 
 
+_FIRST = ("leading_lines", "decorators", "lines_after_decorators", "header", "lpar",
+          "whitespace_before_args")  # fmt: skip
+
+
 @cache
 def _node_fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
-    """Names of the fields that can hold nodes, white space included."""
-    return tuple(n for n, field in kind.__dataclass_fields__.items() if field.type is not str)
+    """Names of the fields that can hold nodes, white space included, about as they are written."""
+    found = [n for n, field in kind.__dataclass_fields__.items() if field.type is not str]
+    return tuple(sorted(found, key=lambda n: n not in _FIRST))
 
 
 _IS_NODE: dict[type[Any], bool] = {}
@@ -156,7 +161,7 @@ def names_read(node: cst.CSTNode) -> set[str]:
 
 
 def comments(node: cst.CSTNode) -> Counter[str]:
-    """Texts of the comments at or under a node, with how often each stands there."""
+    """Texts of the comments at or under a node, in order, with how often each stands there."""
     found: Counter[str] = Counter()
     stack: list[Any] = [node]
     while stack:
@@ -165,12 +170,12 @@ def comments(node: cst.CSTNode) -> Counter[str]:
         if kind is cst.Comment:
             found[item.value] += 1
         elif is_node(item):
-            for name in _node_fields(kind):
+            for name in reversed(_node_fields(kind)):
                 value = getattr(item, name)
                 if value is not None and type(value) is not cst.SimpleWhitespace:
                     stack.append(value)
         elif kind is tuple or kind is list:
-            stack.extend(item)
+            stack.extend(reversed(item))
     return found
 
 

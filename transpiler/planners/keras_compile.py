@@ -76,10 +76,31 @@ def write_compile(training: Training) -> None:
         if any("keras.Sequential" in m.class_names for m in training.models):
             lines = [without_module(line) for line in lines]
         for what in kinds:
-            name = cst.Name(training.names[what])
-            lines += fill_statements(f"model.{what} = name", model=training.owner, name=name)
+            lines = with_attribute(training, lines, what)
     context.claim(node)
     context.edits.replace(context.edits.statement(node), lines)
+
+
+def with_attribute(training: Training, lines: Lines, what: str) -> Lines:
+    """The lines of compile, with what one of them makes as an attribute of the model."""
+    name = training.names[what]
+    model = training.owner
+    reads = [n for line in lines for n in find(line, cst.Name) if n.value == name]
+    for place, line in enumerate(lines):
+        match line:
+            case cst.SimpleStatementLine(body=[cst.Assign(targets=[to], value=value)]):
+                known = isinstance(to.target, cst.Name) and to.target.value == name
+                if known and len(reads) == 1 and not is_written(training.context, name):
+                    new = fill_statements(f"model.{what} = value", model=model, value=value)
+                    return [*lines[:place], *new, *lines[place + 1 :]]
+    return lines + fill_statements(f"model.{what} = name", model=model, name=cst.Name(name))
+
+
+def is_written(context: Context, name: str) -> bool:
+    """Whether the source has a variable of this name."""
+    places: list[Any] = list(find(context.module, cst.AssignTarget, cst.Param))
+    names = [p.name if isinstance(p, cst.Param) else p.target for p in places]
+    return any(isinstance(n, cst.Name) and n.value == name for n in names)
 
 
 def _device_lines(training: Training) -> Lines:

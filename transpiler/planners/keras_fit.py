@@ -7,7 +7,15 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, Instance, Tensor
+from transpiler.infer.values import (
+    Const,
+    Instance,
+    ListObject,
+    Mapping,
+    Sequence,
+    Tensor,
+    items_of,
+)
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_batches import Batches
 from transpiler.planners.keras_callbacks import read_callbacks
@@ -15,7 +23,7 @@ from transpiler.planners.keras_compile import adds_losses, adds_weights, parts_o
 from transpiler.planners.keras_loop import Loop
 from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_tape.sensitive import fits_in_inference
-from transpiler.planners.keras_training import Training, calls_of, models_of
+from transpiler.planners.keras_training import Training, calls_of, models_of, output_of
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras import is_generator
 from transpiler.site import Site, constant_value, missing
@@ -139,6 +147,10 @@ class Use:
         kind = self.batches.kind(x)
         size = self.site.args.get("batch_size", OMIT)
         if kind == "one" and not self.batches.is_pipeline(x):
+            if self.gives_several():
+                size = 32 if size is OMIT else size
+                batches = fill("x.split(n)", x=self.batches.inputs(x), n=size)
+                return call(self.context.emit("predict_batches"), self.model, batches)
             return call(
                 self.context.emit("predict"), self.model, self.batches.inputs(x), batch_size=size,
                 activation=self.activation(),
@@ -159,6 +171,12 @@ class Use:
             self.context.emit("predict_batches"), self.model, loader, activation=self.activation(),
             call=cst.Name(self.context.emit("call_with_all")) if several else OMIT,
         )  # fmt: skip
+
+    def gives_several(self) -> bool:
+        """Whether the model gives several arrays, in a list or a dict."""
+        found = output_of(self.context, self.models[0])
+        items = items_of(found) if isinstance(found, (Sequence, ListObject)) else None
+        return isinstance(found, Mapping) or (items is not None and len(items) > 1)
 
     # ---- evaluate ----------------------------------------------------------------------------
 
@@ -269,12 +287,6 @@ class Use:
             result = call(
                 self.context.emit("train_on_batch"), self.model, *parts, *names, **options
             )
-        if training.has_metrics:
-            self.context.remark(
-                self.context.edits.statement(self.node), f"Model.{self.name}",
-                "losses and metrics are those of the batch; Keras 3 averages them since the last"
-                " reset",
-            )  # fmt: skip
         self.finish(result, training)
 
     def in_inference(self) -> bool:

@@ -8,6 +8,7 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.keras_graph.handed import Handed, find_makers
 from transpiler.planners.keras_scope import is_pure
 from transpiler.rule import Unfit
 from transpiler.syntax import find, walk
@@ -27,7 +28,10 @@ class Construction:
             raise Unfit("a part of this graph is built in another file",
                         "write the model as an nn.Module by hand")  # fmt: skip
         self.nodes = {c for c in calls if c is not None} | seen
-        self.models = models
+        makers = find_makers(context, models)
+        self.models = models.union(*(m.calls for m in makers))
+        """What stays: the calls that make models, and those of functions that give them out."""
+        self.handed = Handed(context, makers, self.is_array)
         self.gone: set[Any] = set()
 
     def is_start(self, node: Any) -> bool:
@@ -36,6 +40,12 @@ class Construction:
             return True  # what it holds counts by itself
         name = qualified_name(self.context, node.func) if isinstance(node, cst.Call) else ""
         return name in ("keras.Input", "keras.layers.InputLayer")
+
+    def is_array(self, node: cst.BaseExpression) -> bool:
+        """Whether an expression is an array of a graph, or holds nothing but such."""
+        if isinstance(node, (cst.List, cst.Tuple)):
+            return bool(node.elements) and all(self.is_array(e.value) for e in node.elements)
+        return node in self.nodes or (isinstance(node, cst.Call) and self.is_start(node))
 
     def remove(self, written: set[Any]) -> None:
         """Take the construction out, but for expressions that are written in a class.
@@ -46,6 +56,8 @@ class Construction:
         helpers = self.helpers()
         self.spread(helpers)
         self.check(helpers)
+        self.handed.read(lambda node: self.goes(node) or self.in_model(node))
+        self.handed.drop()
         for statement in self.whole():
             self.context.edits.replace(statement, [])
         for node in self.nodes - written:
@@ -114,8 +126,8 @@ class Construction:
             return False
         reads = [
             n for n in find(function.body, cst.Name)
-            if n.value == target.value and n is not target
-            and self.context.edits.statement(n) is not statement
+            if n.value == target.value and self.context.edits.statement(n) is not statement
+            and not isinstance(self.context.edits.parent[n], cst.AssignTarget)
         ]  # fmt: skip
         goes = [n for n in reads if self.goes(n)]
         return bool(goes) and len(goes) == len(reads)

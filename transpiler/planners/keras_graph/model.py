@@ -15,7 +15,7 @@ from transpiler.planners.keras_graph.trace import Trace
 from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_scope import Scope
 from transpiler.rule import Unfit
-from transpiler.syntax import find
+from transpiler.syntax import code, find
 
 
 def _target(node: Any) -> cst.CSTNode:
@@ -60,14 +60,22 @@ class Model:
         elsewhere = self.is_used_elsewhere(layer, callee)
         if not self.is_model(layer) and not elsewhere:
             return None
-        if not self.scope.is_own(callee) and not self.is_unchanged(callee):
+        if not self.is_kept(callee):
             if elsewhere:
-                raise Unfit(f"`{callee.value}` of this graph is used beside it and is bound again")
+                name = code(callee)
+                raise Unfit(f"`{name}` of this graph is used beside it and is bound again")
             return None
         return self.scope.parameter(callee)
 
+    def is_kept(self, callee: cst.Name | cst.Attribute) -> bool:
+        """Whether a variable, or an attribute, still holds the same where the model is made."""
+        if isinstance(callee, cst.Name):
+            return self.scope.is_own(callee) or self.is_unchanged(callee)
+        places: list[Any] = list(find(self.builder or self.context.module, cst.AssignTarget))
+        texts = [code(t.target) for t in places]
+        return texts.count(code(callee)) <= 1 and code(callee.value) not in texts
+
     def is_unchanged(self, name: cst.Name) -> bool:
-        """Whether a variable still holds the same where the model is made."""
         edits = self.context.edits
         start: Any = edits.statement(name)
         end: Any = edits.statement(self.node)
@@ -91,23 +99,33 @@ class Model:
                 return name
         raise Unfit("models that share layers are made in different functions")
 
-    def callee(self, layer: Instance) -> cst.Name | None:
-        """The variable by which the graph calls a layer."""
+    def callee(self, layer: Instance) -> cst.Name | cst.Attribute | None:
+        """The variable, or attribute of an object, by which the graph calls a layer."""
+        found: list[cst.Name | cst.Attribute] = []
         for node in self.context.edits.parent:
-            if isinstance(node, cst.Call) and isinstance(node.func, cst.Name):
-                if self.context.fact(node.func) is layer and node is not layer.origin:
-                    return node.func
-        return None
+            if not isinstance(node, cst.Call) or node is layer.origin:
+                continue
+            func = node.func
+            held = isinstance(func, cst.Attribute) and isinstance(func.value, cst.Name)
+            if isinstance(func, cst.Name) or held:
+                if self.context.fact(func) is layer:
+                    found.append(func)  # type: ignore[arg-type]
+        around = [f for f in found if self.place(f) is self.builder]
+        around += [f for f in found if isinstance(f, cst.Name)]
+        return around[0] if around else None
+
+    def place(self, node: cst.CSTNode) -> Any:
+        return self.context.edits.enclosing(node, cst.FunctionDef)
 
     def is_model(self, layer: Instance) -> bool:
         return self.context.knowledge.derives(layer, "keras.Model")
 
-    def is_used_elsewhere(self, layer: Instance, callee: cst.Name) -> bool:
+    def is_used_elsewhere(self, layer: Instance, callee: cst.Name | cst.Attribute) -> bool:
         """Whether more than the graph uses a layer's variable."""
         latest = self.context.interpreter.latest
         seen = latest[1] if latest else set()
-        for name in find(self.context.module, cst.Name):
-            if name.value != callee.value or self.context.fact(name) is not layer:
+        for name in find(self.context.module, type(callee)):
+            if code(name) != code(callee) or self.context.fact(name) is not layer:
                 continue
             parent = self.context.edits.parent[name]
             if isinstance(parent, cst.AssignTarget):
@@ -142,8 +160,9 @@ class Model:
         """A class name from the variable, the model's name or the function that makes it."""
         small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else None
         found = ""
-        if isinstance(small, cst.Assign) and isinstance(small.targets[0].target, cst.Name):
-            found = small.targets[0].target.value
+        target = small.targets[0].target if isinstance(small, cst.Assign) else None
+        if isinstance(target, (cst.Name, cst.Attribute)):
+            found = target.value if isinstance(target, cst.Name) else target.attr.value
         if found in ("", "model", "m", "net", "network"):
             found = self.given_name() or (self.builder.name.value if self.builder else "")
         found = naming.without_prefix(found)

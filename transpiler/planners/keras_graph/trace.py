@@ -407,14 +407,18 @@ class Trace:
             self.assign_parts(node, target, new)
             return
         if target is None and self.left[node] == 1 and self.is_inside(node, node.call):
-            self.values[node] = new
+            self.set(node, new)
             return
-        name = self.free(target.value if isinstance(target, cst.Name) else "x")
-        self.values[node] = cst.Name(name)
+        name = cst.Name(self.free(target.value if isinstance(target, cst.Name) else "x"))
+        self.set(node, name)
+        self.lines += fill_statements("name = new", name=name, new=new)
+
+    def set(self, node: GraphNode, value: Expression) -> None:
+        """The expression of a step's result, and of each of several."""
+        self.values[node] = value
         for reader in self.readers_of(node):
-            self.values[reader] = fill(f"{name}[i]", i=reader.part)
+            self.values[reader] = fill("x[i]", x=value, i=reader.part)
             self.orders[reader] = LAST
-        self.lines += fill_statements("name = new", name=cst.Name(name), new=new)
 
     def readers_of(self, node: GraphNode) -> list[GraphNode]:
         """The single results of a step that has several."""
