@@ -261,6 +261,8 @@ def add_layer(call: Invocation) -> Value:
     model = call.receiver
     layer = call.arg("layer", at=0)
     if isinstance(model, Instance) and layer is not None and "layers" in model.state:
+        if call.interpreter.dead:
+            return NONE
         if call.interpreter.unsure:
             model.state["loop"] = True
         append(call, model, layer)

@@ -1,4 +1,4 @@
-"""Functions that make layers are given the size of what these are called on."""
+"""Sizes of inputs that functions which make layers are handed: one more parameter, first."""
 
 from __future__ import annotations
 
@@ -8,119 +8,109 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Function, Instance, options
-from transpiler.modules import owner_class
+from transpiler.infer.frames import Frame
+from transpiler.infer.values import Function, Instance, Method, Value, options
 from transpiler.syntax import find
-from transpiler.template import arguments
 
 Size = int | str | None
-Solve = Callable[[cst.Call, list[Instance], list[Size]], cst.BaseExpression | None]
+Solve = Callable[
+    [Context, cst.CSTNode, Sequence[Instance], Sequence[Size]], cst.BaseExpression | None
+]
+Write = Callable[[Any, cst.FunctionDef, dict[cst.Call, cst.BaseExpression], str], None]
 
 
-def function_input_size(
-    context: Context,
-    node: cst.CSTNode,
-    made: Sequence[Instance],
-    sizes: Sequence[Size],
-    rank: int | None,
+def activation(layer: Instance, function: cst.FunctionDef | None) -> Frame | None:
+    """The run of a function in which a layer was made."""
+    frame = layer.state.get("made in")
+    while isinstance(frame, Frame) and frame.function is not function:
+        frame = frame.parent
+    return frame if isinstance(frame, Frame) else None
+
+
+def handed(
+    context: Context, node: cst.CSTNode, made: Sequence[Instance], sizes: Sequence[Size],
+    solve: Solve, write: Write,
+) -> cst.BaseExpression | None:  # fmt: skip
+    """The parameter by which a function is told a size, where every call of it can say one."""
+    function: Any = context.edits.enclosing(node, cst.FunctionDef, cst.Lambda)
+    if not isinstance(function, cst.FunctionDef) or function.name.value.startswith("__"):
+        return None
+    frames = [activation(m, function) for m in made]
+    told: dict[Frame, Size] = {}
+    for frame, size in zip(frames, sizes, strict=True):
+        if frame is None or told.setdefault(frame, size) != size:
+            return None
+    asked: dict[Any, list[tuple[dict[Frame, Size], str | None]]]
+    asked = context.notes.setdefault("sizes of functions", {})
+    before = asked.setdefault(function, [])
+    for known, name in before:
+        if all(known.get(frame, size) == size for frame, size in told.items()):
+            return cst.Name(name) if name is not None else None
+    if before:
+        return None  # one size is what a function can be told
+    before.append((told, None))
+    name = _name(function, made)
+    new = _at_calls(context, function, told, made[0], solve)
+    if new is None or name is None:
+        return None
+    write(context, function, new, name)
+    before[:] = [(told, name)]
+    return cst.Name(name)
+
+
+def _name(function: cst.FunctionDef, made: Sequence[Instance]) -> str | None:
+    """`in_channels` or `in_features`, if the function has no other use for it."""
+    ranks = [getattr(m.state.get("input"), "rank", None) or 0 for m in made]
+    for layer in made:
+        seen = layer.state.get("inputs") or [None]
+        ranks.append(getattr(seen[0], "rank", None) or 0)
+    name = "in_channels" if max(ranks) > 3 else "in_features"
+    return None if any(n.value == name for n in find(function, cst.Name)) else name
+
+
+def _at_calls(
+    context: Context, function: cst.FunctionDef, told: dict[Frame, Size], layer: Instance,
     solve: Solve,
-) -> cst.BaseExpression | None:
-    """The name of a new first parameter for the size, where every call of the function can say it.
-
-    None where the layers are made in a class's method, at the top of the file or by a function that
-    is handed around, and where a call makes layers of several sizes.
-    """
-    function = context.edits.enclosing(node, cst.FunctionDef)
-    if function is None or owner_class(context, function) is not None:
+) -> dict[cst.Call, cst.BaseExpression] | None:  # fmt: skip
+    """What each call of a function hands it; None where a call is not known."""
+    by_call: dict[Any, list[Frame]] = {}
+    for frame in told:
+        by_call.setdefault(frame.site, []).append(frame)
+    if set(by_call) != set(calls_of(context, function)):
         return None
-    wanted = _by_call(made, sizes)
-    asked: dict[Any, tuple[str, Any] | None] = context.notes.setdefault("function input sizes", {})
-    if function not in asked:
-        asked[function] = None  # a function that calls itself has no size that can be said
-        asked[function] = _ask(context, function, wanted, made, rank, solve)
-    found = asked[function]
-    if found is None or found[1] != wanted:
-        return None
-    return cst.Name(found[0])
-
-
-def _by_call(made: Sequence[Instance], sizes: Sequence[Size]) -> dict[Any, set[Size]]:
-    """The sizes that are needed, by the call of the function that made the layers."""
-    found: dict[Any, set[Size]] = {}
-    for layer, size in zip(made, sizes, strict=True):
-        found.setdefault(layer.state.get("made by"), set()).add(size)
+    found = {}
+    for call, frames in by_call.items():
+        made = [_as_made(call, frame, layer) for frame in frames]
+        size = solve(context, call, made, [told[f] for f in frames])
+        if size is None:
+            return None
+        found[call] = size
     return found
 
 
-def _ask(
-    context: Context,
-    function: cst.FunctionDef,
-    wanted: dict[Any, set[Size]],
-    made: Sequence[Instance],
-    rank: int | None,
-    solve: Solve,
-) -> tuple[str, dict[Any, set[Size]]] | None:
-    calls = _calls(context, function)
-    in_graph: set[Any] = context.notes.get("graph origins", set())
-    if calls is None or set(calls) != set(wanted) or in_graph & set(calls):
-        return None
-    new: dict[cst.Call, cst.BaseExpression] = {}
-    for call_ in calls:
-        by_caller = [
-            Instance(m.cls, {}, {}, call_, {"made among": m.state.get("made for", {})})
-            for m in made
-            if m.state.get("made by") is call_
-        ]
-        each = list(wanted[call_])
-        if len(each) != 1:
-            return None
-        size = solve(call_, by_caller, each * len(by_caller))
-        if size is None:
-            return None
-        new[call_] = size
-    name = "in_channels" if (rank or 0) > 3 else "in_features"
-    if name in {p.name.value for p in find(function.params, cst.Param)}:
-        return None
-    for call_, size in new.items():
-        context.edits.wrap(call_, with_first(size))
-    context.edits.wrap(function.params, _with_parameter(name))
-    return name, wanted
+def _as_made(call: cst.Call, frame: Frame, layer: Instance) -> Instance:
+    """A call of a function, as something that is made there."""
+    state = {"made among": frame.among, "made in": frame.caller, "input": layer.state.get("input"),
+             "inputs": layer.state.get("inputs")}  # fmt: skip
+    return Instance(layer.cls, {}, {}, call, state)
 
 
-def _calls(context: Context, function: cst.FunctionDef) -> list[cst.Call] | None:
-    """All calls of a function; None where it is used otherwise too."""
-    called = [c for c in find(context.module, cst.Call) if _is(context, c.func, function)]
-    callees = {c.func for c in called}
-    for name in find(context.module, cst.Name):
-        if name.value == function.name.value and name is not function.name:
-            if name not in callees and _is(context, name, function):
-                return None
-    single = all(len(list(options(context.fact(c.func)))) == 1 for c in called)
-    return called if single else None
+def calls_of(context: Context, function: cst.FunctionDef) -> list[Any]:
+    """The calls of a function, and None where it is used in another way."""
+    found: list[Any] = []
+    for item in find(context.module, cst.Name, cst.Attribute):
+        node: Any = item
+        name = node.attr.value if isinstance(node, cst.Attribute) else node.value
+        parent = context.edits.parent.get(node)
+        owned = isinstance(parent, cst.Attribute) and parent.attr is node
+        if name != function.name.value or node is function.name or owned:
+            continue
+        if _means(context.fact(node), function):
+            called = isinstance(parent, cst.Call) and parent.func is node
+            found.append(parent if called else None)
+    return found
 
 
-def _is(context: Context, node: cst.CSTNode, function: cst.FunctionDef) -> bool:
-    return any(isinstance(o, Function) and o.node is function for o in options(context.fact(node)))
-
-
-def with_first(size: cst.BaseExpression) -> Callable[[Any], Any]:
-    """A change of a call: one more argument, in front."""
-
-    def change(node: Any) -> Any:
-        if not isinstance(node, cst.Call):
-            return node
-        return node.with_changes(args=[*arguments([size]), *node.args])
-
-    return change
-
-
-def _with_parameter(name: str) -> Callable[[Any], Any]:
-    def change(node: Any) -> Any:
-        if not isinstance(node, cst.Parameters):
-            return node
-        comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-        more = node.params or node.kwonly_params or node.star_kwarg
-        own = cst.Param(cst.Name(name), comma=comma if more else cst.MaybeSentinel.DEFAULT)
-        return node.with_changes(params=[own, *node.params])
-
-    return change
+def _means(value: Value, function: cst.FunctionDef) -> bool:
+    held = [o.function if isinstance(o, Method) else o for o in options(value)]
+    return any(isinstance(o, Function) and o.node is function for o in held)

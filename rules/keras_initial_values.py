@@ -89,7 +89,7 @@ def named(value: Value | None) -> tuple[str, dict[str, Any]]:
 
 
 def _from_class(full: str) -> str:
-    name = snake(full.rpartition(".")[2])
+    name = snake(full.rpartition(".")[2]).removesuffix("_initializer")
     return NAMES.get(name, name)
 
 

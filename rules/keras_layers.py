@@ -148,6 +148,11 @@ class Layer:
                           [size_of(p, axis) for p in self.peers])  # fmt: skip
             if found is not None:
                 return int(found.value) if isinstance(found, cst.Integer) else found
+            if len({size_of(p, axis) for p in self.peers}) > 1:
+                raise UnknownSize(
+                    f"the layers that {self.site.short} makes here differ in their sizes",
+                    "give the constructor the input's size as an argument",
+                )
         counted = self.counted()
         if counted is not None and axis == -1:
             return counted
@@ -280,13 +285,10 @@ def sized(layer: Layer, name: str, *rest: Any, **options: Any) -> cst.Call:
     """A module that takes the input's size first; a lazy one where nothing is known of it."""
     try:
         return call(f"torch.nn.{name}", layer.size(), *rest, **options)
-    except UnknownSize:
+    except UnknownSize as error:
         for made in (layer.instance, *layer.peers):
             made.state["lazy"] = True
-        layer.caution(
-            f"the input size of {layer.site.short} is not known before the program runs: a lazy"
-            " module finds it at its first call", "give the size by hand",
-        )  # fmt: skip
+        layer.caution(f"{error.reason}: a lazy module finds its size at its first call", error.hint)
         return call(f"torch.nn.Lazy{name}", *rest, **options)
 
 
@@ -515,8 +517,7 @@ def batch_norm(layer: Layer) -> list[Part]:
     )
     eps = OMIT if layer.plain("epsilon") == 1e-5 else options["eps"]
     kind = {2: 1, 3: 1, 4: 2, 5: 3}.get(x.rank, 1)
-    return [Part(call(f"torch.nn.BatchNorm{kind}d", layer.size(), eps=eps,
-                      momentum=options["momentum"]), order)]  # fmt: skip
+    return [Part(sized(layer, f"BatchNorm{kind}d", eps=eps, momentum=options["momentum"]), order)]
 
 
 def minus_momentum(layer: Layer) -> Any:

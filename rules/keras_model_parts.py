@@ -37,14 +37,19 @@ def build(site: Site) -> Any:
 )
 def option(site: Site) -> Any:
     """An object that only layers are given: they have read it already."""
+    return read_by_layers(site)
+
+
+def read_by_layers(site: Site) -> Any:
+    """Leave an option of layers out, whose modules say it by themselves. Raises Unfit."""
     parent = site.parent
     if site.name.startswith("keras.constraints.") and not site.context.notes.get("trainings"):
         raise Unfit("constraints of weights have no equal here", "apply them after each step")
     if isinstance(parent, cst.Assign) and isinstance(parent.targets[0].target, cst.Name):
         name = parent.targets[0].target.value
         edits = site.context.edits
-        reads = [n for n in find(site.context.module, cst.Name)
-                 if n.value == name and n is not parent.targets[0].target]  # fmt: skip
+        named = [n for n in find(site.context.module, cst.Name) if n.value == name]
+        reads = [n for n in named if not isinstance(edits.parent[n], cst.AssignTarget)]
         if all(_is_layer_argument(site, n) for n in reads if not _is_keyword(edits, n)):
             return []
     if isinstance(parent, cst.Assign) and isinstance(parent.targets[0].target, cst.Attribute):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,12 +23,10 @@ from transpiler.infer.values import (
 )
 from transpiler.infer.values import Sequence as Items
 from transpiler.rules.keras_chains import chained
-from transpiler.rules.keras_function_sizes import function_input_size, with_first
+from transpiler.rules.keras_function_sizes import handed
 from transpiler.rules.keras_written_sizes import is_readable
-from transpiler.syntax import find, names_read
-
-HOLE = "_in_size"
-"""Stands for the size in a constructor's call that is written once for each layer of a graph."""
+from transpiler.syntax import code, find, names_read
+from transpiler.template import arguments
 
 
 def input_of(value: Any) -> Tensor | None:
@@ -75,7 +74,8 @@ def solve(
     among: list[dict[str, Value]] = [m.state.get("made among", {}) for m in made]
     same = len(set(sizes)) == 1
     name = _name(context, node, among, sizes)
-    if name is not None and (not same or len(made) > 1 or isinstance(sizes[0], str)):
+    several = not same or len(made) > 1 or isinstance(sizes[0], str)
+    if name is not None and (several or _is_width(context, node, name)):
         return name
     if same:
         named = _sibling(context, node, made, sizes)
@@ -90,16 +90,19 @@ def solve(
         or _sibling(context, node, made, sizes)
         or _input(context, node, among, sizes)
         or chained(context, node, made, sizes, lambda: _first(context, node, made, sizes))
-        or function_input_size(
-            context, node, made, sizes, _rank(made), lambda *call_: solve(context, *call_)
-        )
+        or handed(context, node, made, sizes, solve, _tell)
     )
 
 
-def _rank(made: Sequence[Instance]) -> int | None:
-    """How many axes the layers' inputs have."""
-    value = input_of(made[0].state.get("input")) if made else None
-    return value.rank if value is not None else None
+_WIDTH = re.compile("filter|chan|unit|dim|width|feat|hidden|plane|^ch$|^n?c?out")
+
+
+def _is_width(context: Context, node: cst.CSTNode, name: cst.BaseExpression) -> bool:
+    """Whether a name is a function's parameter that says how many channels something has."""
+    function = context.edits.enclosing(node, cst.FunctionDef)
+    if function is None or not isinstance(name, cst.Name) or not _WIDTH.search(name.value):
+        return False
+    return any(p.name.value == name.value for p in function.params.params)
 
 
 def _first(
@@ -288,26 +291,43 @@ def _ask(context: Context, cls: Class) -> str | None:
         return None
     params = _constructor(cls)
     calls = [c for c in find(context.module, cst.Call) if context.fact(c.func) is cls]
-    made = {c: [i for i in context.interpreter.instances.values() if i.origin is c and i.cls is cls]
-            for c in calls}  # fmt: skip
+    really = [i for i in context.interpreter.instances.values() if not i.state.get("never made")]
+    made = {c: [i for i in really if i.origin is c and i.cls is cls] for c in calls}
     every = [i for found in made.values() for i in found]
     if params is None or not every or any(not found for found in made.values()):
         return None
     ranks = {v.rank for i in every if (v := input_of((i.state.get("inputs") or [None])[0]))}
     name = "in_channels" if max((r or 0 for r in ranks), default=0) > 3 else "in_features"
     new: dict[Any, cst.BaseExpression] = {}
-    in_graph: set[Any] = context.notes.get("graph origins", set())
     for call_, found in made.items():
         size = solve(context, call_, found, [size_of(i) for i in found])
-        if call_ in in_graph:
-            size = cst.Name(HOLE)
         if size is None:
             return None
         new[call_] = size
-    for call_, size in new.items():
-        context.edits.wrap(call_, with_first(size))
-    context.edits.wrap(params, _with_parameter(name))
+    _write_sizes(context, params, new, name)
     return name
+
+
+def _write_sizes(
+    context: Context,
+    params: cst.Parameters,
+    new: dict[Any, cst.BaseExpression],
+    name: str,
+    method: bool = True,
+) -> None:
+    for call_, size in new.items():
+        context.edits.wrap(call_, _with_first(size))
+    context.edits.wrap(params, _with_parameter(name, method))
+
+
+def _tell(
+    context: Context, function: cst.FunctionDef, new: dict[Any, cst.BaseExpression], name: str
+) -> None:
+    """Give a function its parameter, which comes first but for `self`."""
+    around = context.edits.enclosing(function, cst.FunctionDef, cst.ClassDef)
+    static = any(code(d.decorator) == "staticmethod" for d in function.decorators)
+    method = isinstance(around, cst.ClassDef) and not static
+    _write_sizes(context, function.params, new, name, method)
 
 
 def _is_base(context: Context, cls: Class) -> bool:
@@ -327,14 +347,24 @@ def _constructor(cls: Class) -> cst.Parameters | None:
     return None
 
 
-def _with_parameter(name: str) -> Callable[[Any], Any]:
+def _with_first(size: cst.BaseExpression) -> Callable[[Any], Any]:
+    def change(node: Any) -> Any:
+        if not isinstance(node, cst.Call):
+            return node
+        return node.with_changes(args=[*arguments([size]), *node.args])
+
+    return change
+
+
+def _with_parameter(name: str, method: bool = True) -> Callable[[Any], Any]:
     def change(node: Any) -> Any:
         if not isinstance(node, cst.Parameters):
             return node
-        first, *rest = node.params
+        held = list(node.params)
+        first, rest = (held[:1], held[1:]) if method else ([], held)
         comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
         more = rest or node.kwonly_params or node.star_kwarg
         own = cst.Param(cst.Name(name), comma=comma if more else cst.MaybeSentinel.DEFAULT)
-        return node.with_changes(params=[first.with_changes(comma=comma), own, *rest])
+        return node.with_changes(params=[*(p.with_changes(comma=comma) for p in first), own, *rest])
 
     return change

@@ -10,6 +10,7 @@ from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import Instance, Symbol, Tensor, Value, options
 from transpiler.rule import Unfit, infers, rewrites
 from transpiler.rules.keras_initial_values import named, parametrized
+from transpiler.rules.keras_model_parts import read_by_layers
 from transpiler.rules.tf_arguments import drop
 from transpiler.rules.tf_operands import dims_from, dtype_named
 from transpiler.site import Site
@@ -70,6 +71,9 @@ def is_called(site: Site) -> bool:
 def function_of_shape(site: Site) -> Any:
     """A function that makes a tensor."""
     fact = site.context.fact(site.node)
+    held = options(fact)
+    if held and all(isinstance(o, Instance) for o in held) and not is_called(site):
+        return read_by_layers(site)
     if not site.is_call or not isinstance(fact, Instance) or not is_called(site):
         raise Unfit(f"{site.short} stands outside of a layer", "use torch.nn.init")
     for node in (*site.positional, *site.keywords.values()):

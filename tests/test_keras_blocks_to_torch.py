@@ -308,3 +308,101 @@ def test_models_over_one_graph_share_its_blocks() -> None:
     extractor = keras.Model(inputs, pooled)
     """) + "q = extractor.predict(x, verbose=0)\n", "history", "p", "q")  # fmt: skip
     assert "self.block = model.block" in conversion.code
+
+
+def test_a_function_that_fills_a_sequential_is_told_its_channels() -> None:
+    conversion = assert_twins(fitted("""
+    class Scaled(layers.Layer):
+        def build(self, input_shape):
+            self.scale = self.add_weight(shape=input_shape[-1:], initializer="ones")
+
+        def call(self, x):
+            return self.scale * x
+
+    def down(filters, size, normed=True):
+        start = keras.initializers.RandomNormal(stddev=0.1)
+        block = keras.Sequential()
+        block.add(layers.Conv2D(filters, size, strides=2, padding="same", kernel_initializer=start))
+        if normed:
+            block.add(Scaled())
+        block.add(layers.LeakyReLU())
+        return block
+
+    def build():
+        inputs = keras.Input((8, 8, 3))
+        stack = [down(4, 3, normed=False), down(6, 3), down(8, 2)]
+        x = inputs
+        for block in stack:
+            x = block(x)
+        x = layers.GlobalAveragePooling2D()(x)
+        return keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
+
+    model = build()
+    """), "history", "p")  # fmt: skip
+    code = conversion.code
+    assert "def down(in_channels, filters, size, normed=True):" in code
+    assert "nn.Conv2d(in_channels, filters, size, stride=2)" in code
+    assert "self.down2 = down(4, 6, 3)" in code
+
+
+def test_a_method_that_makes_stages_is_told_its_channels() -> None:
+    conversion = assert_twins(fitted("""
+    class Block(layers.Layer):
+        def __init__(self, filters, stride=1):
+            super().__init__()
+            self.conv = layers.Conv2D(filters, 3, strides=stride, padding="same")
+            if stride != 1:
+                self.short = keras.Sequential()
+                self.short.add(layers.Conv2D(filters, 1, strides=stride))
+            else:
+                self.short = lambda x: x
+
+        def call(self, x):
+            return tf.nn.relu(self.conv(x) + self.short(x))
+
+    class Net(keras.Model):
+        def __init__(self, blocks):
+            super().__init__()
+            self.stage1 = self.make_stage(4, blocks[0], 2)
+            self.stage2 = self.make_stage(6, blocks[1], 2)
+            self.pool = layers.GlobalAveragePooling2D()
+            self.fc = layers.Dense(3, activation="softmax")
+
+        def make_stage(self, filters, blocks, stride=1):
+            stage = keras.Sequential()
+            stage.add(Block(filters, stride))
+            for _ in range(1, blocks):
+                stage.add(Block(filters))
+            return stage
+
+        def call(self, x):
+            return self.fc(self.pool(self.stage2(self.stage1(x))))
+
+    model = Net([2, 2])
+    model(x[:1])
+    """), "history", "p")  # fmt: skip
+    code = conversion.code
+    assert "stage.append(Block(in_channels, filters, stride))" in code
+    assert "stage.append(Block(filters, filters))" in code
+    assert "self.stage2 = self.make_stage(4, 6, blocks[1], 2)" in code
+
+
+def test_a_model_of_several_inputs_takes_them_one_by_one() -> None:
+    conversion = assert_twins("""
+    x, z = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    a, b = keras.Input((3,)), keras.Input((2,))
+    model = keras.Model([a, b], layers.Dense(1)(layers.Concatenate()([a, b])))
+    model([x, z])
+    optimizer = keras.optimizers.SGD(0.1)
+
+    # train
+    pair = [tf.constant(x), tf.constant(z)]
+    history = []
+    for _ in range(3):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(pair) - model([pair[0] * 2, pair[1]])))
+        grads = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(grads, model.trainable_variables))
+        history.append(float(loss))
+    """, "history")  # fmt: skip
+    assert "model(*pair) - model((pair[0] * 2)" in conversion.code

@@ -27,6 +27,9 @@ class Frame:
         self.function: Any = None
         """The function whose activation this is, and the call that made it."""
         self.site: Any = None
+        self.caller: Frame | None = None
+        """Where that call stands, and what the variables were there."""
+        self.among: dict[str, Value] = {}
         self.given: dict[str, Value] = {}
         """What the parameters were at first."""
         self.result: Value = UNKNOWN

@@ -44,6 +44,7 @@ from transpiler.syntax import find
 
 MAX_DEPTH = 40
 MAX_RUNS = 24
+MAX_RUNS_OF_MODULES = 240  # a deep network is made of many blocks of one class
 MAX_UNROLL = 32
 
 
@@ -458,6 +459,13 @@ class Interpreter(Expressions):
                 self.assign(node.target, item, frame)
                 self.exec_round(node, index, frame)
                 frame.stopped = False
+        elif known == () and isinstance(iterable, Sequence) and iterable.kind == "range":
+            values = dict(frame.values)
+            self.dead += 1  # no round: the body is looked at for what can be said of it
+            self.assign(node.target, Number("int"), frame)
+            self.exec_body(node.body, frame)
+            self.dead -= 1
+            frame.values, frame.stopped = values, False
         else:
             element = self.iterate(iterable, node.iter)
             self.exec_loop(node, frame, lambda: self.assign(node.target, element, frame))
@@ -580,11 +588,14 @@ class Interpreter(Expressions):
             instance = Instance(cls, arguments, {}, node)
             if self.rounds is not None and self.caller is not None:
                 instance.state["made among"] = dict(self.caller.values)
-                instance.state["made by"] = self.caller.site
-                instance.state["made for"] = dict(self.frames[-2].values) if self.frames[1:] else {}
+                instance.state["made in"] = self.caller
+            if self.dead:
+                instance.state["never made"] = True
             self.instances[key if node is not None else (id(instance),)] = instance
             return instance
         instance = self.instances[key]
+        if not self.dead:
+            instance.state.pop("never made", None)
         for name, value in arguments.items():
             have = instance.arguments.get(name)
             if isinstance(have, Value) and isinstance(value, Value):
@@ -738,7 +749,8 @@ class Interpreter(Expressions):
             return self.results.get(node, UNKNOWN)
         if not any(p.placed for p in positional if isinstance(p, Tensor)):
             self.runs[node] = self.runs.get(node, 0) + 1
-        if self.runs.setdefault(node, 1) > MAX_RUNS:
+        made = self.rounds is not None and function.owner is not None
+        if self.runs.setdefault(node, 1) > (MAX_RUNS_OF_MODULES if made else MAX_RUNS):
             return self.results.get(node, UNKNOWN)
         frame = Frame(function.frame)
         self.bind_parameters(function, frame, list(positional), dict(keywords), default)
@@ -747,6 +759,9 @@ class Interpreter(Expressions):
             positional[0].state["made with"] = dict(frame.values)
         frame.function, frame.given, frame.dead = node, dict(frame.values), self.dead
         frame.site = self.sites[-1] if self.sites else None
+        frame.caller = self.caller
+        if self.rounds is not None and self.caller is not None:
+            frame.among = dict(self.caller.values)
         self.stack.append(("__init__", positional[0]) if is_init else node)
         self.frames.append(frame)
         try:

@@ -96,6 +96,11 @@ def _write_size(context: Context, node: cst.BaseExpression, shape: str, cls: Cla
     if name is not None:
         _replace(context, node, name)
         return True
+    if code(node).replace(" ", "") == f"{shape}[-1:]":
+        name = input_size(context, cls)
+        if name is not None:
+            _replace(context, node, cst.Tuple([cst.Element(name, cst.Comma())]))
+            return True
     if isinstance(fact, Const) and isinstance(fact.value, (int, tuple)):
         _replace(context, node, cst.parse_expression(repr(fact.value)))
         return True

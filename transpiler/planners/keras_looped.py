@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Instance, Symbol, Tensor, Value
+from transpiler.infer.values import Instance, Symbol, Tensor, Value, options
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_sequential import SEQUENTIAL, Chain, rank_in, rank_out
@@ -51,6 +51,8 @@ class Looped:
         self.name = "in_features"
         self.lines: dict[Any, list[Any]] = {}
         self.sized: set[cst.Call] = set()
+        self.follows = True
+        """Whether a variable has the size at hand; else every layer's size is looked for."""
 
     def write(self) -> None:
         site = Site(self.context, self.node, SEQUENTIAL)
@@ -61,6 +63,7 @@ class Looped:
         starts = [m.state.get("start") for m in self.models]
         spatial = any(isinstance(s, Tensor) and (s.rank or 0) > 3 for s in starts)
         self.name = free_name(self.context, "in_channels" if spatial else "in_features")
+        self.follows = all(isinstance(s, Tensor) and s.shape for s in starts)
         for model in self.models:
             self.check(model)
         chain = Chain(self.context)
@@ -73,7 +76,14 @@ class Looped:
     def made_at(self, add: cst.Call) -> list[Instance]:
         argument = add.args[0].value if add.args else None
         every = [x for m in self.models for x in m.state.get("layers") or []]
-        return [x for x in every if isinstance(x, Instance) and x.origin is argument]
+        named = set() if isinstance(argument, cst.Call) else set(self.held(argument))
+        return [
+            x for x in every if isinstance(x, Instance) and (x.origin is argument or x in named)
+        ]
+
+    def held(self, argument: Any) -> list[Instance]:
+        """The layers that a variable holds."""
+        return [v for v in options(self.context.fact(argument)) if isinstance(v, Instance)]
 
     # ---- what is known of every model --------------------------------------------------------
 
@@ -81,13 +91,16 @@ class Looped:
         """The size that the variable has is the one that each layer takes. Raises Unfit."""
         start = model.state.get("start")
         held = model.state.get("layers") or []
-        if not isinstance(start, Tensor) or not start.shape or model.state.get("loop"):
+        if model.state.get("loop"):
             raise Unfit("the layers of this Sequential are not known before the program runs")
-        value: Value = start
-        running: Any = start.shape[-1]
         for layer in held:
             if not isinstance(layer, Instance) or not any(layer in x for x in self.adds.values()):
                 raise Unfit("a layer of this Sequential is not known before the program runs")
+        if not self.follows or not isinstance(start, Tensor) or not start.shape:
+            return
+        value: Value = start
+        running: Any = start.shape[-1]
+        for layer in held:
             size = value.shape[-1] if isinstance(value, Tensor) and value.shape else None
             if size != running:
                 raise Unfit("the sizes of the layers that a loop adds do not follow each other",
@@ -142,19 +155,44 @@ class Looped:
         return next((r for x in inside if (r := rank_in(x)) is not None), None)
 
     def branches(self, node: Any, chain: Chain) -> None:
-        before, after = chain.order, set()
+        before, after = chain.order, []
         current: Any = node
         while isinstance(current, cst.If):
             chain.order = before
             self.block(list(current.body.body), chain)
-            after.add(chain.order)
+            after.append((current.body.body[-1], chain.order))
             current = current.orelse
         chain.order = before
         if current is not None:
             self.block(list(current.body.body), chain)
-        after.add(chain.order)
-        if len(after) > 1:
+            after.append((current.body.body[-1], chain.order))
+        orders = {order for _, order in after} | ({before} if current is None else set())
+        if len(orders) > 1:
+            for last, order in after:
+                self.turn_back(last, order, before)
+            chain.order = before
+
+    def turn_back(self, last: Any, order: str, wanted: str) -> None:
+        """At the end of a branch, the order of axes that the others leave."""
+        if order == wanted:
+            return
+        layers = [x for a, made in self.adds.items() if a in set(walk(last)) for x in made]
+        rank = next((r for x in reversed(layers) if (r := self.rank_behind(x)) is not None), None)
+        if rank is None:
             raise Unfit("the order of axes differs between branches that add layers")
+        turn = Chain(self.context)
+        turn.order = order
+        moved = turn.take([Part(fill("x"), wanted)], rank, rank)[:-1]
+        self.lines.setdefault(("after", last), []).extend(self.appended(moved))
+
+    def rank_behind(self, layer: Instance) -> int | None:
+        """The rank of what a layer gives, which the next one may know better."""
+        rank = rank_out(layer)
+        for model in self.models:
+            held = model.state.get("layers") or []
+            if rank is None and layer in held[:-1]:
+                rank = rank_in(held[held.index(layer) + 1])
+        return rank
 
     def add(self, statement: Any, add: cst.Call, chain: Chain) -> None:
         argument: Any = add.args[0].value
@@ -167,9 +205,9 @@ class Looped:
         order, found = chain.order, {}
         for layer in layers:
             chain.order = order
-            scope = Running(self.name)
-            parts = self.parts(layer, argument, scope)
-            if scope.used:
+            scope = Running(self.name) if self.follows else None
+            parts = self.parts(layer, argument, scope, layers)
+            if scope is not None and scope.used:
                 self.sized.add(add)
             modules = chain.take(parts, rank_in(layer), rank_out(layer))
             text = "\n".join(cst.Module([]).code_for_node(m) for m in modules)
@@ -178,7 +216,7 @@ class Looped:
             raise Unfit("the layers that are added here differ in more than their sizes")
         lines = self.appended(next(iter(found.values())))
         width = self.width(layers[0])
-        if width is not None and self.is_read_later(add):
+        if self.follows and width is not None and self.is_read_later(add):
             lines += fill_statements("name = width", name=cst.Name(self.name), width=width)
         self.lines[statement] = lines
 
@@ -198,12 +236,15 @@ class Looped:
         name = qualified_name(self.context, node.func) if isinstance(node, cst.Call) else ""
         return name in ("keras.Input", "keras.layers.InputLayer")
 
-    def parts(self, layer: Instance, argument: Any, scope: Running) -> list[Part]:
-        if not isinstance(layer.cls, Symbol) or {"layers", "outputs"} & set(layer.state):
+    def parts(
+        self, layer: Instance, argument: Any, scope: Running | None, peers: list[Instance]
+    ) -> list[Part]:
+        own = not isinstance(layer.cls, Symbol) or {"layers", "outputs"} & set(layer.state)
+        if own or layer.origin is not argument:
             return [Part(argument, LAST)]
-        found: list[Part] = layer_parts(
-            Site(self.context, argument, layer.class_names[0]), layer, scope=scope
-        )
+        site = Site(self.context, argument, layer.class_names[0])
+        peers = [] if scope is not None else [p for p in peers if p.state.get("input") is not None]
+        found: list[Part] = layer_parts(site, layer, scope=scope, peers=peers)
         last = any(m.state.get("logits") and layer is m.state["layers"][-1] for m in self.models)
         return found[:-1] if last else found
 

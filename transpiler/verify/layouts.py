@@ -38,7 +38,8 @@ def arrange(recorded: Shape, asked: Shape, marks: Marks | None = None) -> Arrang
         return None
     have = tuple(d for d in recorded if d != 1)
     want = tuple(d for d in asked if d != 1)
-    fits = [axes for axes in orders(len(have)) if tuple(have[a] for a in axes) == want]
+    alone = recorded[:1] == asked[:1] == (1,)
+    fits = [axes for axes in orders(len(have), alone) if tuple(have[a] for a in axes) == want]
     if len(fits) > 1 and marks is not None:
         fitting = [axes for axes in fits if agree(recorded, asked, axes, marks)]
         if not fitting:  # it was drawn for another array
@@ -50,10 +51,15 @@ def arrange(recorded: Shape, asked: Shape, marks: Marks | None = None) -> Arrang
     return Arrangement(2, None, asked)
 
 
-def orders(rank: int) -> list[tuple[int, ...]]:
-    """Orders of axes worth a try: as it is, channels last or first, batch and time swapped."""
+def orders(rank: int, alone: bool = False) -> list[tuple[int, ...]]:
+    """Orders of axes worth a try: as it is, channels last or first, batch and time swapped.
+
+    Of an example that is `alone` in its batch only the other axes are counted.
+    """
     plain = tuple(range(rank))
     found = [plain]
+    if alone and rank >= 2:
+        found += [(rank - 1, *plain[:-1]), (*plain[1:], 0)]
     if rank >= 3:
         found += [(0, *plain[2:], 1), (0, rank - 1, *plain[1:-1]), (1, 0, *plain[2:])]
     if rank in (3, 4):

@@ -7,6 +7,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Instance, Symbol, Value, options
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.keras_graph import calls
 from transpiler.planners.keras_graph.blocks import Made
 from transpiler.planners.keras_graph.classes import outermost
 from transpiler.planners.keras_graph.construction import Construction
@@ -51,12 +52,13 @@ def _is_functional(context: Context, node: cst.Call) -> bool:
 
 def _take_out(context: Context, graphs: list[Model]) -> None:
     context.notes["graphs"] = True
-    calls = {c for g in graphs for c in g.trace.calls}
+    made = {c for g in graphs for c in g.trace.calls}
     written = {e for g in graphs for e in g.trace.expressions}
-    Construction(context, calls, {g.node for g in graphs}).remove(written)
+    Construction(context, made, {g.node for g in graphs}).remove(written)
     _write_blocks(context, [m for g in graphs for m in g.trace.used], set())
     for graph in graphs:
         graph.write()
+    calls.plan(context)
 
 
 def _write_blocks(context: Context, blocks: list[Made], written: set[str]) -> None:

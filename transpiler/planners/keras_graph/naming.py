@@ -9,6 +9,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Class, Const, Instance, Value
 from transpiler.rules.keras_graph import GraphNode
+from transpiler.syntax import code
 
 NAMES = {
     "BatchNormalization": "norm", "LayerNormalization": "norm", "Conv2DTranspose": "up",
@@ -39,6 +40,16 @@ def layer_name(context: Context, layer: Instance, in_block: bool = False) -> str
     kind = (layer.class_names or ("layer",))[0].rpartition(".")[2]
     short = "pool" if "Pooling" in kind else kind.rstrip("123D").lower() or kind.lower()
     return NAMES.get(kind, short)
+
+
+def made_name(context: Context, layer: Instance, made: Any, in_block: bool) -> str:
+    """What a class calls a layer that a function may have made."""
+    if made is layer.origin or not isinstance(made, cst.Call):
+        return layer_name(context, layer, in_block)
+    parent = context.edits.parent.get(made)
+    if isinstance(parent, cst.Assign) and isinstance(parent.targets[0].target, cst.Name):
+        return parent.targets[0].target.value
+    return without_prefix(code(made.func).rpartition(".")[2])
 
 
 def _is_written(call: Any) -> bool:

@@ -355,7 +355,10 @@ class Trace:
         return {k: v for k, v in node.keywords.items() if k != "training"}
 
     def called(self, name: str, node: GraphNode, source: Expression | None) -> Expression:
-        positional = [source] if source is not None else [self.argument(v) for v in node.inputs]
+        inputs: Any = node.inputs
+        if node.layer is not None and "outputs" in node.layer.state and len(inputs) == 1:
+            inputs = items_of(inputs[0]) or inputs if not isinstance(inputs[0], Tensor) else inputs
+        positional = [source] if source is not None else [self.argument(v) for v in inputs]
         keywords = {k: self.argument(v) for k, v in self.extra(node).items()}
         keywords |= masks.handed_on(self, node, keywords)
         self.keep_mode(name, node)
@@ -376,17 +379,29 @@ class Trace:
         if layer not in self.layers:
             held = self.held(layer)
             text = held.value if isinstance(held, cst.Name) else ""
-            name = text or self.layer_name(layer)
+            made, known = self.made_by(layer) if held is None else (layer.origin, {})
+            name = text or naming.made_name(self.context, layer, made, not self.graph.is_model)
             name = naming.fresh_attribute(self.setup, name)
             self.layers[layer] = name
             if held is None:
-                if not isinstance(layer.origin, cst.Call):
-                    raise Unfit("a layer of this graph is not known before the program runs")
-                self.calls.add(layer.origin)
-                known = layer.state.get("made among", {})
-                held = renamed(layer.origin, formulas.other_names(self, layer.origin, known, set()))
+                self.calls.add(made)
+                held = renamed(made, formulas.other_names(self, made, known, set()))
             self.setup[name] = held
         self.assign(node, self.called(self.layers[layer], node, None), LAST)
+
+    def made_by(self, layer: Instance) -> tuple[cst.Call, dict[str, Value]]:
+        """The call that gives a layer to the code that builds the graph; the variables there."""
+        made, known = layer.origin, layer.state.get("made among", {})
+        frame = layer.state.get("made in")
+        own = {f.function for f in self.graph.frames} | {self.scope.builder}
+        while frame is not None and frame.function not in own:
+            if frame.result is layer and frame.site is not None:
+                made, known, frame = frame.site, frame.among, frame.caller
+            else:
+                frame = frame.parent
+        if not isinstance(made, cst.Call) or made not in self.context.edits.parent:
+            raise Unfit("a layer of this graph is not known before the program runs")
+        return made, known
 
     def layer_name(self, layer: Instance) -> str:
         return naming.layer_name(self.context, layer, in_block=not self.graph.is_model)
