@@ -275,7 +275,8 @@ def read_metric(
     name = LOSSES.get(name, name)
     if name in ("accuracy", "acc", "Accuracy"):
         unit = _accuracy(loss, outputs, targets)
-        return Metric(shown, _mean(context, cst.Name(context.emit(unit))), unit[:6] == "binary")
+        ranks = unit in ("sparse_categorical_accuracy", "categorical_accuracy")
+        return Metric(shown, _mean(context, cst.Name(context.emit(unit))), not ranks)
     name = snake(name) if name not in KNOWN else name
     if name in ("sparse_categorical_accuracy", "categorical_accuracy", "binary_accuracy"):
         return Metric(shown, _mean(context, cst.Name(context.emit(name))), name[:6] == "binary")
@@ -309,17 +310,18 @@ def _mean(context: Context, function: cst.BaseExpression) -> cst.BaseExpression:
 
 
 def _accuracy(loss: Loss, outputs: Any, targets: Any) -> str:
-    """What "accuracy" means beside this loss and these shapes."""
+    """What "accuracy" means: Keras goes by the shapes, which the loss tells some of."""
+    width = outputs.shape[-1] if isinstance(outputs, Tensor) and outputs.shape else None
+    if width == 1:
+        return "binary_accuracy"
     if loss.sparse:
         return "sparse_categorical_accuracy"
     if loss.name.startswith("categorical"):
         return "categorical_accuracy"
-    if loss.name.startswith("binary"):
-        return "binary_accuracy"
-    width = outputs.shape[-1] if isinstance(outputs, Tensor) and outputs.shape else None
-    if width == 1:
-        return "binary_accuracy"
-    last = targets.shape[-1] if isinstance(targets, Tensor) and targets.shape else None
-    if width is not None and last is not None:
-        return "categorical_accuracy" if width == last else "sparse_categorical_accuracy"
-    raise Unfit("which accuracy is meant is not known before the program runs")
+    shape = targets.shape if isinstance(targets, Tensor) else None
+    if isinstance(width, int) and shape:
+        lower = outputs.rank is not None and len(shape) < outputs.rank
+        return "sparse_categorical_accuracy" if lower or shape[-1] == 1 else "categorical_accuracy"
+    if isinstance(width, int) and loss.name.startswith("binary"):
+        return "categorical_accuracy"  # it takes targets of the shape of the outputs
+    return "accuracy_by_shape"

@@ -32,7 +32,8 @@ def _stays(site: Site, value: object) -> bool:
     if not isinstance(origin, cst.Call):
         return False
     edits = site.context.edits
-    return origin in site.context.claimed and not edits.edited(edits.statement(origin))
+    places = (origin, edits.parent[origin], edits.statement(origin))
+    return origin in site.context.claimed and not any(edits.edited(p) for p in places)
 
 
 @rewrites("keras.callbacks.History.epoch", to="torch")

@@ -642,3 +642,95 @@ def test_parts_that_ask_for_no_mode_train_as_usual() -> None:
     source = BLIND.replace("BatchNormalization()", "Dense(3)").replace("Dropout(0.5)", "ReLU()")
     conversion = assert_twins(source + "h = model.fit(x, y, shuffle=False).history\n", "h")
     assert "model.train()" in conversion.code
+
+
+TIMED = """
+base = keras.Sequential([layers.Input((4,)), layers.Dense(3)])
+base.compile("sgd", "mse")
+model = keras.Sequential([base, layers.Dense(1)])
+base.trainable = False
+model.compile("sgd", "mse")
+model.fit(x, y)
+base.trainable = True
+again
+model.fit(x, y)
+"""
+
+
+@pytest.mark.parametrize(
+    ("again", "told"),
+    [
+        ("", ["Keras goes on as `model` was first trained"]),
+        ('model.compile("sgd", "mse")', []),
+        ('model.compile("sgd", "mse")\nbase.trainable = True', []),
+    ],
+)
+def test_a_change_of_trainable_without_another_compile_is_told(again: str, told: list[str]) -> None:
+    source = "x, y = rng.normal(size=(8, 4)), rng.normal(size=(8, 1))\n" + TIMED
+    found = translate_keras(source.replace("again", again)).findings
+    messages = [f.message for f in found if f.rule == "trainable"]
+    assert [m[: len(t)] for m, t in zip(messages, told, strict=True)] == told
+
+
+def test_a_model_that_is_frozen_before_it_is_first_trained_is_told() -> None:
+    conversion = translate_keras("""
+    critic = keras.Sequential([layers.Input((3,)), layers.Dense(1)])
+    critic.compile("sgd", "mse")
+    maker = keras.Sequential([layers.Input((2,)), layers.Dense(3)])
+    critic.trainable = False
+    both = keras.Sequential([maker, critic])
+    both.compile("sgd", "mse")
+    for _ in range(3):
+        critic.train_on_batch(rng.normal(size=(8, 3)), np.ones((8, 1)))
+        both.train_on_batch(rng.normal(size=(8, 2)), np.ones((8, 1)))
+    """)
+    [message] = [f.message for f in conversion.findings if f.rule == "trainable"]
+    assert message.startswith("`critic` is frozen when it is first trained")
+
+
+@pytest.mark.parametrize(
+    ("end", "y", "loss"),
+    [
+        ('3, activation="sigmoid"', "rng.integers(0, 2, (16, 3))", '"binary_crossentropy"'),
+        ("3", "rng.integers(0, 2, (16, 3))", "lambda a, b: (a - b) ** 2"),
+        ("3", "rng.integers(0, 3, 16)", "lambda a, b: (a[:, None] - b) ** 2"),
+        ("width", "rng.integers(0, 2, (16, 3))", "lambda a, b: (a - b) ** 2"),
+        ('1, activation="sigmoid"', "rng.integers(0, 2, 16)", '"mse"'),
+    ],
+)  # fmt: skip
+def test_accuracy_goes_by_the_shapes(end: str, y: str, loss: str) -> None:
+    assert_twins(
+        f"""
+width = int(np.prod([1, 3]))
+x, y = rng.normal(size=(16, 4)), {y}.astype("float64")
+model = keras.Sequential([layers.Input((4,)), layers.Dense({end})])
+model.compile("sgd", {loss}, metrics=["accuracy"])
+# train
+history = model.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0).history
+""",
+        "history",
+    )
+
+
+def test_the_history_of_a_fit_inside_of_an_expression() -> None:
+    conversion = assert_twins(
+        """
+x, y = rng.normal(size=(16, 4)), rng.normal(size=(16, 1))
+model = keras.Sequential([layers.Input((4,)), layers.Dense(1)])
+model.compile("sgd", "mse")
+
+def train(rounds):
+    return rounds, model.fit(x, y, epochs=rounds, shuffle=False, verbose=0)
+
+# train
+rounds, first = train(1)
+found = []
+for _ in range(2):
+    found.append(model.fit(x, y, shuffle=False, verbose=0))
+last = float(np.min(model.fit(x, y, shuffle=False, verbose=0).history["loss"]))
+losses = [h.history["loss"][0] for h in [first, *found]]
+""",
+        "losses",
+        "last",
+    )
+    assert "return rounds, history" in conversion.code

@@ -129,7 +129,7 @@ class Batches:
         own = floatx(self.context)
         if kind not in (own, "float16"):
             new = fill(f"x.{CASTS[own]}()", x=new)
-        if rank is not None and wanted is not None and rank == wanted - 1:
+        if rank is not None and wanted is not None and rank == wanted - 1 and is_narrow(output):
             new = fill("x.unsqueeze(-1)", x=new)
         return new
 
@@ -240,7 +240,7 @@ class Batches:
             new = fill("torch.as_tensor(x, dtype=torch.int64)", x=value)
             return fill("x.flatten()", x=new) if rank in (2, None) and wanted == 2 else new
         new = fill(f"torch.as_tensor(x, dtype=torch.{floatx(self.context)})", x=value)
-        if rank is not None and wanted is not None and rank == wanted - 1:
+        if rank is not None and wanted is not None and rank == wanted - 1 and is_narrow(output):
             return fill("x.unsqueeze(-1)", x=new)
         gives = output.fact if output and isinstance(output.fact, Tensor) else None
         if rank is None and gives is not None and gives.shape and gives.shape[1:] == (1,):
@@ -361,6 +361,13 @@ def reads_ids(context: Context, model: Instance) -> bool:
 
 def is_given(context: Context, node: Any) -> bool:
     return node is not None and not is_none(context.fact(node))
+
+
+def is_narrow(output: Output | None) -> bool:
+    """Whether the last axis of an output may have one element, which Keras adds to its targets."""
+    fact = output.fact if output is not None else None
+    last = fact.shape[-1] if isinstance(fact, Tensor) and fact.shape else None
+    return not isinstance(last, int) or last == 1
 
 
 __all__ = ["Batches", "is_given", "output_of"]

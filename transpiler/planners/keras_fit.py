@@ -27,7 +27,7 @@ from transpiler.planners.keras_training import Training, calls_of, models_of, ou
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras import is_generator
 from transpiler.site import Site, constant_value, missing
-from transpiler.syntax import walk
+from transpiler.syntax import find, walk
 from transpiler.template import OMIT, call, fill, fill_statements
 
 METHODS = ("fit", "evaluate", "predict", "fit_generator", "evaluate_generator",
@@ -340,10 +340,25 @@ class Use:
         lines += fit.loop(history, callbacks).write()
         for callback in callbacks:
             lines += callback.after
-        if isinstance(self.context.edits.parent[self.node], cst.Return):
-            lines += fill_statements("return history", history=history)
         self.context.claim(self.node)
+        if self.is_read(history):
+            assert history is not None
+            self.context.edits.insert_before(statement, lines)
+            self.replace_history(history)
+            return
         self.context.edits.replace(statement, lines)
+
+    def is_read(self, history: cst.BaseExpression | None) -> bool:
+        """Whether the line goes on with the history."""
+        parent: Any = self.context.edits.parent[self.node]
+        if isinstance(parent, cst.Attribute):
+            parent = self.context.edits.parent[parent]
+        return history is not None and not isinstance(parent, cst.Assign)
+
+    def replace_history(self, history: cst.BaseExpression) -> None:
+        parent: Any = self.context.edits.parent[self.node]
+        is_dict = isinstance(parent, cst.Attribute) and parent.attr.value == "history"
+        self.context.edits.replace(parent if is_dict else self.node, history)
 
     def history(self) -> tuple[cst.BaseExpression | None, cst.CSTNode]:
         """Where the history goes, and the statement that the loop replaces."""
@@ -358,10 +373,29 @@ class Use:
                 return target, statement
         if isinstance(parent, cst.Expr):
             return None, statement
-        if isinstance(parent, cst.Return):
+        if isinstance(parent, cst.Return) or self.is_first(statement):
             return cst.Name(free_name(self.context, "history")), statement
         raise Unfit("the history of fit is used in the expression that trains",
                     "assign it to a variable first")  # fmt: skip
+
+    def is_first(self, statement: cst.CSTNode) -> bool:
+        """Whether fit is the first thing that a line does, and does once."""
+        if not isinstance(statement, cst.SimpleStatementLine):
+            return False
+        around = set()
+        node: Any = self.node
+        while node is not statement:
+            node = self.context.edits.parent[node]
+            around.add(node)
+        kinds = (cst.Lambda, cst.BaseComp, cst.IfExp, cst.BooleanOperation)
+        if any(isinstance(n, kinds) for n in around):
+            return False
+        inside = set(walk(self.node))
+        order = self.context.edits.order
+        return not any(
+            order(c) < order(self.node) and c not in around and c not in inside
+            for c in find(statement, cst.Call)
+        )
 
     def loop_names(self) -> dict[str, str]:
         notes = self.context.notes

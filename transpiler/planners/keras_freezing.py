@@ -12,6 +12,7 @@ from transpiler.modules import is_module
 from transpiler.planners.keras_graph import attribute_name
 from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_tape.sensitive import parts_of
+from transpiler.planners.keras_trainable import Changes
 from transpiler.rule import Unfit
 from transpiler.rules.keras_graph import snake
 from transpiler.syntax import find
@@ -20,10 +21,11 @@ from transpiler.template import call, fill
 
 def plan(context: Context) -> None:
     """Freezing is asked of parameters; layers that are told by name are listed with it."""
-    for node in find(context.module, cst.Assign):
+    changes = Changes(context)
+    for node in changes.changes:
         target = node.targets[0].target
-        if isinstance(target, cst.Attribute) and target.attr.value == "trainable":
-            _freeze(context, node, target)
+        assert isinstance(target, cst.Attribute)
+        _freeze(context, node, target, changes)
     loops: list[Any] = list(find(context.module, cst.For, cst.CompFor))
     for loop in loops:
         names = _names_asked(context, loop)
@@ -34,7 +36,7 @@ def plan(context: Context) -> None:
                 context.unfit(loop if isinstance(loop, cst.For) else loop.iter, "layer.name", error)
 
 
-def _freeze(context: Context, node: cst.Assign, target: cst.Attribute) -> None:
+def _freeze(context: Context, node: cst.Assign, target: cst.Attribute, changes: Changes) -> None:
     found = [v for v in options(context.fact(target.value)) if v is not UNKNOWN]
     modules = [v for v in found if isinstance(v, Instance) and is_module(context, v)]
     if found and len(modules) < len(found):
@@ -57,6 +59,7 @@ def _freeze(context: Context, node: cst.Assign, target: cst.Attribute) -> None:
     else:
         new = fill("module.requires_grad_(flag)", module=target.value, flag=node.value)
     context.edits.replace(node, cst.Expr(new))
+    changes.warn(node, modules)
 
 
 # ---- names of layers -------------------------------------------------------------------------

@@ -23,6 +23,15 @@ def binary_accuracy(y_true, y_pred, threshold=0.5):
     return hits.to(torch.get_default_dtype()).mean(-1)
 
 
+def accuracy_by_shape(y_true, y_pred):
+    """What Keras takes "accuracy" for: it goes by the shapes of targets and predictions."""
+    if y_pred.shape[-1] == 1:
+        return binary_accuracy(y_true, y_pred)
+    if y_true.dim() < y_pred.dim() or y_true.shape[-1] == 1:
+        return sparse_categorical_accuracy(y_true, y_pred)
+    return categorical_accuracy(y_true, y_pred)
+
+
 def top_k_accuracy(y_true, y_pred, k=5):
     """1 for each example whose target's index is among the k largest predictions."""
     best = y_pred.topk(k, -1).indices
