@@ -240,6 +240,11 @@ def module_init(site: Site) -> Any:
     return fill("super().__init__()")
 
 
+@rewrites(M + "_modules", M + "_parameters", M + "_buffers", to="tf")
+def registered(site: Site) -> Any:
+    raise Unfit(f"Keras' layers have no {site.short}", "ask for children() or parameters()")
+
+
 @rewrites(M + "training", to="tf")
 def training_flag(site: Site) -> Any:
     raise Unfit("a model's mode is not kept as state", "keep it in a variable of your own")

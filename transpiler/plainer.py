@@ -3,6 +3,7 @@
 * `x = torch.zeros(3)` and, later, `x.requires_grad = True`: asked for where the tensor is made.
 * `optimizer.step(closure)` of an optimizer that evaluates once: the closure itself steps.
 * `def block(n, **kwargs): return nn.Conv2d(n, 8, **kwargs)`: by name what is passed on.
+* `net._modules.values()`: `net.children()`.
 * `getattr(nn, kind)(...)` under `if kind in ("LSTM", "GRU")`: one branch for each name.
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.passed_on import write_out
+from transpiler.registered import ask_publicly
 from transpiler.syntax import child_fields, code, constant, find, is_node, rebuild
 
 _MAKERS = frozenset(["tensor", "zeros", "ones", "rand", "randn", "full", "empty", "arange",
@@ -41,6 +43,8 @@ def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
         _name_all(module, changes)
     if _PASSED.search(text):
         write_out(module, changes)
+    if "._modules" in text:
+        ask_publicly(module, changes)
     origins: Origins = {}
     return (_apply(module, changes, origins), origins) if changes else (module, origins)
 
