@@ -84,7 +84,9 @@ def layer_list(
         if index in changes and values is not None:
             found += [(None, p) for p in _permutes(site, values, index, changes[index])]
         found += [(index, part) for part in _parts(site, node)]
-    if values is not None and len(values) in changes:
+    if values is not None and module is not None and grows(module):
+        _place_added(site, values, changes, len(elements))
+    elif values is not None and len(values) in changes:
         found += [(None, p) for p in _permutes(site, values, len(values), changes[len(values)])]
     return found
 
@@ -118,8 +120,49 @@ def _refuse_reference(site: Site) -> None:
 
 def _empty(site: Site, module: Instance | None) -> Any:
     """Without layers: Keras refuses to call a model that never gets any."""
-    grows = module is not None and module.state.get("added")
-    return call("keras.Sequential") if grows else call("keras.layers.Identity")
+    if module is None or not grows(module):
+        return call("keras.layers.Identity")
+    outermost = is_outermost(site.context, module)
+    values = elements_of(module)
+    is_known = values is not None
+    if values is None:
+        values = loose_elements(module) * 2  # any may follow any
+    changes = dict(transitions(site.context, values, outermost=outermost))
+    before = _permutes(site, values, 0, changes.pop(0)) if 0 in changes else []
+    if changes and not is_known:
+        raise Unfit(
+            "layers of this Sequential need different orders of axes, and how they follow each "
+            "other is not known",
+            "put layers.Permute between them",
+        )
+    _place_added(site, values, changes, 0)
+    return call(
+        "keras.Sequential", *([cst.List([cst.Element(p) for p in before])] if before else [])
+    )
+
+
+def _place_added(site: Site, values: list[Value], changes: dict[int, bool], start: int) -> None:
+    """Put Permutes to the layers that are added, from an index on, where these are made."""
+    needs: dict[int, set[bool | None]] = {}
+    for index, value in enumerate(values[start:], start):
+        needs.setdefault(id(value), set()).add(changes.get(index))
+    for index, to_last in changes.items():
+        at_end = index == len(values)
+        if index < start:
+            continue
+        value = values[index - at_end]
+        if len(needs[id(value)]) > 1 or (at_end and values.count(value) > 1):
+            raise Unfit(
+                "a loop adds layers to this Sequential that need another order of axes only once",
+                "put layers.Permute before or after the loop",
+            )
+        for permute in _permutes(site, values, index, to_last):
+            _put_beside(site, value, permute, after=at_end)
+
+
+def grows(module: Instance) -> bool:
+    """Whether layers are added to a Sequential after it is made."""
+    return any(added.items != [] for _, added in module.state.get("forms", ()))
 
 
 def _written_elements(site: Site, module: Instance | None) -> list[Node] | None:
@@ -136,7 +179,8 @@ def _written_elements(site: Site, module: Instance | None) -> list[Node] | None:
         if not layer and not isinstance(site.fact(only), Instance):
             return None
     known = elements_of(module) if module is not None else None
-    added = len(module.state.get("added", [])) if module is not None else 0
+    forms = module.state.get("forms") if module is not None else None
+    added = len(forms[-1][1].items or ()) if forms else 0
     if known is not None and len(known) != len(site.positional) + added:
         return None
     return list(site.positional)
@@ -284,25 +328,27 @@ def _outer_permutes(site: Site, module: Instance | None) -> tuple[list[Any], lis
         elif index == len(values):
             after = permutes
         elif permutes:
-            _put_before(site, values[index], permutes[0])
+            _put_beside(site, values[index], permutes[0])
     return before, after
 
 
-def _put_before(site: Site, value: Value, permute: Any) -> None:
+def _put_beside(site: Site, value: Value, permute: Any, after: bool = False) -> None:
     """Make an element of a list `Sequential([Permute, element])` where it is made."""
     origin = value.origin if isinstance(value, Instance) else None
     done = site.context.notes.setdefault("permuted elements", set())
-    if not isinstance(origin, cst.Call) or origin not in site.context.edits.parent:
+    is_grown = isinstance(value, Instance) and grows(value)
+    if not isinstance(origin, cst.Call) or origin not in site.context.edits.parent or is_grown:
         raise Unfit(
             "a layer of this Sequential needs the other order of axes and is made elsewhere",
             "put layers.Permute before it",
         )
-    if origin in done:
+    if (origin, after) in done:
         return
-    done.add(origin)
+    done.add((origin, after))
+    text = "keras.Sequential([layer, p])" if after else "keras.Sequential([p, layer])"
 
     def wrap(layer: Node) -> Node:
-        return fill("keras.Sequential([p, layer])", p=permute, layer=layer)
+        return fill(text, p=permute, layer=layer)
 
     site.context.edits.wrap(origin, wrap)
 

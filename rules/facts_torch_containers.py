@@ -66,10 +66,18 @@ def module_dict(call: Invocation) -> Value:
 def sequential(call: Invocation) -> Value:
     """The object; elements named by an OrderedDict are its attributes."""
     made = call.interpreter.allocate(Symbol(SEQUENTIAL), call.node, {"args": list(call.positional)})
+    begin(made, call.positional)
     given = call.positional[0] if len(call.positional) == 1 else None
     if isinstance(given, Mapping):
         made.attributes.update({k: v for k, v in given.items.items() if isinstance(k, str)})
     return made
+
+
+def begin(made: Instance, given: list[Value]) -> None:
+    """A Sequential is made, perhaps once more: what is added from here on is added to this one."""
+    forms = made.state.setdefault("forms", [])
+    forms.append((list(given), ListObject([])))
+    del forms[:-3]
 
 
 @infers(f"{SEQUENTIAL}.__call__", f"{SEQUENTIAL}.forward")
@@ -129,6 +137,7 @@ def initialize_sequential(call: Invocation) -> Value:
     """`super().__init__(...)` of a class that derives from Sequential."""
     if isinstance(call.receiver, Instance):
         call.receiver.arguments["args"] = list(call.positional)
+        begin(call.receiver, call.positional)
     return NONE
 
 
@@ -145,11 +154,13 @@ def grow_sequential(call: Invocation) -> Value:
             name = call.positional[0]
             if isinstance(name, Const) and isinstance(name.value, str):
                 owner.attributes[name.value] = last
-            added = owner.state.setdefault("added", [])
-            known = items_of(last) if call.name.endswith("extend") else (last,)
-            for value in known if known is not None else (element_of(last),):
-                if not any(value is have for have in added):
-                    added.append(value)
+            if "forms" not in owner.state:
+                begin(owner, owner.arguments.get("args", []))
+            _, added = owner.state["forms"][-1]
+            kind = "extend" if call.name.endswith("extend") else "append"
+            call.interpreter.list_method(added, kind, [last])
+            if call.name.endswith("insert"):
+                call.interpreter.list_method(added, "insert", [last])
     return call.receiver or NONE
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import libcst as cst
 
@@ -99,8 +100,23 @@ def _is_spatial_here(module: Instance) -> bool:
 
 def elements_of(module: Instance) -> list[Value] | None:
     """The elements of a Sequential, None where they are not all known."""
-    found: list[Value] = []
+    forms = [_elements(given, added) for given, added in _forms(module)]
+    first = forms[0]
+    for other in forms[1:]:  # one that a loop makes anew may have others each time
+        if first is None or other is None or list(map(id, first)) != list(map(id, other)):
+            return None
+    return first
+
+
+def _forms(module: Instance) -> list[tuple[Any, Value | None]]:
+    """What a Sequential is made of, each time that it is made: arguments and what is added."""
     given = module.arguments.get("args", module.arguments.get("arg", []))
+    forms: list[tuple[Any, Value | None]] = module.state.get("forms", [])
+    return [*forms[:-1], (given, forms[-1][1] if forms else None)]
+
+
+def _elements(given: Any, added: Value | None) -> list[Value] | None:
+    found: list[Value] = []
     for value in given if isinstance(given, list) else [given]:
         items = items_of(value) if isinstance(value, Value) else None
         if isinstance(value, Instance):
@@ -111,19 +127,19 @@ def elements_of(module: Instance) -> list[Value] | None:
             found.extend(value.items.values())
         else:
             return None
-    found.extend(module.state.get("added", []))
-    return found
+    more = () if added is None else items_of(added)
+    return None if more is None else [*found, *more]
 
 
 def loose_elements(module: Instance) -> list[Value]:
     """What a Sequential holds, where order and number are not known."""
-    given = module.arguments.get("args", [])
     found: list[Value] = []
-    for value in given if isinstance(given, list) else [given]:
-        inner = element_of(value) if not isinstance(value, Instance) else value
-        inner = value if inner is UNKNOWN else inner
-        found += [o for o in options(inner) if isinstance(o, Instance)]
-    return [*found, *module.state.get("added", [])]
+    for given, added in _forms(module):
+        for value in [*(given if isinstance(given, list) else [given]), added]:
+            inner = element_of(value) if not isinstance(value, Instance) else value
+            inner = value if inner is UNKNOWN else inner
+            found += [o for o in options(inner) if isinstance(o, Instance)]
+    return list({id(value): value for value in found}.values())
 
 
 def sequence_layout(context: Context, elements: Sequence[Value] | None) -> ModuleLayout:

@@ -49,6 +49,8 @@ def children(value: Value) -> Iterator[Value]:
                     yield argument
                 elif isinstance(argument, (list, tuple)):
                     yield from (a for a in argument if isinstance(a, Value))
+            for _, added in value.state.get("forms", ()):
+                yield added
         case ListObject() | Sequence():
             yield from value.items or ()
             if value.element is not None:
