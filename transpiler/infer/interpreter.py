@@ -658,7 +658,9 @@ class Interpreter(Expressions):
         instance = self.allocate(cls, node, {})
         init = cls.lookup("__init__")
         if isinstance(init, Function):
+            before = dict(instance.attributes) if self.rounds is None else {}
             self.call_function(init, [instance, *positional], keywords)
+            self.keep_attributes(instance, before)
         else:
             for base in cls.library_bases():
                 invocation = Invocation(self, base, node, instance, positional, keywords)
@@ -668,6 +670,14 @@ class Interpreter(Expressions):
             for name, value in [*zip(names, positional, strict=False), *keywords.items()]:
                 instance.attributes[name] = value
         return instance
+
+    def keep_attributes(self, instance: Instance, before: dict[str, Value]) -> None:
+        """An object that a loop makes again stands for all of them: what the former ones hold."""
+        for name, value in before.items():
+            now = instance.attributes[name]
+            kinds = {type(option) for each in (value, now) for option in options(each)}
+            if now is not value and kinds <= {Instance, Const, Number}:
+                instance.attributes[name] = join(value, now)
 
     def call_instance(
         self, instance: Instance, positional: list[Value], keywords: dict[str, Value], node: Any

@@ -47,6 +47,18 @@ _SHAPES = frozenset({"torch.Tensor.shape", "torch.Tensor.size", "torch.Tensor.di
                      "torch.Tensor.numel", "torch.Tensor.new_zeros"})  # fmt: skip
 
 
+_KEEPING = frozenset(
+    """cat concat concatenate hstack vstack chunk split tensor_split softmax log_softmax flip roll
+    cumsum cumprod sort argsort topk narrow index_select repeat tile normalize expand
+    expand_as broadcast_to pixel_shuffle pixel_unshuffle repeat_interleave""".split()
+)
+"""Functions of axes whose results have as many as what they are given."""
+_REDUCING = frozenset(
+    """sum mean max min amax amin argmax argmin std var prod any all norm logsumexp median
+    count_nonzero select unbind""".split()
+)
+
+
 def plan(context: Context) -> None:
     """Decide the order of every value, and place the transposes."""
     if not any(_is_spatial_use(context, n) for n in find(context.module, cst.Call)):
@@ -214,6 +226,11 @@ def _first_rank(context: Context, entry: cst.FunctionDef, name: str) -> int | No
                 if isinstance(value, Instance) and module_layout(context, value).takes:
                     return _rank_of_module(value)
     return None
+
+
+def _rank_of_modules(modules: list[Instance]) -> int | None:
+    """The rank that one of several modules tells; a Sequential without layers does not."""
+    return next((rank for m in modules if (rank := _rank_of_module(m)) is not None), None)
 
 
 def _rank_of_module(value: Value) -> int | None:
@@ -608,7 +625,7 @@ class _Run:
             if layout.takes:
                 rank = self.rank(arg.value)
                 if rank is None and index == 0:
-                    rank = _rank_of_module(modules[0])
+                    rank = _rank_of_modules(modules)
                 want = rank if rank is not None and rank >= 3 else None
                 if index and layout == CHANNELS_LAST and not isinstance(modules[0].cls, Class):
                     want = None
@@ -619,7 +636,7 @@ class _Run:
         rank = self.rank(node)
         if rank is not None:
             return rank if rank >= 3 else None
-        return first or _rank_of_module(modules[0])
+        return first or _rank_of_modules(modules)
 
     def library_call(
         self, node: cst.Call, name: str, kind: Layout, receiver: Order, env: Env
@@ -647,7 +664,12 @@ class _Run:
                     self.visit(other, env)
             return self.elementwise(parts, env, subject if has_receiver else None)
         order = receiver if has_receiver else self.visit(subject, env)
-        if kind == "axis" and order is not None and self.axis_known(node, order):
+        if (
+            kind == "axis"
+            and order is not None
+            and self.axis_known(node, order)
+            and self.rank_of_result(node, name, order) is not None
+        ):
             for other in rest:
                 self.expect(other, env, order if self.rank(other) == order else None)
             return self.axis_result(node, name, order)
@@ -706,6 +728,15 @@ class _Run:
 
     def axis_result(self, node: cst.Call, name: str, order: int) -> Order:
         """The order of the result: channels-last while the channel and a spatial axis are left."""
+        rank = self.rank_of_result(node, name, order)
+        if rank is None or rank < 3:
+            return None
+        if rank == order:
+            return order
+        return rank if rank > order else None
+
+    def rank_of_result(self, node: cst.Call, name: str, order: int) -> int | None:
+        """The rank of what a function of axes gives, for an argument of a known order."""
         fact = self.context.fact(node)
         value: Value = fact
         for option in options(fact):
@@ -713,11 +744,14 @@ class _Run:
                 items = option.items or ()
                 value = items[0] if items else (option.element or value)
         rank = value.rank if isinstance(value, Tensor) else None
-        if rank is None or rank < 3:
-            return None
-        if rank == order:
+        if rank is not None:
+            return rank
+        short = name.rpartition(".")[2]
+        if short in _KEEPING or any(_keeps_axes(arg) for arg in node.args):
             return order
-        return rank if rank > order else None
+        if short in ("unsqueeze", "stack"):
+            return order + 1
+        return order - 1 if short in _REDUCING else None
 
     def other_call(self, node: cst.Call, receiver: Order, env: Env) -> Order:
         """Calls of Python's and the program's own functions: torch's order, lists keep theirs."""
@@ -758,6 +792,15 @@ class _Run:
 
     def is_fresh_list(self, node: cst.CSTNode) -> bool:
         return any(isinstance(o, ListObject) for o in options(self.context.fact(node)))
+
+
+def _keeps_axes(arg: cst.Arg) -> bool:
+    keyword = arg.keyword.value if arg.keyword is not None else ""
+    return (
+        keyword in ("keepdim", "keepdims")
+        and isinstance(arg.value, cst.Name)
+        and (arg.value.value == "True")
+    )
 
 
 def _conversion_line(name: str, have: Order, want: Order) -> cst.BaseStatement:
