@@ -123,21 +123,28 @@ def _empty(site: Site, module: Instance | None) -> Any:
     if module is None or not grows(module):
         return call("keras.layers.Identity")
     outermost = is_outermost(site.context, module)
-    values = elements_of(module)
-    is_known = values is not None
-    if values is None:
-        values = loose_elements(module) * 2  # any may follow any
+    values = _elements(module)
     changes = dict(transitions(site.context, values, outermost=outermost))
     before = _permutes(site, values, 0, changes.pop(0)) if 0 in changes else []
-    if changes and not is_known:
-        raise Unfit(
-            "layers of this Sequential need different orders of axes, and how they follow each "
-            "other is not known",
-            "put layers.Permute between them",
-        )
+    if changes and elements_of(module) is None:
+        raise _unordered()
     _place_added(site, values, changes, 0)
     return call(
         "keras.Sequential", *([cst.List([cst.Element(p) for p in before])] if before else [])
+    )
+
+
+def _elements(module: Instance) -> list[Value]:
+    """The elements of a Sequential; where they are not known, each after each."""
+    found = elements_of(module)
+    return loose_elements(module) * 2 if found is None else found
+
+
+def _unordered() -> Unfit:
+    return Unfit(
+        "layers of this Sequential need different orders of axes, and how they follow each other "
+        "is not known",
+        "put layers.Permute between them",
     )
 
 
@@ -315,10 +322,8 @@ def _outer_permutes(site: Site, module: Instance | None) -> tuple[list[Any], lis
     """Permutes at both ends; one in the middle is put to the layer that needs it."""
     if module is None:
         return [], []
-    values = elements_of(module)
+    values = _elements(module)
     outermost = is_outermost(site.context, module)
-    if values is None:
-        values = loose_elements(module)
     before: list[Any] = []
     after: list[Any] = []
     for index, to_last in transitions(site.context, values, outermost=outermost):
@@ -328,6 +333,8 @@ def _outer_permutes(site: Site, module: Instance | None) -> tuple[list[Any], lis
         elif index == len(values):
             after = permutes
         elif permutes:
+            if elements_of(module) is None:
+                raise _unordered()
             _put_beside(site, values[index], permutes[0])
     return before, after
 

@@ -88,12 +88,27 @@ def run_sequential(call: Invocation) -> Value:
     elements = elements_of(call.receiver)
     values: list[Value] = list(call.positional)
     if elements is None:
-        for element in loose_elements(call.receiver):
-            call.call(element, *(v if is_tensor(v) else UNKNOWN for v in values))
-        return vague(values[0]) if values else UNKNOWN
+        return _run_loosely(call, loose_elements(call.receiver), values)
     for element in elements:
         values = [call.call(element, *values)]
     return values[0] if values else UNKNOWN
+
+
+def _run_loosely(call: Invocation, elements: list[Value], values: list[Value]) -> Value:
+    """What any number of elements in any order may give."""
+    given = values[0] if len(values) == 1 and is_tensor(values[0]) else None
+    found = given
+    for _ in range(2):
+        inputs = [v if is_tensor(v) else UNKNOWN for v in values] if found is None else [found]
+        results = [call.call(element, *inputs) for element in elements]
+        if found is None:
+            break
+        found = join(found, *results)
+        if not isinstance(found, Tensor):
+            found = None
+    if found is not None:
+        return found
+    return vague(values[0]) if values else UNKNOWN
 
 
 def is_tensor(value: Value) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import Number
+from transpiler.infer.values import Number, items_of, options
 from transpiler.rules.layer_arguments import known
 from transpiler.site import Site
 from transpiler.template import OMIT, as_node, fill
@@ -64,7 +64,12 @@ def product_of(
         return fill("a * n", a=result, n=given[2] ** axes)
     if isinstance(given[2], (tuple, list)):
         return fill("a * n", a=result, n=math.prod(given[2]))
-    if isinstance(site.fact(window), Number) or not isinstance(window, (cst.Tuple, cst.List)):
+    pairs = [items_of(o) is not None for o in options(site.fact(window))]
+    if any(pairs) and not all(pairs):  # some calls give a number, others a tuple
+        site.request_import("import numpy as np")
+        return fill(f"a * np.prod(np.broadcast_to(k, {axes}))", a=result, k=window)
+    is_pair = any(pairs) or isinstance(window, (cst.Tuple, cst.List))
+    if isinstance(site.fact(window), Number) or not is_pair:
         return fill(f"a * k**{axes}" if axes > 1 else "a * k", a=result, k=window)
     site.request_import("import math")
     return fill("a * math.prod(k)", a=result, k=window)

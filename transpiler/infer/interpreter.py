@@ -45,6 +45,8 @@ from transpiler.syntax import find
 MAX_DEPTH = 40
 MAX_RUNS = 24
 MAX_RUNS_OF_MODULES = 240  # a deep network is made of many blocks of one class
+MAX_MADE = 1000
+"""How many objects of a class: one without its attributes would leave all of them unknown."""
 MAX_UNROLL = 32
 
 
@@ -760,8 +762,10 @@ class Interpreter(Expressions):
         if not any(p.placed for p in positional if isinstance(p, Tensor)):
             self.runs[node] = self.runs.get(node, 0) + 1
         made = self.rounds is not None and function.owner is not None
-        if self.runs.setdefault(node, 1) > (MAX_RUNS_OF_MODULES if made else MAX_RUNS):
-            return self.results.get(node, UNKNOWN)
+        most = MAX_RUNS_OF_MODULES if made else MAX_RUNS
+        most = MAX_MADE if function.name == "__init__" else most
+        if self.runs.setdefault(node, 1) > most:
+            return v.without_sizes(self.results.get(node, UNKNOWN))
         frame = Frame(function.frame)
         self.bind_parameters(function, frame, list(positional), dict(keywords), default)
         is_init = function.name == "__init__" and positional

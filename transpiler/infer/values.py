@@ -230,7 +230,7 @@ class Union(Value):
 
 NONE = Const(None)
 MAX_OPTIONS = 6
-MAX_OBJECTS = 40  # a factory of models may make many
+MAX_OBJECTS = 2000  # a factory of models may make many
 
 
 def options(value: Value | None) -> tuple[Value, ...]:
@@ -288,8 +288,14 @@ def _join_two(a: Value, b: Value) -> Value | None:
 def join(*values: Value | None) -> Value:
     """The least value that covers all of them."""
     found: list[Value] = []
+    seen: set[int] = set()
     for value in values:
         for option in options(value):
+            if isinstance(option, Instance):  # which is only ever equal to itself
+                if id(option) not in seen:
+                    seen.add(id(option))
+                    found.append(option)
+                continue
             for i, have in enumerate(found):
                 merged = _join_two(have, option)
                 if merged is not None:
@@ -305,6 +311,18 @@ def join(*values: Value | None) -> Value:
     if len(found) > (MAX_OBJECTS if objects else MAX_OPTIONS):
         return UNKNOWN
     return found[0] if len(found) == 1 else Union(tuple(found))
+
+
+def without_sizes(value: Value) -> Value:
+    """The value, of whose arrays only the number of axes is known."""
+    match value:
+        case Tensor() if value.shape is not None:
+            return value.but(shape=(None,) * len(value.shape))
+        case Sequence() if value.items is not None:
+            return Sequence(value.kind, tuple(map(without_sizes, value.items)))
+        case Union():
+            return join(*map(without_sizes, value.options))
+    return value
 
 
 def scalar_type(value: Value) -> str | None:

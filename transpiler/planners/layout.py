@@ -20,6 +20,7 @@ from transpiler.infer.values import (
     Sequence,
     Tensor,
     Value,
+    items_of,
     options,
 )
 from transpiler.layouts import (
@@ -165,8 +166,9 @@ class _Conventions:
                        ModuleLayout(False, True)):  # fmt: skip
             run = _Run(self.context, entry, gives=layout.gives)
             run.function(self.start(entry, layout.takes))
-            if best is None or run.cost < best[0]:
-                best = (run.cost, layout)
+            cost = run.cost + (layout.takes != layout.gives)  # blocks often follow each other
+            if best is None or cost < best[0]:
+                best = (cost, layout)
         assert best is not None
         return best[1]
 
@@ -334,6 +336,12 @@ class _Run:
         right = self.visit(node.value, env)
         if left is not None and right is None and self.is_array(node.value):
             self.convert(node.value, None, left)
+        elif left is not None and right is None and not self.is_scalar(node.value):
+            line = _conversion_line(node.target.value, left, None)
+            self.cost += 1
+            place = self.context.edits.statement(node)
+            self.actions.append(lambda: self.context.edits.insert_before(place, [line]))
+            env[node.target.value] = None
         elif left is None and right is not None:
             self.convert(node.value, right, None)
 
@@ -694,17 +702,35 @@ class _Run:
         self, node: cst.Call, name: str, subject: Any, rest: list[Any], has_receiver: bool, env: Env
     ) -> Order:
         rank = self.rank(subject) or spatial_rank(name) or self.rank(node)
+        have = self.orders.get(subject) if has_receiver else self.visit(subject, env)
+        rank = rank or have or self.rank_by_sizes(rest)
+        if rank is None:
+            self.actions.append(
+                lambda: self.context.manual(
+                    node, "layout",
+                    "how many axes this value has is not known, and the layers work channels-last",
+                    "transpose it here where that is needed",
+                )
+            )  # fmt: skip
         if rank is None or rank < 3:
-            self.expect(subject, env, None)
+            if have is not None:
+                self.convert(subject, have, None)
             for other in rest:
                 self.expect(other, env, None)
             return None
-        have = self.orders.get(subject) if has_receiver else self.visit(subject, env)
         if have is None:
             self.convert(subject, None, rank)
         for other in rest:
             self.expect(other, env, None)
         return rank
+
+    def rank_by_sizes(self, nodes: list[Any]) -> int | None:
+        """The rank of what `size=(h, w)` is about."""
+        for node in nodes:
+            items = items_of(self.context.fact(node))
+            if items is not None and 1 <= len(items) <= 3:
+                return len(items) + 2
+        return None
 
     def loss(self, args: list[Any], env: Env) -> None:
         """Scores with the classes last, targets of the same rank too, all else as it is."""
