@@ -8,8 +8,10 @@ import libcst as cst
 
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import Const, Number, Value
+from transpiler.modules import self_name
 from transpiler.rule import Rule, Unfit, infers, infers_property, rewrites
 from transpiler.site import Site
+from transpiler.syntax import code
 
 _GPU = "bool(tf.config.list_physical_devices('GPU'))"
 
@@ -119,6 +121,9 @@ def module_to(site: Site) -> Any:
         return []
     assigned = site.assigned_to
     assert site.receiver is not None
+    if isinstance(site.receiver, cst.Call) and code(site.receiver.func) == "super":
+        method = site.context.edits.enclosing(site.node, cst.FunctionDef)
+        return cst.Name(self_name(method) or "self")
     if assigned is not None and assigned.deep_equals(site.receiver):
         return []
     return site.receiver

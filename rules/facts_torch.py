@@ -47,7 +47,8 @@ def same_module(call: Invocation) -> Value:
     if call.name.endswith("apply") and call.positional:
         held = [m for m in descendants(call.receiver or UNKNOWN) if isinstance(m, Instance)]
         call.call(call.positional[0], join(*held) if held else UNKNOWN)
-    return call.receiver or UNKNOWN
+    whole = getattr(call.receiver, "origin", None)  # of `super()`: the module itself
+    return whole if isinstance(whole, Instance) else call.receiver or UNKNOWN
 
 
 @infers_property("torch.Tensor.shape")

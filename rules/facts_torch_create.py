@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import libcst as cst
 
@@ -18,6 +20,7 @@ from transpiler.infer.values import (
     Shape,
     Symbol,
     Tensor,
+    Unknown,
     Value,
     as_dim,
     is_none,
@@ -175,9 +178,26 @@ def legacy(call: Invocation) -> Value:
     first = call.positional[0] if call.positional else Sequence("tuple", ())
     if call.positional and all(scalar_type(v) == "int" for v in call.positional):
         return Tensor(dims_of(call.positional), dtype, "torch")
-    if isinstance(first, Sequence) and first.kind == "tuple" and not _is_data(first):
+    node = call.node.args[0].value if call.node is not None and call.node.args else None
+    if are_sizes(node, first, lambda n: call.interpreter.facts.get(n, UNKNOWN)) and not _is_data(
+        first
+    ):
         return Tensor(dims_of(flatten_sizes([first])), dtype, "torch")
     return Tensor(shape_of_data(first), dtype, "torch")
+
+
+def are_sizes(node: Any, value: Value, fact: Callable[[Any], Value]) -> bool:
+    """Whether a tuple is a tensor's `size()` or `shape`: of those of others torch makes tensors."""
+    if not isinstance(value, Sequence) or value.kind != "tuple":
+        return False
+    if isinstance(node, (cst.Tuple, cst.List)):
+        return False
+    if isinstance(node, cst.Attribute):
+        owner = fact(node.value)
+        return isinstance(owner, Unknown) or (
+            isinstance(owner, Tensor) and owner.library != "numpy"
+        )
+    return True
 
 
 def _is_data(value: Sequence) -> bool:

@@ -17,7 +17,7 @@ from transpiler.infer.values import (
     options,
 )
 from transpiler.rule import Proof, rewrites
-from transpiler.rules.facts_torch_create import LEGACY_NAMES
+from transpiler.rules.facts_torch_create import LEGACY_NAMES, are_sizes
 from transpiler.rules.operands import LEGACY_TYPES, dtype_of, dtype_of_data
 from transpiler.rules.tensor_arguments import (
     OMIT,
@@ -164,7 +164,7 @@ def legacy(site: Site) -> Any:
     given = Arguments(site, first=False)
     first = given.rest[0] if given.rest else None
     fact = site.fact(first) if isinstance(first, cst.BaseExpression) else None
-    if fact is None or len(given.rest) > 1 or is_size(fact) or _are_sizes(first, fact):
+    if fact is None or len(given.rest) > 1 or is_size(fact) or _are_sizes(site, first):
         dims = (
             as_list(sizes(site, given)) if given.rest else cst.List([cst.Element(cst.Integer("0"))])
         )
@@ -175,10 +175,9 @@ def legacy(site: Site) -> Any:
     return constant(site, first, tf_dtype(dtype))
 
 
-def _are_sizes(node: Any, fact: Value) -> bool:
-    """Whether the argument is something like `x.size()`; a written tuple is data."""
-    written = isinstance(node, (cst.Tuple, cst.List))
-    return isinstance(fact, Sequence) and fact.kind == "tuple" and not written
+def _are_sizes(site: Site, node: Any) -> bool:
+    """Whether the argument is something like `x.size()`; any other tuple is data."""
+    return are_sizes(node, site.fact(node), site.fact)
 
 
 def _type_name(site: Site, dtype: str) -> Any:

@@ -37,7 +37,7 @@ def may_have_gradient(site: Site) -> bool:
         if isinstance(node, cst.Expr) and _changes_variable(site, node.value):
             return False
         if isinstance(node, cst.FunctionDef):
-            return not _runs_apart(site, node)
+            return bool(context.notes.get("kept tapes")) or not _runs_apart(site, node)
         node = context.edits.parent.get(node)
     return False
 

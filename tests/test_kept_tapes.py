@@ -280,3 +280,42 @@ def move(self, batch):
     return x.to(self.device, non_blocking=True)
 """)
     assert ".to(" not in code
+
+
+HANDED = """
+def play():
+    chances, values = [], []
+    for step in range(4):
+        state = features[step:step + 1]
+        probs = model(state)
+        chances.append(Categorical(probs).log_prob(probs.argmax(dim=1)))
+        values.append(probs[:, 0])
+    chances = torch.cat(chances)
+    values = torch.cat(values)
+    returns = torch.arange(4.0, dtype=torch.float64)
+    return update(returns, chances, values)
+
+def update(returns, chances, values):
+    {cut}
+    loss = -((returns - values) * chances).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+def train():
+    return [play() for _ in range(3)]
+"""
+
+
+@pytest.mark.parametrize("cut", ["returns = returns.detach()", "values = values.detach()"])
+def test_a_loss_of_what_its_function_is_given(cut: str) -> None:
+    code = assert_same(POLICY + HANDED.format(cut=cut)).code
+    assert code.count("with running_tape:") == 2
+
+
+def test_arguments_that_are_detached_at_once_need_no_tape() -> None:
+    cut = "chances = chances.detach()\n    values = values.detach()"
+    own = HANDED.replace("* chances)", "* model(features[:4])[:, 0])")
+    code = assert_same(POLICY + own.format(cut=cut)).code
+    assert "running_tape" not in code

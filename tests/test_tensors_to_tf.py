@@ -119,3 +119,45 @@ def test_what_has_no_equal_is_left_with_a_reason(source: str, reason: str) -> No
 )
 def test_what_is_not_given_is_told(source: str) -> None:
     assert reasons(X + source)
+
+
+def test_tight_parentheses_leave_a_space() -> None:
+    code = to_tf(
+        "if(torch.is_tensor(a))and not(torch.is_tensor(b)):\n    c = (x.sum())if(y)else 1\n"
+    )
+    assert "if tf.is_tensor(a) and not tf.is_tensor(b):" in code
+
+
+def test_a_shape_of_something_else_than_a_tensor_is_data() -> None:
+    code = to_tf(
+        "s = torch.Tensor(np.zeros((2, 3)).shape)\nt = torch.Tensor(torch.ones(2).size())\n"
+    )
+    assert "s = tf.constant(np.zeros((2, 3)).shape, dtype=tf.float32)" in code
+    assert "t = tf.zeros(tf.ones([2]).shape)" in code
+
+
+def test_receivers_of_which_nothing_is_known_are_told_by_their_use() -> None:
+    code = to_tf("""
+from somewhere import make, load
+
+def f():
+    y, z = make()
+    loss = (y ** 2).mean() + z.sum(dim=1).mean()
+    print(loss.detach())
+""")
+    assert "loss = tf.reduce_mean(y**2) + tf.reduce_mean(tf.reduce_sum(z, axis=1))" in code
+    found = translate("from somewhere import load\n\nprint(load().mean())\n").findings
+    assert [f.grade.value for f in found] == ["caution"]
+
+
+def test_methods_of_super_that_give_the_module_back() -> None:
+    code = to_tf("""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(2, 1)
+
+    def to(self, device):
+        return super(Net, self).to(device)
+""")
+    assert "return self\n" in code

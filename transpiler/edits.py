@@ -259,7 +259,7 @@ class _Walk:
         if isinstance(node, cst.Arg) and node not in self.edits.parent:
             changes["value"] = _bare_argument(changes.get("value", node.value))
         if changes:
-            return parenthesize_operands(node.with_changes(**changes))
+            return parenthesize_operands(_changed(node, changes))
         # New code may hold operands of the original that nothing else changes.
         return node if node in self.edits.parent else parenthesize_operands(node)
 
@@ -429,6 +429,28 @@ def precedence(node: cst.CSTNode) -> int:
     return _LOOSE.get(type(node), 20)
 
 
+def _changed(node: Any, changes: dict[str, Any]) -> Any:
+    """The node with some children changed; `if(x):` gets a space where the parentheses went."""
+    try:
+        return node.with_changes(**changes)
+    except cst.CSTValidationError:
+        spaces = _spaces(node)
+        if isinstance(getattr(node, "operator", None), cst.CSTNode):
+            spaces["operator"] = node.operator.with_changes(**_spaces(node.operator))
+        return node.with_changes(**{**spaces, **changes})
+
+
+def _spaces(node: Any) -> dict[str, Any]:
+    """The white space of a node that is empty and may be a blank."""
+    return {
+        name: cst.SimpleWhitespace(" ")
+        for name in node.__dataclass_fields__
+        if name.startswith("whitespace")
+        and name != "whitespace_before_colon"
+        and getattr(getattr(node, name), "value", None) == ""
+    }
+
+
 def _with_parens(node: Any, least: int) -> Any:
     if isinstance(node, cst.BaseExpression) and precedence(node) < least:
         return node.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
@@ -530,4 +552,4 @@ def parenthesize_operands(node: Any) -> Any:
                 changes["whitespace_before_expression"] = cst.SimpleWhitespace(" ")
         case cst.FormattedString():
             return _with_other_quotes(node)
-    return node.with_changes(**changes) if changes else node
+    return _changed(node, changes) if changes else node

@@ -436,6 +436,7 @@ class Expressions(Builtins):
         proxy = Class(owner.node, owner.frame, owner.bases, {})
         instance = Instance(proxy, {}, {}, None)
         if isinstance(receiver, Instance):
+            instance.origin = receiver
             instance.arguments, instance.attributes = receiver.arguments, receiver.attributes
             instance.state = receiver.state
         return instance

@@ -20,6 +20,7 @@ from transpiler.infer.values import (
     is_none,
     options,
 )
+from transpiler.planners.receivers import ARRAY, NUMERIC, is_tensor_by_use
 from transpiler.rule import Unfit
 from transpiler.rules.naming import AMBIGUOUS_METHODS, ANNOTATIONS, MODULE_METHODS, SOURCE_ROOTS
 from transpiler.site import Keep, Site
@@ -71,6 +72,8 @@ def _guess_method(context: Context, func: cst.CSTNode) -> str | None:
     if called and _names_a_device(parent):
         return f"{context.knowledge.arrays['torch']}.to" if context.to == "tf" else None
     if func.attr.value in AMBIGUOUS_METHODS or func.attr.value.startswith("__"):
+        if context.to == "tf" and is_tensor_by_use(context, func):
+            return f"{ARRAY}.{func.attr.value}"
         return None
     if called and func.attr.value in MODULE_METHODS.get(context.to, ()):
         return f"torch.nn.Module.{func.attr.value}"
@@ -126,6 +129,7 @@ class _Planner:
     def visit_call(self, node: cst.Call) -> None:
         name = qualified_name(self.context, node.func)
         if name is None:
+            self.tell_unknown(node.func)
             return
         if name.endswith(".__call__") and not self.context.rulebook.candidates(
             self.context.to, name
@@ -134,6 +138,21 @@ class _Planner:
         if self.is_indirect(node.func):
             return
         self.translate(node, name)
+
+    def tell_unknown(self, func: cst.BaseExpression) -> None:
+        """A method that NumPy's arrays and torch's both have, of a receiver nobody knows."""
+        context = self.context
+        if context.to != "tf" or not isinstance(func, cst.Attribute):
+            return
+        if func.attr.value not in NUMERIC or context.fact(func.value) is not UNKNOWN:
+            return
+        if context.fact(func) is UNKNOWN:
+            context.caution(
+                func, func.attr.value,
+                f"what `{code(func)}()` is called on is not known, so it stays: right for NumPy's "
+                "arrays, no method of TensorFlow's tensors",
+                "write it as tf's function where it is a tensor",
+            )  # fmt: skip
 
     def is_indirect(self, func: cst.CSTNode) -> bool:
         """Whether the callee is a variable that holds a class or function of the framework."""

@@ -201,8 +201,8 @@ def _plan_sizes(context: Context, call: cst.Call) -> None:
     ):
         return
     for arg in call.args:
-        fact = context.fact(arg.value)
-        if isinstance(fact, Tensor) and fact.library == "numpy" and fact.shape == ():
+        found = [o for o in options(context.fact(arg.value)) if isinstance(o, Tensor)]
+        if any(o.library == "numpy" and o.shape == () for o in found):
             context.edits.wrap(arg.value, lambda x: fill("int(x)", x=x))
 
 

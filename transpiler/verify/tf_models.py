@@ -87,6 +87,11 @@ class Models:
         for met in self.met:
             if any(met.root is part for part in chain) and met.covers(layer):
                 return met
+        known = set().union(*(met.keys for met in self.met))
+        if all(variable_key(v) in known for v in layer.trainable_variables):
+            for met in self.met:  # its parts were met one by one
+                if any(met.root is part for part in [*chain, *layer._flatten_layers()]):
+                    return met
         failure: PairingError | None = None
         for root in [part for part in chain if all(met.root is not part for met in self.met)]:
             met = _Met(root, len(self.met))

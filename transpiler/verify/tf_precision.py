@@ -27,7 +27,7 @@ def widen_defaults() -> None:
 
     @wraps(cast)
     def patched_cast(x: Any, dtype: Any, name: Any = None) -> Any:
-        return cast(np.float64(x) if type(x) is float else x, dtype, name=name)
+        return cast(widen(x) if isinstance(x, float | list | tuple) else x, dtype, name=name)
 
     @wraps(leaky)
     def patched_leaky(features: Any, alpha: float = 0.2, name: Any = None) -> Any:

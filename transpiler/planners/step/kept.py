@@ -14,7 +14,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.dataflow import writes
+from transpiler.dataflow import always_writes, writes
 from transpiler.infer.values import (
     Function,
     Instance,
@@ -37,7 +37,7 @@ from transpiler.planners.step.regions import (
 )
 from transpiler.planners.step.tracing import called_functions
 from transpiler.rule import Unfit
-from transpiler.syntax import find, target_names
+from transpiler.syntax import find, names_read, target_names
 
 _STORES = frozenset({"append", "appendleft", "extend", "insert", "add", "put", "push"})
 Run = list[cst.BaseStatement]
@@ -145,7 +145,7 @@ class _Search:
                 home = owner_class(self.context, owner)
                 if home is not None and home in self.classes:
                     continue
-                if self.plays(owner) and self.gives_graph(owner):
+                if self.plays(owner) and self.gives_graph(owner) and not self.trains(owner):
                     continue
             yield from self.runs(body)
 
@@ -155,7 +155,10 @@ class _Search:
         touched: list[int] = []
         left: set[str] = set()
         for index, statement in enumerate(body):
-            if self.concerns(statement, tainted):
+            handed = self.handed_over(statement, tainted)
+            if handed:
+                left |= handed
+            elif self.concerns(statement, tainted):
                 touched.append(index)
                 left |= self.leaves(statement, set(tainted))
                 self.spread(statement, tainted)
@@ -196,7 +199,12 @@ class _Search:
         if inner or not isinstance(statement, cst.SimpleStatementLine):
             return
         small = statement.body[0]
-        if isinstance(small, cst.AugAssign):
+        if isinstance(small, cst.Expr) and isinstance(small.value, cst.Call):
+            func = small.value.func
+            if isinstance(func, cst.Attribute) and isinstance(func.value, cst.Name):
+                if func.attr.value in _STORES and self.stores_part(small.value, tainted):
+                    tainted.add(func.value.value)
+        elif isinstance(small, cst.AugAssign):
             tainted |= writes(statement)
         elif isinstance(small, cst.Assign):
             fact = self.context.fact(small.value)
@@ -226,9 +234,47 @@ class _Search:
             if isinstance(target.target, (cst.Attribute, cst.Subscript)):
                 found |= _last_name(target.target)
         for call in find(statement, cst.Call):
-            if call.args and any(self.is_part(a.value, tainted) for a in call.args):
+            if self.stores_part(call, tainted):
                 found |= self.stored_by(call)
         return found
+
+    def handed_over(self, statement: cst.BaseStatement, tainted: set[str]) -> set[str]:
+        """The parameters by which a call of the region's function takes parts of the graph."""
+        scope = self.region.scope
+        if not isinstance(statement, cst.SimpleStatementLine) or not tainted:
+            return set()
+        if isinstance(scope, cst.FunctionDef):
+            for call in find(statement, cst.Call):
+                if self.is_region(call):
+                    return {
+                        name
+                        for name, value in _given(scope, call)
+                        if self.is_part(value, tainted) and not self.is_detached(scope, name)
+                    }
+        return set()
+
+    def is_detached(self, function: cst.FunctionDef, name: str) -> bool:
+        """`advantages = advantages.detach()` before anything else is done with the parameter."""
+        for statement in function.body.body:
+            if name in names_read(statement):
+                bound = name in always_writes(statement)  # type: ignore[arg-type]
+                return bound and name not in differentiable_reads(self.context, statement)
+        return True
+
+    def trains(self, function: cst.FunctionDef) -> bool:
+        """Whether a function hands what it computed to the region's, and so ends its graph."""
+        return any(self.is_region(call) for call in find(function.body, cst.Call))
+
+    def is_region(self, call: cst.Call) -> bool:
+        """Whether a call runs the region's function."""
+        for value in options(self.context.fact(call.func)):
+            function = value.function if isinstance(value, Method) else value
+            if isinstance(function, Function) and function.node is self.region.scope:
+                return True
+        return False
+
+    def stores_part(self, call: cst.Call, tainted: set[str]) -> bool:
+        return any(self.is_part(a.value, tainted) for a in call.args)
 
     def is_part(self, node: cst.BaseExpression, tainted: set[str]) -> bool:
         return self.calls_network(node) or bool(tainted & differentiable_reads(self.context, node))
@@ -275,6 +321,18 @@ def _reached(context: Context, node: cst.CSTNode) -> set[cst.CSTNode]:
                     found.add(function)
                     pending.append(function.body)
     return found
+
+
+def _given(function: cst.FunctionDef, call: cst.Call) -> Iterator[tuple[str, cst.BaseExpression]]:
+    """The arguments of a call by the names of the parameters that take them."""
+    names = [p.name.value for p in function.params.params]
+    if isinstance(call.func, cst.Attribute) and names[:1] == ["self"]:
+        names = names[1:]
+    for position, arg in enumerate(call.args):
+        if arg.keyword is not None:
+            yield arg.keyword.value, arg.value
+        elif not arg.star and position < len(names):
+            yield names[position], arg.value
 
 
 def _stored_in(function: cst.FunctionDef) -> set[str]:

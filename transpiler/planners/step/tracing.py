@@ -147,6 +147,14 @@ def _is_data(value: Value) -> bool:
     return isinstance(value, (Const, Number))
 
 
+def _is_moved(target: cst.Attribute, value: cst.CSTNode | None) -> bool:
+    """`self.scale = self.scale.to(device)`."""
+    match value:
+        case cst.Call(func=cst.Attribute(value=owner, attr=cst.Name("to" | "cuda" | "cpu"))):
+            return owner.deep_equals(target)
+    return False
+
+
 def changing_attributes(context: Context) -> set[str]:
     """Names of attributes that are assigned outside of `__init__`."""
     found = context.notes.get("changing attributes")
@@ -156,6 +164,8 @@ def changing_attributes(context: Context) -> set[str]:
             if not isinstance(node, (cst.Assign, cst.AugAssign)):
                 continue
             for target in assigned_attributes(node):
+                if _is_moved(target, node.value):
+                    continue
                 function = context.edits.enclosing(target, cst.FunctionDef)
                 if function is None or function.name.value != "__init__":
                     found.add(target.attr.value)
