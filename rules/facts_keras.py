@@ -126,6 +126,8 @@ def call_layer(call: Invocation) -> Value:
         named = [call.keywords[n] for n in FIRST_NAMES if n in call.keywords]
         inputs = named[:1]
     remember_input(layer, inputs)
+    if inputs and isinstance(inputs[0], Tensor) and str(inputs[0].dtype).startswith("float"):
+        layer.state["takes floats"] = True
     if "layers" in layer.state:
         result = run_layers(call, layer, inputs)
     elif "outputs" in layer.state:

@@ -123,6 +123,18 @@ def output(value: Value) -> Value:
     return _as_is(_state(value, "outputs", "graph output"))
 
 
+@infers_property("keras.Layer.output_shape", "keras.Model.output_shape")
+def output_shape(value: Value) -> Value:
+    """In numbers, as it is where the program asks."""
+    names = ("current", "output", "outputs")
+    state = value.state if isinstance(value, Instance) else {}
+    found = next((state[n] for n in names if n in state), UNKNOWN)
+    shape = found.shape if isinstance(found, Tensor) else None
+    if shape is None or not all(isinstance(n, int) for n in shape[1:]):
+        return UNKNOWN
+    return Const((None, *shape[1:]))
+
+
 @infers_property("keras.Operation.input")
 def model_input(value: Value) -> Value:
     return _as_is(_state(value, "inputs_of", "graph input"))

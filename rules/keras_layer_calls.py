@@ -11,7 +11,7 @@ from transpiler.rule import Unfit, rewrites
 from transpiler.rules import keras_emitted_layers, keras_emitted_pooling, keras_layers_more
 from transpiler.rules.keras_layers import LAYERS, layer_parts
 from transpiler.site import Site
-from transpiler.template import call
+from transpiler.template import call, fill
 
 WEIGHTS = {"KerasMultiHeadAttention": "projections", "Bidirectional": "directions"}
 """How the parameters of emitted classes map, where no rule names the class."""
@@ -56,3 +56,17 @@ def layer(site: Site) -> Any:
             "give the constructor the input's size as an argument",
         )
     return modules[0] if len(modules) == 1 else call("torch.nn.Sequential", *modules)
+
+
+@rewrites("keras.layers.Embedding.__call__", to="torch")
+def look_up(site: Site) -> Any:
+    """Numbers to look up may be floats in Keras."""
+    node = site.node
+    assert isinstance(node, cst.Call)
+    layers = [o for o in options(site.context.fact(node.func)) if isinstance(o, Instance)]
+    if node.args and any(x.state.get("takes floats") for x in layers):
+        first = node.args[0].value
+        dtype = getattr(site.fact(first), "dtype", None)
+        if not str(dtype).startswith(("int", "uint")):
+            site.context.edits.wrap(first, lambda value: fill("x.long()", x=value))
+    return site.keep()

@@ -143,12 +143,13 @@ class Layer:
             named: cst.BaseExpression | None = self.scope.widths()
             if named is not None:
                 return named
-        if self.peers:
-            found = solve(self.site.context, self.site.node, self.peers,
-                          [size_of(p, axis) for p in self.peers])  # fmt: skip
+        called = [p for p in self.peers if p.state.get("input") is not None]
+        if called:
+            sizes = [size_of(p, axis) for p in called]
+            found = solve(self.site.context, self.site.node, called, sizes)
             if found is not None:
                 return int(found.value) if isinstance(found, cst.Integer) else found
-            if len({size_of(p, axis) for p in self.peers}) > 1:
+            if len(set(sizes)) > 1:
                 raise UnknownSize(
                     f"the layers that {self.site.short} makes here differ in their sizes",
                     "give the constructor the input's size as an argument",

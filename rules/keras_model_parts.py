@@ -236,9 +236,31 @@ def losses(site: Site) -> Any:
 
 @rewrites("keras.Layer.metrics", "keras.Model.metrics", to="torch")
 def metrics(site: Site) -> Any:
-    """The metrics that a model holds."""
+    """The metrics that a model holds; compile leaves a list where a step of its own asks."""
+    from transpiler.planners.keras_compile import lists_metrics
+
+    models = set(options(site.receiver_fact))
+    for training in site.context.notes.get("trainings", ()):
+        if models & set(training.models) and lists_metrics(training):
+            return site.keep()
     return fill('[m for m in vars(model).values() if hasattr(m, "update_state")]',
                 model=site.receiver, m=cst.Name("m"))  # fmt: skip
+
+
+@rewrites("keras.Layer.output_shape", "keras.Model.output_shape", to="torch")
+def output_shape(site: Site) -> Any:
+    """A module does not know it: an assertion goes, and what is known is written."""
+    statement: Any = site.context.edits.statement(site.node)
+    small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else None
+    if isinstance(small, cst.Assert):
+        site.context.edits.replace(statement, [])
+        for part in walk(statement):
+            site.context.claim(part)
+        return site.keep()
+    known = site.context.fact(site.node)
+    if not isinstance(known, Const):
+        raise Unfit("the shape of what this model gives is not known before the program runs")
+    return cst.parse_expression(repr(known.value))
 
 
 @rewrites("keras.Model.metrics_names", to="torch")

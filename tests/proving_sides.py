@@ -40,8 +40,8 @@ def double_precision() -> Iterator[None]:
             patch.setattr(place, name, getattr(place, name))
     for name in ("pool", "max_pool", "avg_pool"):
         patch.setattr(tf.nn, name, pool_in_any_precision(getattr(tf.nn, name)))
-    for path in tf_precision.MAKERS:
-        place = tf.random if path.startswith("random.") else tf
+    for path in (*tf_precision.MAKERS, *tf_precision.READERS):
+        place = {"random": tf.random, "math": tf.math}.get(path.partition(".")[0], tf)
         name = path.rpartition(".")[2]
         patch.setattr(place, name, getattr(place, name))
     for name in ("from_tensor_slices", "from_tensors"):

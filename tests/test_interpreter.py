@@ -102,6 +102,7 @@ def test_python_itself(source: str, expected: str) -> None:
         ("try:\n    a = 1\nexcept OSError:\n    a = 'b'\nreveal(a)", "'b' | 1"),
         ("with open('f') as f:\n    a = 1\nreveal(a)", "1"),
         ("x = None\nif unknown():\n    x = torch.ones(3)\nreveal(x)", "None | [3] float32"),
+        ("a = []\nif unknown():\n    a = [torch.ones(3)]\nreveal(a[0])", "[3] float32"),
     ],
 )
 def test_ways_that_meet(source: str, expected: str) -> None:

@@ -265,3 +265,31 @@ def test_what_a_block_is_given_is_not_guessed() -> None:
     """)
     )
     assert any("`padding` of layers.Conv2D is not known" in m for m in left), left
+
+
+def test_assertions_about_shapes_go_and_shapes_are_written() -> None:
+    conversion = translated("""
+    model = keras.Sequential()
+    model.add(layers.Dense(8, input_shape=(4,)))
+    assert model.output_shape == (None, 8)
+    model.add(layers.Reshape((2, 4)))
+    print(model.output_shape)
+    """)
+    assert manual(conversion) == []
+    assert "assert" not in conversion.code and "print((None, 2, 4))" in conversion.code
+    assert "nn.Sequential(nn.Linear(4, 8), Reshape(2, 4))" in conversion.code
+
+
+def test_an_embedding_that_is_also_handed_floats() -> None:
+    assert run("""
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.embedding = layers.Embedding(5, 3)
+
+        def call(self, x):
+            return self.embedding(x)
+
+    net = Net()
+    shapes = [tuple(net(tf.random.uniform((2, 1))).shape), tuple(net(tf.constant([[1, 4]])).shape)]
+    """)["shapes"] == [(2, 1, 3), (1, 2, 3)]

@@ -734,3 +734,42 @@ losses = [h.history["loss"][0] for h in [first, *found]]
         "last",
     )
     assert "return rounds, history" in conversion.code
+
+
+def test_a_training_step_that_asks_compile_for_its_loss_and_metrics() -> None:
+    conversion = assert_twins("""
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = layers.Dense(6, activation="relu", kernel_regularizer="l2")
+            self.last = layers.Dense(3)
+
+        def call(self, x, training=None):
+            return self.last(self.inner(x))
+
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                y_pred = self(x, training=True)
+                loss = self.compute_loss(x=x, y=y, y_pred=y_pred)
+            grads = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(grads, self.trainable_variables))
+            for metric in self.metrics:
+                if metric.name == "loss":
+                    metric.update_state(loss)
+                else:
+                    metric.update_state(y, y_pred)
+            return {m.name: m.result() for m in self.metrics}
+
+    x, y = rng.normal(size=(16, 4)), rng.integers(0, 3, 16)
+    model = Net()
+    model(x)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, metrics=["accuracy"])
+
+    # train
+    h = model.fit(x, y, epochs=3, batch_size=8, shuffle=False, verbose=0)
+    losses, accuracy = h.history["loss"], h.history["accuracy"]
+    """, "losses", "accuracy")  # fmt: skip
+    assert "loss = self.criterion(y_pred, y) + regularization(self)" in conversion.code
+    assert "for metric in self.metrics:" in conversion.code

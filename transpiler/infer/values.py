@@ -273,7 +273,8 @@ def _join_two(a: Value, b: Value) -> Value | None:
                 )
             return Sequence(a.kind, None, join(element_of(a), element_of(b)))
         case ListObject(), ListObject():
-            return ListObject(None, join(element_of(a), element_of(b)))
+            held = [element_of(x) for x in (a, b) if x.items or x.element is not None]
+            return ListObject(None, join(*held) if held else None)  # an empty list says nothing
         case Method(), Method() if a.function is b.function:
             return Method(a.function, join(a.receiver, b.receiver))
         case Bound(), Bound() if a.name == b.name:

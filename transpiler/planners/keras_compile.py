@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Const, Instance, Value
+from transpiler.infer.values import Class, Const, Function, Instance, Value
 from transpiler.modules import descendants
 from transpiler.planners.keras_deferred import (
     defer_optimizers,
@@ -65,10 +65,9 @@ def write_compile(training: Training) -> None:
     kinds = ["optimizer"]
     if training.has_loss:
         kinds.append("criterion")
-    if not training.stepped or metrics:
-        elements = [cst.DictElement(cst.SimpleString(f'"{m.name}"'), m.node) for m in metrics]
+    if not training.stepped or metrics or lists_metrics(training):
         name = cst.Name(training.names["metrics"])
-        lines += fill_statements("metrics = new", metrics=name, new=cst.Dict(elements))
+        lines += fill_statements("metrics = new", metrics=name, new=_held(training, metrics))
         kinds.append("metrics")
     if training.stepped:
         training.scoped = False
@@ -79,6 +78,37 @@ def write_compile(training: Training) -> None:
             lines = with_attribute(training, lines, what)
     context.claim(node)
     context.edits.replace(context.edits.statement(node), lines)
+
+
+def _held(training: Training, metrics: list[Metric]) -> cst.BaseExpression:
+    """The metrics by name; as a list behind the loss's, where a step of the model's own asks."""
+    if not lists_metrics(training):
+        return cst.Dict([cst.DictElement(cst.SimpleString(f'"{m.name}"'), m.node) for m in metrics])
+    elements = [call(training.context.emit("Mean"), name="loss")]
+    elements += [named_metric(m) for m in metrics]
+    return cst.List([cst.Element(e) for e in elements])
+
+
+def named_metric(metric: Metric) -> cst.Call:
+    """A metric that knows its name."""
+    assert isinstance(metric.node, cst.Call)
+    if any(a.keyword is not None and a.keyword.value == "name" for a in metric.node.args):
+        return metric.node
+    named = cst.Arg(cst.SimpleString(f'"{metric.name}"'), keyword=cst.Name("name"))
+    return metric.node.with_changes(args=[*metric.node.args, named])
+
+
+def lists_metrics(training: Training) -> bool:
+    """Whether a step of the model's own reads `self.metrics` as compile leaves them."""
+    classes = {m.cls for m in training.models if isinstance(m.cls, Class)}
+    return training.stepped and any(
+        not isinstance(cls.lookup("metrics"), Function)
+        and any(
+            a.attr.value == "metrics" and isinstance(a.value, cst.Name) and a.value.value == "self"
+            for a in find(cls.node, cst.Attribute)
+        )
+        for cls in classes
+    )
 
 
 def with_attribute(training: Training, lines: Lines, what: str) -> Lines:

@@ -18,6 +18,15 @@ from tensorflow.python.ops import math_ops
 MAKERS = ("zeros", "ones", "eye", "one_hot", "linspace", "fill", "range", "random.normal",
           "random.uniform", "random.truncated_normal", "random.stateless_normal",
           "random.stateless_uniform")  # fmt: skip
+READERS = (
+    "math.log", "math.log1p", "math.exp", "exp", "math.sqrt", "sqrt", "math.rsqrt", "math.square",
+    "square", "math.pow", "pow", "math.abs", "abs", "math.sin", "sin", "math.cos", "cos",
+    "math.tanh", "tanh", "math.sigmoid", "sigmoid", "identity", "stop_gradient", "expand_dims",
+    "squeeze", "stack", "reshape", "tile", "repeat",
+    *(f"{m}reduce_{n}" for m in ("", "math.") for n in ("mean", "sum", "max", "min", "prod")),
+    "math.reduce_std", "math.reduce_variance",
+)  # fmt: skip
+"""Functions whose result is of float32 where the first argument is made of Python floats."""
 
 
 def widen_defaults() -> None:
@@ -50,6 +59,7 @@ def widen_defaults() -> None:
     tf.constant = _converter(tf.constant)
     widen_variables()
     widen_makers()
+    widen_readers()
     widen_data()
     tf.math.in_top_k = tf.nn.in_top_k = _narrowed(tf.math.in_top_k)
     for name in ("resize", "resize_with_pad"):
@@ -127,6 +137,24 @@ def widen_makers() -> None:
         place = tf.random if path.startswith("random.") else tf
         name = path.rpartition(".")[2]
         setattr(place, name, _maker(getattr(place, name)))
+
+
+def widen_readers() -> None:
+    """Functions of a number that make a tensor of it first."""
+    for path in READERS:
+        place = tf.math if path.startswith("math.") else tf
+        name = path.rpartition(".")[2]
+        setattr(place, name, _reader(getattr(place, name)))
+
+
+def _reader(function: Any) -> Any:
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if args and not isinstance(args[0], tf.Tensor | tf.Variable):
+            args = (widen(args[0]), *args[1:])
+        return function(*args, **kwargs)
+
+    return call
 
 
 def _maker(function: Any) -> Any:
