@@ -233,12 +233,21 @@ def common(instance: Instance, peers: Sequenced[Instance]) -> Instance:
     for name in {n for p in every for n in p.arguments}:
         values = [p.arguments.get(name, UNKNOWN) for p in every]
         if all(isinstance(v, Value) for v in values):
-            arguments[name] = join(*values)
+            arguments[name] = values[0] if _are_alike(values) else join(*values)
     state = dict(instance.state)
     inputs = [p.state["input"] for p in every if p.state.get("input") is not None]
     if inputs:
         state["input"] = join(*inputs)
     return Instance(instance.cls, arguments, instance.attributes, instance.origin, state)
+
+
+def _are_alike(values: list[Value]) -> bool:
+    """Whether all are objects of one class, made with the same arguments: equal regularizers."""
+    first = values[0]
+    return isinstance(first, Instance) and all(
+        isinstance(v, Instance) and v.cls == first.cls and v.arguments == first.arguments
+        for v in values
+    )
 
 
 def weighted(

@@ -147,6 +147,9 @@ def augmenting(layer: Layer) -> list[Part]:
     """Random turns, zooms, shifts and contrast of images: other draws, in equal ranges."""
     layer.caution("images are augmented by other random numbers, in the same ranges")
     mode = layer.const("fill_mode", "reflect")
+    if layer.const("interpolation", "bilinear") != "bilinear":
+        raise Unfit(f"`interpolation` of {layer.site.short} is not translated")
+    layer.refuse("fill_value")
     options: dict[str, Any] = {}
     if mode not in ("reflect", "nearest", "constant"):
         raise Unfit(f"fill_mode={mode!r} of {layer.site.short} is not translated")

@@ -13,9 +13,9 @@ from transpiler.verify import Workshop
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
-from translate_corpus import list_verified, translate_program
+from translate_corpus import list_programs, translate_program
 
-PROGRAMS = [pytest.param(folder, to, id=f"{folder.name}-to-{to}") for folder, to in list_verified()]
+PROGRAMS = [pytest.param(folder, to, id=f"{folder.name}-to-{to}") for folder, to in list_programs()]
 
 
 @pytest.fixture(scope="session")

@@ -106,3 +106,71 @@ class Net(keras.Model):
         + FIT
     )
     assert any("`padding` of layers.Conv2D" in m for m in left_over(conversion))
+
+
+SAMPLED = """
+x, y = rng.normal(size=(8, 8, 8, 3)), rng.normal(size=(8, 8, 8, 3))
+def downsample(filters, size, norm=True):
+    start = tf.random_normal_initializer(0.0, 0.02)
+    result = keras.Sequential()
+    result.add(layers.Conv2D(filters, size, strides=2, padding="same", kernel_initializer=start))
+    if norm:
+        result.add(layers.BatchNormalization())
+    result.add(layers.LeakyReLU(0.25))
+    return result
+def upsample(filters, size, drop=False):
+    result = keras.Sequential()
+    result.add(layers.Conv2DTranspose(filters, size, strides=2, padding="same", use_bias=False))
+    if drop:
+        result.add(layers.Dropout(0.0))
+    return result
+def Unet():
+    first = keras.Input((8, 8, 3))
+    second = keras.Input((8, 8, 3))
+    start = tf.random_normal_initializer(0.0, 0.02)
+    x = layers.concatenate([first, second])
+    skips = []
+    for down in [downsample(4, 4, norm=False), downsample(6, 4)]:
+        x = down(x)
+        skips.append(x)
+    x = upsample(5, 4, drop=True)(x)
+    x = layers.Concatenate()([x, skips[0]])
+    last = layers.Conv2DTranspose(3, 4, strides=2, padding="same", kernel_initializer=start)
+    return keras.Model([first, second], last(x))
+model = Unet()
+model.compile("sgd", "mse")
+# train
+h = model.fit([x, y], y, epochs=2, batch_size=4, shuffle=False, verbose=0).history
+pair = [x, y]
+p, q = np.asarray(model([x, y], training=False)), np.asarray(model(pair, training=False))
+"""
+
+
+def test_functions_that_add_layers_under_conditions_stay_and_a_graph_calls_them() -> None:
+    conversion = assert_twins(SAMPLED, "h", "p", "q")
+    assert "class Unet(nn.Module):" in conversion.code
+    assert "self.downsample2 = downsample(4, 6, 4)" in conversion.code
+    assert "for item in pair]" in conversion.code
+    assert "initializer" not in conversion.code.replace("tf.random_normal_initializer", "")
+
+
+def test_a_branch_that_changes_the_order_of_axes_is_not_appended_to() -> None:
+    conversion = translate_keras("""
+x, y = rng.normal(size=(8, 8, 8, 3)), rng.normal(size=(8, 4))
+def head(flat):
+    result = keras.Sequential()
+    result.add(layers.Conv2D(4, 3))
+    if flat:
+        result.add(layers.Flatten())
+    result.add(layers.Dense(4))
+    return result
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = head(True), head(False)
+    def call(self, x):
+        return self.a(x) + tf.reduce_mean(self.b(x))
+net = Net()
+net(x)
+""")
+    assert left_over(conversion)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras_training import left_over, translate_keras
 
 from transpiler.convert import convert
 from transpiler.findings import Grade
@@ -132,3 +133,12 @@ held = [np.sort(np.ravel(x)) for x, _ in parts[1]]
     for a, b in zip(found[0]["result"], found[1]["result"], strict=True):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-4)
     np.testing.assert_allclose(found[0]["held"][0], found[1]["held"][0], atol=1e-4)
+
+
+def test_other_ways_to_turn_images_are_left() -> None:
+    for options in ('interpolation="nearest"', 'fill_mode="constant", fill_value=9.0'):
+        conversion = translate_keras(f"""
+model = keras.Sequential([keras.Input((8, 8, 3)), layers.RandomRotation(0.1, {options})])
+model(np.zeros((2, 8, 8, 3)), training=True)
+""")
+        assert left_over(conversion)

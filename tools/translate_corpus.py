@@ -15,8 +15,6 @@ from transpiler.translation import translate_path
 
 CORPUS = Path(__file__).resolve().parent.parent / "corpus"
 Target = Literal["tf", "torch"]
-OPEN = frozenset({"augmented_cnn", "length_norm"})
-"""Programs in TensorFlow whose translations do not train as their twins yet."""
 DIRECTIONS: dict[str, Target] = {"torch": "tf", "tf": "torch"}
 
 
@@ -30,11 +28,6 @@ def list_programs(*origins: str) -> list[tuple[Path, Target]]:
     return found
 
 
-def list_verified() -> list[tuple[Path, Target]]:
-    """The programs whose translations are kept and compared by running them."""
-    return [(f, to) for f, to in list_programs() if to == "tf" or f.name not in OPEN]
-
-
 def translate_program(folder: Path, to: Target, config: Config) -> Iterator[tuple[str, bytes]]:
     """The translated files of a program, by name. Raises SourceError."""
     for path in sorted(folder.glob("*.py")):
@@ -46,7 +39,7 @@ def translate_program(folder: Path, to: Target, config: Config) -> Iterator[tupl
 
 def main() -> None:
     wanted = set(sys.argv[1:])
-    for folder, to in list_verified():
+    for folder, to in list_programs():
         if wanted and folder.name not in wanted:
             continue
         target = folder / to

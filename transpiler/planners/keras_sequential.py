@@ -11,6 +11,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Instance, Symbol, Tensor, options
 from transpiler.modules import is_module
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.keras_branches import Branches, Unrolls, appended, branches_around
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras_layers import axes_in, result_of
 from transpiler.rules.keras_graph import GraphTensor
@@ -157,10 +158,6 @@ def passed_on(layers: Sequence[Instance]) -> str:
     return order
 
 
-class Unrolls(Unfit):
-    """What is written is not a list of layers, but the layers may be known all the same."""
-
-
 class _Model:
     def __init__(self, context: Context, node: cst.Call) -> None:
         self.context = context
@@ -182,13 +179,18 @@ class _Model:
             count = self.keep_place(element, new, count)
             modules += new
         added: list[tuple[cst.Call, list[Any]]] = []
+        branch = Branches(self.context, self.node, chain)
         for add in adds:
             argument = add.args[0].value if add.args else add
+            branch.enter(add)
             new = self.modules(argument, chain, model)
             count = self.keep_place(argument, new, count)
             added.append((add, new))
+        branch.leave()
         tail = chain.finish(self.final_rank(model))
-        if added:
+        if tail and branch.last is not None:
+            self.append_after(branch.last, adds[-1], tail)
+        elif added:
             added[-1] = (added[-1][0], [*added[-1][1], *tail])
         else:
             modules += tail
@@ -222,7 +224,7 @@ class _Model:
             receivers = options(self.context.fact(node.func.value))
             if any(r in self.instances for r in receivers if isinstance(r, Instance)):
                 if self.in_loop(node):
-                    raise Unrolls("layers are added in a loop or under a condition")
+                    raise Unrolls("layers are added in a loop")
                 yield node
 
     def every_add(self) -> Iterator[cst.Call]:
@@ -239,9 +241,9 @@ class _Model:
         return any(isinstance(x, Instance) and is_source(x) for x in layers)
 
     def in_loop(self, node: cst.CSTNode) -> bool:
-        """Whether an add stands deeper than the model's own statement."""
+        """Whether an add stands deeper than the model's own statement, but for branches."""
         block = self.context.edits.parent[self.context.edits.statement(self.node)]
-        return self.context.edits.parent[self.context.edits.statement(node)] is not block
+        return branches_around(self.context, node, block) is None
 
     def modules(self, node: cst.BaseExpression, chain: Chain, model: Instance) -> list[Any]:
         """The modules that an element becomes."""
@@ -312,14 +314,11 @@ class _Model:
     def append(self, add: cst.Call, new: list[Any]) -> None:
         """`model.add(layer)` as `model.append(module)`."""
         self.context.claim(add)
-        assert isinstance(add.func, cst.Attribute)
-        owner = add.func.value
-        statement = self.context.edits.statement(add)
-        lines: list[Any] = []
-        for module in new:
-            value = fill("model.append(module)", model=owner, module=module)
-            lines.append(cst.SimpleStatementLine([cst.Expr(value)]))
-        self.context.edits.replace(statement, lines)
+        self.context.edits.replace(self.context.edits.statement(add), appended(add, new))
+
+    def append_after(self, statement: cst.CSTNode, add: cst.Call, new: list[Any]) -> None:
+        """Modules for the end, behind the last branch that adds some."""
+        self.context.edits.insert_after(statement, appended(add, new))
 
 
 def asserts_shape(statement: Any) -> bool:

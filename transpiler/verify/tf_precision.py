@@ -15,6 +15,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops import math_ops
 
+from transpiler.verify.tf_images import widen_images
+
 MAKERS = ("zeros", "ones", "eye", "one_hot", "linspace", "fill", "range", "random.normal",
           "random.uniform", "random.truncated_normal", "random.stateless_normal",
           "random.stateless_uniform")  # fmt: skip
@@ -64,6 +66,7 @@ def widen_defaults() -> None:
     tf.math.in_top_k = tf.nn.in_top_k = _narrowed(tf.math.in_top_k)
     for name in ("resize", "resize_with_pad"):
         setattr(tf.image, name, _keeping(getattr(tf.image, name)))
+    widen_images()
 
 
 def _like_other(value: Any, other: Any) -> Any:

@@ -65,8 +65,8 @@ class RandomAffine(nn.Module):
     ):
         super().__init__()
         self.rotation = rotation
-        self.zooms = zoom_width, zoom_height
-        self.shifts = shift_width, shift_height
+        self.zooms = zoom_height, zoom_width
+        self.shifts = shift_height, shift_width
         self.padding_mode = {"reflect": "reflection", "nearest": "border", "constant": "zeros"}[
             fill_mode
         ]
@@ -75,11 +75,12 @@ class RandomAffine(nn.Module):
         if not self.training:
             return x
         height, width = x.shape[-2:]
-        draw = lambda limits: torch.empty(len(x), device=x.device).uniform_(*limits)
+        zeros = torch.zeros(len(x), device=x.device)
+        draw = lambda limits: zeros.clone().uniform_(*limits) if any(limits) else zeros
         angle = 2 * math.pi * draw(self.rotation)
-        zoom_y = 1 + draw(self.zooms[1])
-        zoom_x = zoom_y if self.zooms[0] is None else 1 + draw(self.zooms[0])
-        shift_x, shift_y = [-2 * draw(limits) for limits in self.shifts]
+        zoom_y = 1 + draw(self.zooms[0])
+        zoom_x = zoom_y if self.zooms[1] is None else 1 + draw(self.zooms[1])
+        shift_y, shift_x = [-2 * draw(limits) for limits in self.shifts]
         cos, sin = angle.cos(), angle.sin()
         rows = [zoom_x * cos, -sin * height / width, shift_x]
         rows += [sin * width / height, zoom_y * cos, shift_y]
@@ -93,7 +94,7 @@ class RandomContrast(nn.Module):
 
     def __init__(self, factor, value_range=(0, 255)):
         super().__init__()
-        self.factor = factor if isinstance(factor, tuple) else (factor, factor)
+        self.factor = factor if isinstance(factor, tuple) else (0, factor)
         self.value_range = value_range
 
     def forward(self, x):

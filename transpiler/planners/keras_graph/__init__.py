@@ -54,10 +54,11 @@ def _take_out(context: Context, graphs: list[Model]) -> None:
     context.notes["graphs"] = True
     made = {c for g in graphs for c in g.trace.calls}
     written = {e for g in graphs for e in g.trace.expressions}
-    Construction(context, made, {g.node for g in graphs}).remove(written)
+    construction = Construction(context, made, {g.node for g in graphs})
+    construction.remove(written)
     _write_blocks(context, [m for g in graphs for m in g.trace.used], set())
     for graph in graphs:
-        graph.write()
+        graph.write(construction.gone)
     calls.plan(context)
 
 

@@ -7,10 +7,12 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
+from transpiler.infer.values import Instance
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_graph.handed import Handed, find_makers
 from transpiler.planners.keras_scope import is_pure
 from transpiler.rule import Unfit
+from transpiler.rules.tf_initializers import OWN
 from transpiler.syntax import find, walk
 
 ADDING = ("append", "extend", "insert")
@@ -122,7 +124,7 @@ class Construction:
         else:
             return False
         value: Any = small.value
-        if not isinstance(target, cst.Name) or not is_pure(value):
+        if not isinstance(target, cst.Name) or not (is_pure(value) or self.is_option(value)):
             return False
         reads = [
             n for n in find(function.body, cst.Name)
@@ -131,6 +133,12 @@ class Construction:
         ]  # fmt: skip
         goes = [n for n in reads if self.goes(n)]
         return bool(goes) and len(goes) == len(reads)
+
+    def is_option(self, node: cst.BaseExpression) -> bool:
+        """Whether an expression makes what layers are told: initializers and penalties."""
+        value = self.context.fact(node)
+        name = (value.class_names or ("",))[0] if isinstance(value, Instance) else ""
+        return name.startswith(("keras.initializers.", "keras.regularizers.")) or name in OWN
 
     def goes(self, node: cst.CSTNode) -> bool:
         """Whether a node stands in a statement that goes, or in the head of one."""

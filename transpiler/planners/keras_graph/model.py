@@ -136,9 +136,17 @@ class Model:
 
     # ---- writing -----------------------------------------------------------------------------
 
-    def write(self) -> None:
+    def write(self, gone: set[Any]) -> None:
+        """The class, and a call of it where the graph was built."""
         statement: Any = self.context.edits.statement(self.node)
-        name = free_name(self.context, self.class_name(statement))
+        name = self.class_name(statement)
+        if self.builder is not None and name == self.builder.name.value:
+            if self.is_whole_builder(statement, gone):
+                self.context.edits.replace(self.builder, self.body(name))
+                self.context.claim(self.node)
+                return
+            name += "Net"
+        name = free_name(self.context, name)
         top = outermost(self.context, statement)
         self.context.edits.insert_before(top, self.body(name))
         for part, hole in self.trace.holes.items():
@@ -146,6 +154,20 @@ class Model:
         self.context.claim(self.node)
         args = [cst.Arg(self.scope.parameters[n]) for n in self.parameters()]
         self.context.edits.replace(self.node, cst.Call(cst.Name(name), args))
+
+    def is_whole_builder(self, statement: Any, gone: set[Any]) -> bool:
+        """Whether a function `Generator()` does nothing but return this model."""
+        builder = self.builder
+        assert builder is not None
+        if builder.params.params or builder.decorators or self.parameters():
+            return False
+        if self.context.edits.parent.get(builder) is not self.context.module:
+            return False
+        returned = isinstance(statement, cst.SimpleStatementLine) and isinstance(
+            statement.body[0], cst.Return
+        )
+        rest = [s for s in builder.body.body if s is not statement and s not in gone]
+        return returned and not rest and "#" not in code(builder)
 
     def parameters(self) -> list[str]:
         """What the constructor is given, in the order of the builder's own parameters."""

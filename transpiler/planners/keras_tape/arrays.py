@@ -7,7 +7,17 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import UNKNOWN, Instance, Tensor, Value, is_none, options
+from transpiler.infer.values import (
+    UNKNOWN,
+    Instance,
+    ListObject,
+    Sequence,
+    Tensor,
+    Value,
+    element_of,
+    is_none,
+    options,
+)
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_floatx import CASTS, floatx
 from transpiler.planners.keras_tape.flags import called_modules, entry_of, parameters
@@ -97,16 +107,21 @@ def _convert_input(
     fact = context.fact(node)
     if isinstance(node, cst.Name) and (scope_of(context, node), node.value) in converted:
         return
-    if not is_array(fact) and not (fact is UNKNOWN and _may_be_array(context, call, node)):
+    several = isinstance(fact, (ListObject, Sequence)) and is_array(element_of(fact))
+    if (
+        not is_array(fact)
+        and not several
+        and not (fact is UNKNOWN and _may_be_array(context, call, node))
+    ):
         if _is_double(fact) and floatx(context) != "float64" and not takes_ids(context, call):
             cast = f"x.{CASTS[floatx(context)]}()"
             context.edits.wrap(node, lambda x: fill(cast, x=x))
         return
-    if takes_ids(context, call):
-        context.edits.wrap(node, lambda x: fill("torch.as_tensor(x)", x=x))
-    else:
-        form = f"torch.as_tensor(x, dtype=torch.{floatx(context)})"
-        context.edits.wrap(node, lambda x: fill(form, x=x))
+    dtype = "" if takes_ids(context, call) else f", dtype=torch.{floatx(context)}"
+    form = f"torch.as_tensor(x{dtype})"
+    if isinstance(fact, (ListObject, Sequence)):
+        form = f"[torch.as_tensor(item{dtype}) for item in x]"
+    context.edits.wrap(node, lambda x: fill(form, x=x))
 
 
 def _may_be_array(context: Context, call: ModelCall, node: cst.BaseExpression) -> bool:
