@@ -260,7 +260,7 @@ class _Model:
         if is_library_layer(self.context, node, layer):
             assert isinstance(node, cst.Call)
             made = self.context.interpreter.instances.values()
-            peers = [i for i in made if i.origin is node]
+            peers = [i for i in made if i.origin is node and not i.state.get("never made")]
             if len({i.class_names for i in (*layers, *peers)}) > 1:
                 return chain.take([Part(node, passed_on(layers))], rank_in(layer), rank_out(layer))
             parts = layer_parts(Site(self.context, node, layer.class_names[0]), layer, peers=peers)
