@@ -179,9 +179,8 @@ def legacy(call: Invocation) -> Value:
     if call.positional and all(scalar_type(v) == "int" for v in call.positional):
         return Tensor(dims_of(call.positional), dtype, "torch")
     node = call.node.args[0].value if call.node is not None and call.node.args else None
-    if are_sizes(node, first, lambda n: call.interpreter.facts.get(n, UNKNOWN)) and not _is_data(
-        first
-    ):
+    facts = call.interpreter.facts
+    if are_sizes(node, first, lambda n: facts.get(n, UNKNOWN)) and not _is_data(first):
         return Tensor(dims_of(flatten_sizes([first])), dtype, "torch")
     return Tensor(shape_of_data(first), dtype, "torch")
 
@@ -200,9 +199,9 @@ def are_sizes(node: Any, value: Value, fact: Callable[[Any], Value]) -> bool:
     return True
 
 
-def _is_data(value: Sequence) -> bool:
+def _is_data(value: Value) -> bool:
     """Whether a tuple holds something else than sizes (a `size()` is sizes, a tuple is data)."""
-    return value.items is not None and any(isinstance(i, Tensor) for i in value.items)
+    return any(isinstance(i, Tensor) for i in items_of(value) or ())
 
 
 @infers("torch.autograd.Variable", "torch.nn.Parameter")

@@ -1,7 +1,7 @@
 """Receivers of which nothing is known: what is done with them tells arrays of torch from others.
 
-`(returns * y).sum()` may be NumPy's; a keyword that only torch has, `loss.backward()` further down or
-`y.detach()` elsewhere in the function says that it is torch's.
+`(returns * y).sum()` may be NumPy's; a keyword that only torch has, `loss.backward()` further down
+or `y.detach()` elsewhere in the function says that it is torch's.
 """
 
 from __future__ import annotations

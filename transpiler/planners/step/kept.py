@@ -257,7 +257,7 @@ class _Search:
         """`advantages = advantages.detach()` before anything else is done with the parameter."""
         for statement in function.body.body:
             if name in names_read(statement):
-                bound = name in always_writes(statement)  # type: ignore[arg-type]
+                bound = name in always_writes(statement)
                 return bound and name not in differentiable_reads(self.context, statement)
         return True
 
