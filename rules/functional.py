@@ -12,7 +12,6 @@ from transpiler.rules.operands import both, in_module
 from transpiler.rules.tensor_arguments import OMIT, Arguments, axis, dtype_argument, fill, is_simple
 from transpiler.rules.tf_arguments import on_tensor
 from transpiler.site import Site, constant_value
-from transpiler.syntax import find
 
 F = "torch.nn.functional"
 SIMPLE = {
@@ -23,21 +22,6 @@ SIMPLE = {
 HARD = {"hardsigmoid": "keras.activations.hard_sigmoid", "hardswish": "keras.activations.hard_silu"}
 
 
-def mind_inplace(site: Site, given: Arguments) -> None:
-    """`inplace=True` also changes the argument: that matters where it is read again."""
-    wanted = given.get("inplace")
-    if wanted is None or constant_value(site.fact(wanted)) is False:
-        return
-    target = site.assigned_to
-    if isinstance(given.x, cst.Name) and isinstance(target, cst.Name):
-        if target.value == given.x.value:
-            return
-        scope = site.context.edits.enclosing(site.node, cst.FunctionDef) or site.context.module
-        uses = [n for n in find(scope, cst.Name) if n.value == given.x.value]
-        if len(uses) > 2:
-            site.caution(f"inplace=True also changes `{given.x.value}` in torch, not here")
-
-
 @rewrites(
     *in_module(F, *SIMPLE, "relu_"), "torch.relu", "torch.Tensor.relu", "torch.selu",
     to="tf", layout="elementwise",
@@ -46,7 +30,6 @@ def mind_inplace(site: Site, given: Arguments) -> None:
 )  # fmt: skip
 def activation(site: Site) -> Any:
     given = Arguments(site)
-    mind_inplace(site, given)
     return fill(f"{SIMPLE[site.name.rpartition('.')[2].rstrip('_')]}(x)", x=given.x)
 
 
@@ -61,7 +44,6 @@ RELU_BACK = Rule("relu", torch="torch.relu(x)", keras=("tf.nn.relu(x)", "keras.o
 )  # fmt: skip
 def hard_activation(site: Site) -> Any:
     given = Arguments(site)
-    mind_inplace(site, given)
     return fill(f"{HARD[site.name.rpartition('.')[2]]}(x)", x=given.x)
 
 
@@ -80,7 +62,6 @@ def hard_activation(site: Site) -> Any:
 )  # fmt: skip
 def shaped_activation(site: Site) -> Any:
     given = Arguments(site)
-    mind_inplace(site, given)
     name, x = site.name.rpartition(".")[2].rstrip("_"), given.x
     match name:
         case "leaky_relu":

@@ -7,7 +7,6 @@ from typing import Any
 import libcst as cst
 
 from transpiler.rule import Proof, Unfit, rewrites
-from transpiler.rules.functional import mind_inplace
 from transpiler.rules.operands import CASTS, dtype_of, in_module
 from transpiler.rules.tensor_arguments import OMIT, Arguments, axis, drop, fill, is_simple
 from transpiler.site import Site, constant_value
@@ -92,7 +91,6 @@ def _cast_of(site: Site, method: str, call: cst.Call) -> str | None:
 )  # fmt: skip
 def dropout(site: Site) -> Any:
     given = Arguments(site)
-    mind_inplace(site, given)
     rate = given.get("p", at=0)
     rate = cst.Float("0.5") if rate is None else rate
     flag = given.get("training", "train", at=1)

@@ -41,6 +41,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.containers",
         "transpiler.planners.image_arrays",
         "transpiler.planners.recurrent",
+        "transpiler.planners.in_place_layers",
         "transpiler.planners.layout",
         "transpiler.planners.model",
         "transpiler.planners.reserved_names",
