@@ -43,6 +43,7 @@ from transpiler.template import fill, fill_statements
 @infers(STATE)
 def state_dict(call: Invocation) -> Value:
     """The state of a module, which knows whose state it is."""
+    note_early(call)
     return Instance(Symbol(STATE), {"module": call.receiver or UNKNOWN}, {}, call.node)
 
 
@@ -250,6 +251,7 @@ def _loaded_from(site: Site, state: cst.BaseExpression) -> Any:
 def get_weights(site: Site) -> Any:
     """The state as a list of arrays, a copy already."""
     assert site.receiver is not None
+    build(site, site.receiver)
     parent = site.context.edits.parent.get(site.context.edits.parent[site.node])
     if isinstance(parent, cst.Call) and site.context.fact(parent.func) == Symbol("copy.deepcopy"):
         site.context.edits.replace(parent, fill("model.get_weights()", model=site.receiver))

@@ -18,6 +18,12 @@ from transpiler.layouts import (
 )
 from transpiler.planners.expressions import qualified_name
 from transpiler.rule import Proof, Unfit, rewrites
+from transpiler.rules.emitted_helpers import (
+    changes_order,
+    inner_layer,
+    padded_layers,
+    with_same,
+)
 from transpiler.rules.layer_arguments import instance_of
 from transpiler.rules.layers_convolution import (
     CONVOLUTIONS,
@@ -80,15 +86,30 @@ def layer_list(
     values = elements_of(module) if module is not None else None
     changes = dict(transitions(site.context, values, outermost=outermost)) if values else {}
     found: list[tuple[int | None, Any]] = []
+    padded = padded_layers(site, elements)
     for index, node in enumerate(elements):
         if index in changes and values is not None:
             found += [(None, p) for p in _permutes(site, values, index, changes[index])]
-        found += [(index, part) for part in _parts(site, node)]
+        if index in padded or changes_order(site, node):
+            continue
+        parts = _parts(site, node)
+        if index in padded.values():
+            parts = [_padded(site, part, node) for part in parts]
+        found += [(index, part) for part in parts]
     if values is not None and module is not None and grows(module):
         _place_added(site, values, changes, len(elements))
     elif values is not None and len(values) in changes:
         found += [(None, p) for p in _permutes(site, values, len(values), changes[len(values)])]
     return found
+
+
+def _padded(site: Site, part: Any, node: Node) -> Any:
+    """A layer that takes over the padding of the element before it."""
+    layer = inner_layer(site, node)
+    if part is not node or layer is None:
+        return with_same(part)
+    site.context.edits.wrap(layer.node, with_same)
+    return node
 
 
 def keras_index(context: Any, module: Instance, index: int) -> int | None:

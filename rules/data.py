@@ -13,7 +13,7 @@ import libcst as cst
 
 from transpiler.infer.values import Const, Instance, options
 from transpiler.rule import Unfit, rewrites
-from transpiler.rules.facts_data import DATA
+from transpiler.rules.facts_data import DATA, SLICES
 from transpiler.site import Site
 from transpiler.template import OMIT, call, fill
 
@@ -32,7 +32,7 @@ def _datasets(site: Site, node: Any) -> list[Instance]:
 def _is_pipeline(instances: list[Instance]) -> bool:
     """Whether all are tensors, or images made tensors at once, that are only batched."""
     return bool(instances) and all(
-        (i.class_names[:1] == (DATA + "TensorDataset",) or i.state.get("tensors"))
+        (i.class_names[:1] in ((DATA + "TensorDataset",), (SLICES,)) or i.state.get("tensors"))
         and not i.state.get("indexed")
         and all(_shuffles_plainly(loader) for loader in i.state.get("loaders", ()))
         for i in instances
@@ -58,6 +58,28 @@ def tensor_dataset(site: Site) -> Any:
         return fill("tf.data.Dataset.from_tensor_slices(slices)", slices=slices)
     site.context.emit("TensorDataset")
     return call("TensorDataset", *site.positional)
+
+
+@rewrites(SLICES, to="tf")
+def slices(site: Site) -> Any:
+    """What translations to PyTorch write for `from_tensor_slices`."""
+    found = _datasets(site, site.node)
+    if not site.is_call or not _is_pipeline(found):
+        raise Unfit("the rows of arrays are used for more than to be batched")
+    loaders = [loader for i in found for loader in i.state.get("loaders", ())]
+    data = site.arg("data")
+    if not isinstance(_first_leaf(data), (cst.Name, cst.Attribute, cst.Call)) and any(
+        "shuffle" in loader.arguments for loader in loaders
+    ):
+        raise Unfit("how many rows are shuffled is not known here")
+    return fill("tf.data.Dataset.from_tensor_slices(data)", data=data)
+
+
+@rewrites(DATA + "default_collate", to="tf")
+def collate(site: Site) -> Any:
+    """Stacks examples field by field."""
+    name = site.emit("collate")
+    return cst.Call(name, site.node.args) if isinstance(site.node, cst.Call) else name
 
 
 @rewrites(DATA + "DataLoader", to="tf")
@@ -97,8 +119,15 @@ def _length(site: Site, dataset: cst.BaseExpression) -> cst.BaseExpression:
     if any(i.state.get("tensors") for i in _datasets(site, dataset)) and not _is_name(dataset):
         return cst.Integer(_MOST_IMAGES)
     if isinstance(dataset, cst.Call) and dataset.args:
-        return fill("len(x)", x=dataset.args[0].value)
+        return fill("len(x)", x=_first_leaf(dataset.args[0].value))
     return fill("len(x)", x=dataset)
+
+
+def _first_leaf(node: Any) -> Any:
+    """The first array of tuples and dicts."""
+    while isinstance(node, (cst.Tuple, cst.Dict)) and node.elements:
+        node = node.elements[0].value
+    return node
 
 
 def _is_name(node: cst.BaseExpression) -> bool:

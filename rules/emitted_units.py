@@ -7,11 +7,10 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import UNKNOWN, Instance, Sequence, Symbol, Tensor, Value, options
+from transpiler.infer.values import UNKNOWN, Value, options
 from transpiler.rule import Rule, Unfit, infers, rewrites
-from transpiler.rules.layers_norm import STATISTICS
 from transpiler.site import Site
-from transpiler.template import OMIT, call, fill, parse_expression
+from transpiler.template import call, fill, parse_expression
 
 _K = "keras.optimizers."
 _CLIPS = "weight_decay=decay, clipnorm=a, global_clipnorm=b, clipvalue=c"
@@ -47,160 +46,23 @@ OPTIMIZERS = [
 ]  # fmt: skip
 
 
-# ---- layers --------------------------------------------------------------------------------------
-
-LAYERS = [
-    Rule("KerasBatchNorm back", torch="to_torch.KerasBatchNorm(n, eps=eps, momentum=1 - m, "
-         "center=center, scale=scale)", keras="keras.layers.BatchNormalization(momentum=m, "
-         "epsilon=eps, center=center, scale=scale)", layout="spatial", weights=STATISTICS, to="tf"),
-    Rule("KerasEmbedding back", torch="to_torch.KerasEmbedding(n, d)",
-         keras="keras.layers.Embedding(n, d)", weights={"weight": "embeddings"}, to="tf"),
-    Rule("GaussianNoise back", torch="to_torch.GaussianNoise(s)",
-         keras="keras.layers.GaussianNoise(s)", layout="elementwise", to="tf"),
-    Rule("GaussianDropout back", torch="to_torch.GaussianDropout(s)",
-         keras="keras.layers.GaussianDropout(s)", layout="elementwise", to="tf"),
-    Rule("Lambda back", torch="to_torch.Lambda(f)", keras="keras.layers.Lambda(f)", to="tf"),
-]  # fmt: skip
-
-
-@rewrites("to_torch.single_bias", to="tf")
-def single_bias(site: Site) -> Any:
-    raise Unfit("a recurrent layer with one bias stands outside of KerasRecurrent")
-
-
-_INNER = {"torch.nn.LSTM": "LSTM", "torch.nn.GRU": "GRU", "torch.nn.RNN": "SimpleRNN"}
-
-
-@rewrites("to_torch.KerasRecurrent", to="tf")
-def recurrent(site: Site) -> Any:
-    """The layer around which it was written."""
-    node: Any = site.arg("rnn")
-    biased = True
-    if isinstance(node, cst.Call) and _name(site, node) == "to_torch.single_bias":
-        node, biased = node.args[0].value, False
-    if isinstance(node, cst.Call) and _name(site, node) == "to_torch.initialize_recurrent":
-        node = node.args[0].value
-    name = _name(site, node)
-    if not isinstance(node, cst.Call) or name not in _INNER or biased is not name.endswith("GRU"):
-        raise Unfit("the layer inside of KerasRecurrent is not known here")
-    inner = Site(site.context, node, name).args
-    given = {n: v for n, v in inner.items() if n not in ("input_size", "hidden_size", "batch_first",
-                                                          "bias")}  # fmt: skip
-    if given:
-        raise Unfit(f"`{next(iter(given))}` of {site.short} has no equal here")
-    options_: dict[str, Any] = {n: v for n, v in site.args.items() if n != "rnn"}
-    options_["use_bias"] = inner.get("bias", OMIT)
-    return call(f"keras.layers.{_INNER[name]}", inner["hidden_size"], **options_)
-
-
-def _name(site: Site, node: Any) -> str:
-    from transpiler.planners.expressions import qualified_name
-
-    return (qualified_name(site.context, node.func) or "") if isinstance(node, cst.Call) else ""
-
-
-@infers("to_torch.KerasRecurrent.__call__")
-def recurrent_result(call_: Invocation) -> Value:
-    """The outputs, of all steps or the last; with the states where these are asked for."""
-    layer = call_.receiver
-    x = call_.positional[0] if call_.positional else UNKNOWN
-    if not isinstance(layer, Instance) or not isinstance(x, Tensor):
-        return UNKNOWN
-    rnn = layer.arguments.get("rnn")
-    width = rnn.arguments.get("hidden_size") if isinstance(rnn, Instance) else None
-    size = getattr(width, "value", None)
-    batch, steps = x.shape[:2] if x.shape and len(x.shape) == 3 else (None, None)
-    whole = getattr(layer.arguments.get("return_sequences"), "value", False)
-    y = Tensor((batch, steps, size) if whole else (batch, size), "float32", "torch")
-    if not getattr(layer.arguments.get("return_state"), "value", False):
-        return y
-    state = Tensor((batch, size), "float32", "torch")
-    names = rnn.class_names if isinstance(rnn, Instance) else ()
-    return Sequence("tuple", (y, *[state] * (2 if names[:1] == ("torch.nn.LSTM",) else 1)))
-
-
-@infers("to_torch.single_bias", "to_torch.initialize", "to_torch.initialize_recurrent")
-def same_layer(call_: Invocation) -> Value:
-    return call_.positional[0] if call_.positional else UNKNOWN
-
-
-_STARTS = {"to_torch.he_normal": "he_normal", "to_torch.glorot_normal": "glorot_normal",
-           "to_torch.lecun_normal": "lecun_normal", "torch.nn.init.xavier_uniform_": OMIT,
-           "torch.nn.init.kaiming_uniform_": "he_uniform",
-           "torch.nn.init.orthogonal_": "orthogonal", "torch.nn.init.zeros_": "zeros",
-           "torch.nn.init.ones_": "ones", "torch.nn.init.eye_": "identity"}  # fmt: skip
-
-
-@rewrites("to_torch.initialize", to="tf")
-def initialize(site: Site) -> Any:
-    """Initial values are arguments of the layer's own in Keras; what is not told is its default."""
-    given = {role: _start(site, role) for role in ("weight", "bias") if site.has(role)}
-
-    def started(layer: Any) -> Any:
-        if not isinstance(layer, cst.Call):
-            return layer
-        kept = [a for a in layer.args if not (a.keyword and "_initializer" in a.keyword.value)]
-        named = {"weight": "kernel_initializer", "bias": "bias_initializer"}
-        more = call("x", **{named[role]: value for role, value in given.items()}).args
-        return layer.with_changes(args=[*kept, *more])
-
-    inner = site.arg("layer")
-    if not _name(site, inner).startswith("torch.nn."):
-        raise Unfit("the layer that is initialized here is not known")
-    site.context.edits.wrap(inner, started)
-    return inner
-
-
-def _start(site: Site, role: str) -> Any:
-    """Keras' name of the initializer that fills a parameter."""
-    fact = site.fact(role)
-    name = fact.name if isinstance(fact, Symbol) else ""
-    if name not in _STARTS:
-        raise Unfit(f"the initializer of the {role} has no name in Keras")
-    site.context.claim(site.arg(role))
-    found = _STARTS[name]
-    return found if found is OMIT else cst.SimpleString(f'"{found}"')
-
-
-@rewrites("to_torch.he_normal", "to_torch.glorot_normal", "to_torch.lecun_normal", to="tf")
-def initial_values(site: Site) -> Any:
-    raise Unfit("an initializer of Keras' that fills something else than a layer")
-
-
-@rewrites("to_torch.initialize_recurrent", to="tf")
-def initialize_recurrent(site: Site) -> Any:
-    raise Unfit("a recurrent layer with Keras' initial values stands outside of KerasRecurrent")
-
-
-@rewrites("to_torch.regularize", to="tf")
-def regularize(site: Site) -> Any:
-    """A penalty is an argument of the layer's own in Keras."""
-    name = site.const("name", "weight")
-    given = {n: v for n, v in site.args.items() if n in ("l1", "l2")}
-    kind = "L1L2" if len(given) == 2 else "".join(given).upper()
-    penalty = call(f"keras.regularizers.{kind}", *([] if len(given) == 2 else given.values()),
-                   **(given if len(given) == 2 else {}))  # fmt: skip
-    role = "bias" if name == "bias" else "kernel"
-
-    def penalized(layer: Any) -> Any:
-        if not isinstance(layer, cst.Call):
-            return layer
-        more = call("x", **{f"{role}_regularizer": penalty}).args
-        return layer.with_changes(args=[*layer.args, *more])
-
-    inner = site.arg("layer")
-    if not _name(site, inner).startswith(("torch.nn.", "to_torch.initialize")):
-        raise Unfit("the layer that is regularized here is not known")
-    site.context.edits.wrap(inner, penalized)
-    return inner
-
-
 @rewrites("to_torch.regularization", to="tf")
 def regularization(site: Site) -> Any:
     """Keras collects the penalties of all layers."""
     if not site.is_call:
         return parse_expression("lambda model: sum(model.losses)").deep_clone()
     return fill("sum(model.losses)", model=site.arg("model"))
+
+
+@infers("to_torch.to_device")
+def same_data(call_: Invocation) -> Value:
+    return call_.positional[0] if call_.positional else UNKNOWN
+
+
+@rewrites("to_torch.to_device", to="tf")
+def to_device(site: Site) -> Any:
+    """TensorFlow puts tensors where they are used."""
+    return site.arg("data")
 
 
 @rewrites("to_torch.clip_by_global_norm", to="tf")
@@ -255,6 +117,9 @@ _FUNCTIONS = {
     "binary_accuracy": "keras.metrics.binary_accuracy",
     "top_k_accuracy": "keras.metrics.sparse_top_k_categorical_accuracy",
     "categorical_top_k_accuracy": "keras.metrics.top_k_categorical_accuracy",
+    "sparse_log_loss": "keras.losses.sparse_categorical_crossentropy",
+    "soft_log_loss": "keras.losses.categorical_crossentropy",
+    "binary_log_loss": "keras.losses.binary_crossentropy",
     "to_categorical": "keras.utils.to_categorical",
     "to_tensor": "tf.convert_to_tensor",
     "global_norm": "tf.linalg.global_norm",
@@ -279,11 +144,6 @@ def loss_of_logits(site: Site) -> Any:
     func = parse_expression(f"keras.losses.{_OF_LOGITS[site.name.partition('.')[2]]}")
     more = call("x", from_logits=True).args
     return cst.Call(func.deep_clone(), [*site.node.args, *more])
-
-
-@rewrites("to_torch.sparse_log_loss", "to_torch.soft_log_loss", "to_torch.binary_log_loss", to="tf")
-def loss_of_chances(site: Site) -> Any:
-    raise Unfit(f"{site.short} stands outside of a MeanLoss")
 
 
 def _unit(site: Site, node: Any) -> str:

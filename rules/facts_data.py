@@ -13,6 +13,7 @@ from transpiler.infer.values import (
     Mapping,
     Number,
     Sequence,
+    Symbol,
     Tensor,
     Value,
     element_of,
@@ -24,6 +25,8 @@ from transpiler.infer.values import (
 from transpiler.rule import infers, infers_property
 
 DATA = "torch.utils.data."
+SLICES = "to_torch.slices"
+"""The rows of arrays in tuples and dicts, as translations to PyTorch write them."""
 _WRAPPERS = ("Subset", "ConcatDataset", "random_split")
 
 
@@ -121,14 +124,47 @@ def random_split(invocation: Invocation) -> Value:
     mark_indexed(dataset)
     lengths = invocation.arg("lengths", at=1)
     known = items_of(lengths) if lengths is not None else None
-    from transpiler.infer.values import Symbol
-
     part = invocation.interpreter.allocate(
         Symbol(DATA + "Subset"), invocation.node, {"dataset": dataset}
     )
     if known is None:
         return ListObject(None, part)
     return ListObject([part] * len(known))
+
+
+@infers(SLICES)
+def slices(invocation: Invocation) -> Value:
+    given = invocation.arg("data", at=0) or UNKNOWN
+    return invocation.interpreter.allocate(Symbol(SLICES), invocation.node, {"data": given})
+
+
+@infers(f"{SLICES}.__getitem__")
+def row(invocation: Invocation) -> Value:
+    """One row of every array."""
+    dataset = invocation.receiver
+    if invocation.node is not None:
+        mark_indexed(dataset)
+    return (
+        _row(dataset.arguments.get("data", UNKNOWN)) if isinstance(dataset, Instance) else UNKNOWN
+    )
+
+
+def _row(value: Value) -> Value:
+    match value:
+        case Sequence(kind="tuple", items=tuple(known)):
+            return Sequence("tuple", tuple(map(_row, known)))
+        case Mapping():
+            return Mapping({k: _row(v) for k, v in value.items.items()})
+        case Tensor():
+            one = element_of(value)
+            dtype = "float32" if value.dtype == "float64" else value.dtype
+            return one.but(library="torch", dtype=dtype) if isinstance(one, Tensor) else one
+    return UNKNOWN
+
+
+@infers(DATA + "default_collate")
+def collated(invocation: Invocation) -> Value:
+    return collate(element_of(invocation.positional[0])) if invocation.positional else UNKNOWN
 
 
 @infers(DATA + "DataLoader")

@@ -84,7 +84,9 @@ def _nested(pairs: list[list[Any]]) -> cst.List:
                "F.interpolate(x, (9, 10), mode='bilinear', align_corners=True)",
                "F.interpolate(y, scale_factor=2, mode='linear')", "F.upsample(x, scale_factor=2)",
                "F.interpolate(x, size=6, mode='nearest')",
-               "F.interpolate(x, size=(2, 2), mode='area')"],
+               "F.interpolate(x, size=(2, 2), mode='area')",
+               "F.interpolate(x, size=(7, 3), mode='nearest-exact')",
+               "F.interpolate(x, scale_factor=2, mode='nearest-exact')"],
     ),
 )  # fmt: skip
 def interpolate(site: Site) -> Any:
@@ -97,6 +99,8 @@ def interpolate(site: Site) -> Any:
     for name in ("antialias", "recompute_scale_factor"):
         if given.get(name) is not None and given.const(name):
             raise Unfit(f"{site.short} with {name} has no equal here")
+    if mode == "nearest-exact":
+        return _nearest(site, given.x, size, scale)
     if mode not in ("nearest", "linear", "bilinear", "trilinear", "bicubic", "area"):
         raise Unfit(f"{site.short} with the mode {mode!r} has no equal here")
     known = numbers(site, size, 2, 0) if size is not None else None
@@ -108,6 +112,31 @@ def interpolate(site: Site) -> Any:
         x=given.x, s=OMIT if size is None else size, f=OMIT if scale is None else scale,
         m=OMIT if mode == "nearest" else mode, c=True if corners else OMIT,
     )  # fmt: skip
+
+
+def _nearest(site: Site, x: Any, size: Any, scale: Any) -> Any:
+    """The nearest pixel by the centers of both: the one way in which TensorFlow does it."""
+    if site.rank(x) != 4:
+        raise Unfit(f"{site.short} with the mode 'nearest-exact' is translated for images only")
+    if size is None:
+        factor, shape = constant_value(site.fact(scale)), getattr(site.fact(x), "shape", ())
+        if not isinstance(factor, int) or not all(isinstance(d, int) for d in shape[2:]):
+            raise Unfit(f"the size that {site.short} gives is not known before the program runs")
+        size = [d * factor for d in shape[2:]]
+    elif isinstance(constant_value(site.fact(size)), int):
+        size = [size, size]
+    return fill("tf.image.resize(x, s, method=m)", x=x, s=size, m="nearest")
+
+
+@rewrites("to_torch.resize_images", to="tf")
+def resize_images(site: Site) -> Any:
+    """What translations to PyTorch write for `tf.image.resize`."""
+    mode = site.const("mode", "bilinear")
+    if mode not in ("nearest-exact", "bilinear", "area"):
+        raise Unfit(f"images resized with the mode {mode!r}")
+    method = {"nearest-exact": "nearest", "bilinear": OMIT}.get(mode, mode)
+    return fill("tf.image.resize(x, s, method=m)", x=site.arg("images"), s=site.arg("size"),
+                m=method)  # fmt: skip
 
 
 @rewrites(*in_module(F, "pixel_shuffle", "pixel_unshuffle"), "torch.pixel_shuffle", to="tf",

@@ -12,7 +12,7 @@ from transpiler.rules.keras_initial_values import fills, named
 from transpiler.rules.keras_layer_weights import NAMES, is_one_module
 from transpiler.site import Site
 from transpiler.syntax import find, walk
-from transpiler.template import as_node, call, fill
+from transpiler.template import as_node, fill
 
 INITIALIZERS = (
     "GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform", "LecunNormal",
@@ -84,13 +84,6 @@ def _makes_own_layer(site: Site) -> bool:
         return False
     held = options(site.context.fact(call.func))
     return bool(held) and all(isinstance(v, Class) for v in held)
-
-
-@rewrites("tf.debugging.assert_near", to="torch")
-def assert_near(site: Site) -> Any:
-    """PyTorch's assertion has tolerances of its own by default."""
-    given = {n: site.given(n) for n in ("rtol", "atol")}
-    return call("torch.testing.assert_close", site.arg("x"), site.arg("y"), **given)
 
 
 def _is_keyword(edits: Any, name: cst.Name) -> bool:

@@ -32,6 +32,8 @@ def unit(site: Site, name: str, *args: Any, **options: Any) -> cst.BaseExpressio
             "torch.nn.ZeroPad2d(1)(y)",
             "torch.nn.ZeroPad2d((1, 2, 0, 3))(y)",
             "torch.nn.ZeroPad3d((1, 2, 0, 3, 4, 5))(z)",
+            "torch.nn.ZeroPad2d(-1)(y)",
+            "torch.nn.ZeroPad2d((0, -1, -2, 0))(y)",
             "torch.nn.ConstantPad1d((1, 0), 0)(x)",
             "torch.nn.ConstantPad2d((1, 2, 0, 3), 0.5)(y)",
             "torch.nn.ConstantPad3d(1, 2.5)(z)",
@@ -43,10 +45,9 @@ def constant_padding(site: Site) -> Any:
     count = axes_of(site)
     value = known(site, site.arg("value")) if "Constant" in site.name else 0
     padding = known(site, site.arg("padding"))
-    if (isinstance(padding, int) and padding < 0) or (
-        isinstance(padding, (tuple, list)) and (min(padding) < 0)
-    ):
-        raise Unfit(f"{site.short} with a negative padding cuts off", "use layers.Cropping")
+    sides = [padding] if isinstance(padding, int) else list(padding or [])
+    if any(side < 0 for side in sides):
+        return _cropping(site, count, sides)
     name = f"keras.layers.ZeroPadding{count}D"
     if value == 0 and value is not None:
         if isinstance(padding, int) or isinstance(site.fact("padding"), Number):
@@ -55,6 +56,15 @@ def constant_padding(site: Site) -> Any:
             return call(name, _pairs(tuple(padding)))
     options = {} if value == 0 else {"value": site.arg("value")}
     return unit(site, "SpatialPadding", site.arg("padding"), **options)
+
+
+def _cropping(site: Site, count: int, sides: list[int]) -> Any:
+    """A negative padding cuts off."""
+    if max(sides) > 0:
+        raise Unfit(f"{site.short} pads and cuts off", "use layers.Cropping for what it cuts off")
+    amounts = tuple(-side for side in sides)
+    return call(f"keras.layers.Cropping{count}D",
+                amounts[0] if len(amounts) == 1 else _pairs(amounts))  # fmt: skip
 
 
 def _pairs(padding: tuple[int, ...]) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from translating import to_tf
 from twin_scripts import check
 
 from transpiler.convert import convert
@@ -188,3 +189,15 @@ def test_checkpoints_in_files_that_are_open(tmp_path: Path) -> None:
         assert load_pickle(file) == [1, 2]
     save_pickle([3], tmp_path / "other.pt")
     assert load_pickle(tmp_path / "other.pt") == [3]
+
+
+def test_copies_of_a_state() -> None:
+    code = to_tf("""
+model = nn.Linear(3, 2)
+best = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+model.load_state_dict(best)
+print(sum(v.numel() for k, v in model.state_dict().items() if "num_batches" not in k))
+""")
+    assert "best = model.get_weights()" in code
+    assert "model.set_weights(best)" in code
+    assert "print(model.count_params())" in code

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from emitted_results import double_precision
 
-from transpiler.rules.emitted.to_torch import optimizers
+from transpiler.rules.emitted.to_torch import optimizers, recurrent
 
 __all__ = ["double_precision"]
 
@@ -122,3 +122,14 @@ def test_closure() -> None:
 
     assert optimizer.step(closure).item() == 2
     assert torch.allclose(param, torch.full((2,), 0.8))
+
+
+def test_clipnorm_takes_the_two_biases_of_a_gru_as_one() -> None:
+    """Keras keeps them in one variable."""
+    rnn = recurrent.KerasRecurrent(torch.nn.GRU(3, 4, batch_first=True)).rnn
+    for parameter in rnn.parameters():
+        parameter.grad = torch.full_like(parameter, 0.2)
+    gradients = tf.fill([2, 12], f(0.2))
+    [expected] = keras.optimizers.SGD(clipnorm=f(0.1))._clip_gradients([gradients])
+    found = optimizers.KerasSGD(rnn.parameters(), clipnorm=0.1).clip(rnn.bias_ih_l0, None)
+    np.testing.assert_allclose(found.numpy(), expected.numpy()[0], rtol=1e-12)

@@ -59,7 +59,7 @@ def reveal(source: str, siblings: dict[str, str] | None = None) -> str:
     [
         ("reveal(2 * 3 + 1)", "7"),
         ("a, b = 1, 2.5\nreveal(a + b)", "3.5"),
-        ("a, *b = 1, 2, 3\nreveal(b[0])", "int"),
+        ("a, *b, c = 1, 2, 3, 4\nreveal(b[1] + c)", "7"),
         ("x = [i * i for i in range(4)]\nreveal(x[2])", "4"),
         ("x = {'a': 1, 'b': 2}\nreveal(x['b'])", "2"),
         ("x = dict(a=1)\nx['b'] = 'text'\nreveal(x['b'])", "'text'"),

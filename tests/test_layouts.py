@@ -174,3 +174,20 @@ print(F.cross_entropy(conv(x), classes), each, each[0, 1, 2], nn.CrossEntropyLos
     assert OUT not in used
     assert "[0, 2, 1]" not in used
     assert "tf.transpose(x, [0, 2, 3, 1])" in used
+
+
+def test_axes_that_the_program_moves_as_channels_last_does() -> None:
+    """Around layers that work channels-last the moves of both cancel."""
+    code = to_tf("""
+conv, norm, line = nn.Conv2d(3, 5, 3), nn.LayerNorm(5), nn.Conv1d(8, 5, 1)
+image, steps = torch.randn(2, 8, 8, 3), torch.randn(2, 6, 8)
+x = conv(image.permute(0, 3, 1, 2))
+x = norm(x.permute(0, 2, 3, 1))
+steps = steps.transpose(1, 2)
+y = line(steps).transpose(1, 2)
+print(x, y, torch.bmm(y, y.transpose(1, 2)))
+""")
+    assert code.count("transpose") == 1, "the product's alone"
+    assert "x = conv(image)" in code
+    assert "x = norm(x)" in code
+    assert "y = line(steps)" in code

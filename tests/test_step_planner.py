@@ -541,3 +541,24 @@ for i in range(5):
 """)
     assert "g_tape.gradient(loss_g, G.trainable_variables)" in definition(code, "train_step")
     assert "for net" not in code and "for solver" not in code
+
+
+def test_backward_that_is_asked_about_some_inputs() -> None:
+    """Gradients reach only those: the other model steps on its own loss."""
+    code = to_tf("""
+a, b = nn.Linear(3, 3), nn.Linear(3, 1)
+first = torch.optim.SGD(a.parameters(), lr=0.1)
+second = torch.optim.SGD(b.parameters(), lr=0.1)
+x = torch.randn(8, 3)
+for _ in range(3):
+    y = b(a(x))
+    one, two = y.mean(), y.square().mean()
+    first.zero_grad()
+    one.backward(inputs=list(a.parameters()), retain_graph=True)
+    second.zero_grad()
+    two.backward(inputs=list(b.parameters()))
+    first.step()
+    second.step()
+""")
+    assert "gradient(one, a.trainable_variables)" in code
+    assert "gradient(two, b.trainable_variables)" in code

@@ -17,6 +17,7 @@ from transpiler.context import Context
 from transpiler.infer.values import (
     UNKNOWN,
     Class,
+    Const,
     Instance,
     Symbol,
     Tensor,
@@ -29,6 +30,8 @@ from transpiler.modules import in_module_method, is_module
 from transpiler.syntax import find
 
 SEQUENTIAL = "torch.nn.Sequential"
+PERMUTE = "to_torch.Permute"
+"""Stands between the layers of a Sequential where an earlier translation changed the order."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +149,32 @@ def sequence_layout(context: Context, elements: Sequence[Value] | None) -> Modul
     """The convention of layers run one after the other."""
     if elements is None:
         return TORCH_ORDER
-    layouts = [module_layout(context, e) for e in elements]
+    layouts = [_element_layout(context, e) for e in elements]
     sensitive = [x for x in layouts if not x.keeps]
     if not sensitive:
         return KEEPS
     return ModuleLayout(sensitive[0].takes, sensitive[-1].gives)
+
+
+def _element_layout(context: Context, element: Value) -> ModuleLayout:
+    """The convention of an element; what only changes the order is left out again."""
+    if isinstance(element, Instance) and (change := change_of_order(element)) is not None:
+        return ModuleLayout(takes=not change, gives=change)
+    return module_layout(context, element)
+
+
+def change_of_order(module: Instance) -> bool | None:
+    """Whether an emitted Permute goes from channels-last to torch's order (True) or back.
+
+    The values are those of a Keras program: its channels-last ones lie here as torch's do.
+    """
+    axes = module.arguments.get("axes") if PERMUTE in module.class_names else None
+    known = [a.value if isinstance(a, Const) else None for a in axes or ()]
+    rank = len(known)
+    if rank < 3:
+        return None
+    there, back = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
+    return True if known == there else False if known == back else None
 
 
 def transitions(
@@ -164,7 +188,7 @@ def transitions(
     current = False if outermost else whole.takes
     found: list[tuple[int, bool]] = []
     for index, element in enumerate(elements):
-        layout = module_layout(context, element)
+        layout = _element_layout(context, element)
         if layout.keeps:
             continue
         if layout.takes != current:

@@ -5,6 +5,7 @@
 * `def block(n, **kwargs): return nn.Conv2d(n, 8, **kwargs)`: by name what is passed on.
 * `net._modules.values()`: `net.children()`.
 * `getattr(nn, kind)(...)` under `if kind in ("LSTM", "GRU")`: one branch for each name.
+* `{k: v.clone() for k, v in model.state_dict().items()}`: the state, of which Keras makes copies.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
         write_out(module, changes)
     if "._modules" in text:
         ask_publicly(module, changes)
+    if ".state_dict().items()" in text:
+        _copy_states(module, changes)
     origins: Origins = {}
     return (_apply(module, changes, origins), origins) if changes else (module, origins)
 
@@ -230,3 +233,36 @@ def _with_name(line: Any, call: cst.Call, name: str) -> Any:
         return cst.parse_expression(name) if node is call else None
 
     return rebuild(line, change)
+
+
+# ---- copies of states ------------------------------------------------------------------------
+
+_COPIES = frozenset({"clone", "cpu", "to", "cuda", "contiguous"})
+
+
+def _copy_states(module: cst.Module, changes: Changes) -> None:
+    for comp in find(module, cst.DictComp):
+        match comp.for_in:
+            case cst.CompFor(
+                target=cst.Tuple(elements=[
+                    cst.Element(value=cst.Name(value=key)), cst.Element(value=cst.Name(value=name)),
+                ]),
+                iter=cst.Call(func=cst.Attribute(value=state, attr=cst.Name(value="items"))),
+                ifs=[], inner_for_in=None,
+            ) if code(comp.key) == key and _is_copy(comp.value, name):  # fmt: skip
+                if isinstance(state, cst.Call) and code(state.func).endswith(".state_dict"):
+                    changes[comp] = state
+
+
+def _is_copy(node: cst.BaseExpression, name: str) -> bool:
+    """`v.detach().cpu().clone()`, `copy.deepcopy(v)`."""
+    copies = False
+    while isinstance(node, cst.Call):
+        if isinstance(node.func, cst.Attribute) and node.func.attr.value in {*_COPIES, "detach"}:
+            copies = copies or node.func.attr.value != "detach"
+            node = node.func.value
+        elif code(node.func).rpartition(".")[2] == "deepcopy" and len(node.args) == 1:
+            copies, node = True, node.args[0].value
+        else:
+            return False
+    return copies and isinstance(node, cst.Name) and node.value == name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence as Sequenced
 from contextlib import contextmanager
 from typing import Any
 
@@ -544,8 +545,8 @@ class Interpreter(Expressions):
 
     def unpack(self, target: cst.Tuple | cst.List, value: Value, frame: Frame) -> None:
         elements = target.elements
-        known = [items_of(o) for o in options(value)]
-        if all(k is not None and len(k) == len(elements) for k in known) and known:
+        known = [_dealt(items_of(o), elements) for o in options(value)]
+        if all(k is not None for k in known) and known:
             for i, element in enumerate(elements):
                 self.assign(element.value, join(*(k[i] for k in known if k)), frame)
             return
@@ -691,10 +692,11 @@ class Interpreter(Expressions):
         if positional:
             seen = instance.state.get("inputs")
             instance.state["inputs"] = (
-                [join(a, b) for a, b in zip(seen, positional, strict=False)]
+                [a if b is UNKNOWN else b if a is UNKNOWN else join(a, b)
+                 for a, b in zip(seen, positional, strict=False)]
                 if seen
                 else list(positional)
-            )
+            )  # fmt: skip
         if isinstance(instance.cls, Class):
             for name in ("__call__", self.knowledge.entry(instance)):
                 method = instance.cls.lookup(name) if name else None
@@ -908,3 +910,16 @@ class Interpreter(Expressions):
 
 def void(_: object) -> None:
     """Drop a result."""
+
+
+def _dealt(
+    items: Sequenced[Value] | None, targets: Sequenced[cst.BaseElement]
+) -> list[Value] | None:
+    """The values of targets of which one may be starred; None where they are not known."""
+    star = next((i for i, t in enumerate(targets) if isinstance(t, cst.StarredElement)), None)
+    if items is None or star is None:
+        return list(items) if items is not None and len(items) == len(targets) else None
+    rest = len(items) - len(targets) + 1
+    if rest < 0:
+        return None
+    return [*items[:star], ListObject([*items[star : star + rest]]), *items[star + rest :]]

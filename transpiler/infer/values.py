@@ -273,8 +273,13 @@ def _join_two(a: Value, b: Value) -> Value | None:
                 )
             return Sequence(a.kind, None, join(element_of(a), element_of(b)))
         case ListObject(), ListObject():
+            if a.items is not None and b.items is not None and len(a.items) == len(b.items) > 0:
+                return ListObject([join(x, y) for x, y in zip(a.items, b.items, strict=False)])
             held = [element_of(x) for x in (a, b) if x.items or x.element is not None]
             return ListObject(None, join(*held) if held else None)  # an empty list says nothing
+        case Mapping(), Mapping() if a.items.keys() == b.items.keys():
+            element = join(a.element, b.element) if a.element or b.element else None
+            return Mapping({k: join(x, b.items[k]) for k, x in a.items.items()}, element)
         case Method(), Method() if a.function is b.function:
             return Method(a.function, join(a.receiver, b.receiver))
         case Bound(), Bound() if a.name == b.name:

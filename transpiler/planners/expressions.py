@@ -23,6 +23,7 @@ from transpiler.infer.values import (
 from transpiler.planners.receivers import ARRAY, NUMERIC, is_tensor_by_use
 from transpiler.rule import Unfit
 from transpiler.rules.naming import AMBIGUOUS_METHODS, ANNOTATIONS, MODULE_METHODS, SOURCE_ROOTS
+from transpiler.rules.operands import DTYPES
 from transpiler.site import Keep, Site
 from transpiler.syntax import code, walk
 from transpiler.template import fill
@@ -69,7 +70,7 @@ def _guess_method(context: Context, func: cst.CSTNode) -> str | None:
         return None
     parent = context.edits.parent.get(func)
     called = isinstance(parent, cst.Call) and parent.func is func
-    if called and _names_a_device(parent):
+    if called and _moves_an_array(context, parent):
         return f"{context.knowledge.arrays['torch']}.to" if context.to == "tf" else None
     if func.attr.value in AMBIGUOUS_METHODS or func.attr.value.startswith("__"):
         if context.to == "tf" and is_tensor_by_use(context, func):
@@ -85,12 +86,20 @@ def _guess_method(context: Context, func: cst.CSTNode) -> str | None:
     return None
 
 
-def _names_a_device(call: Any) -> bool:
-    """Whether a call is `x.to(device)`: what TensorFlow leaves out for arrays and models alike."""
+def _moves_an_array(context: Context, call: Any) -> bool:
+    """Whether a call is `x.to(device)`, which models have as well, or `x.to(y.dtype)`."""
     func = call.func
     if not isinstance(func, cst.Attribute) or func.attr.value != "to" or not call.args:
         return False
-    return "device" in code(call.args[0].value).lower()
+    first = call.args[0]
+    asks = first.keyword is not None and first.keyword.value == "dtype"
+    fact, text = context.fact(first.value), code(first.value).strip()
+    asks = (
+        asks
+        or text.endswith(".dtype")
+        or (isinstance(fact, Symbol) and fact.name.rpartition(".")[2] in DTYPES)
+    )
+    return asks or "device" in text.lower()
 
 
 class _Planner:

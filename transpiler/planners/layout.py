@@ -35,13 +35,14 @@ from transpiler.layouts import (
 from transpiler.modules import in_module_method, is_module, method
 from transpiler.planners.expressions import qualified_name
 from transpiler.rule import Layout
-from transpiler.syntax import find
+from transpiler.syntax import code, find, names_read
 from transpiler.template import fill, fill_statements
 
 Order = int | None
 """The rank of a channels-last value; None for torch's order."""
 Env = dict[str, Order]
 Action = Callable[[], None]
+_MOVING = frozenset({"permute", "transpose", "swapaxes", "swapdims"})
 _RESHAPES = ("flatten", "view", "reshape", "squeeze")
 _SHAPES = frozenset({"torch.Tensor.shape", "torch.Tensor.size", "torch.Tensor.dim",
                      "torch.Tensor.ndim", "torch.Tensor.dtype", "torch.Tensor.device",
@@ -660,6 +661,15 @@ class _Run:
             return None
         if subject is None:
             return None
+        if name.rpartition(".")[2] in _MOVING:
+            order = receiver if has_receiver else self.visit(subject, env)
+            moved = self.moved(node, rest, subject, order)
+            if moved is not None:
+                self.actions.append(lambda: self.leave_out(node, subject))
+                return moved[0]
+            receiver, has_visited = order, True
+        else:
+            has_visited = has_receiver
         if kind == "spatial":
             return self.spatial(node, name, subject, rest, has_receiver, env)
         if kind == "loss":
@@ -671,7 +681,7 @@ class _Run:
                 if not self.is_array(other):
                     self.visit(other, env)
             return self.elementwise(parts, env, subject if has_receiver else None)
-        order = receiver if has_receiver else self.visit(subject, env)
+        order = receiver if has_visited else self.visit(subject, env)
         if (
             kind == "axis"
             and order is not None
@@ -686,6 +696,47 @@ class _Run:
         if order is not None and not self.order_free(name, subject):
             self.convert(subject, order, None)
         return None
+
+    def moved(
+        self, node: cst.Call, rest: list[Any], subject: Any, order: Order
+    ) -> tuple[Order] | None:
+        """The order of a value whose axes the program moves as channels-last does anyway."""
+        rank = order or self.rank(subject) or (len(rest) if len(rest) > 2 else None)
+        axes = _permutation(self.context, node, rest, rank)
+        if rank is None or axes is None or not 3 <= rank <= 5:
+            return None
+        if order == rank and axes == to_channels_last(rank):
+            return (None,)
+        if order is None and axes == to_torch_order(rank) and self.feeds_spatial(node, rank):
+            return (rank,)
+        return None
+
+    def feeds_spatial(self, node: cst.Call, rank: int) -> bool:
+        """Whether a value goes into layers that work channels-last."""
+        if rank > 3:
+            return True
+        parent = self.context.edits.parent.get(node)
+        if isinstance(parent, cst.Arg):
+            call = self.context.edits.parent.get(parent)
+            return isinstance(call, cst.Call) and _is_spatial_use(self.context, call)
+        if isinstance(parent, cst.Assign) and isinstance(parent.targets[0].target, cst.Name):
+            name = parent.targets[0].target.value
+            scope = self.node if self.node is not None else self.context.module
+            return any(
+                _is_spatial_use(self.context, call) and name in names_read(call.args[0].value)
+                for call in find(scope, cst.Call)
+                if call.args
+            )
+        return False
+
+    def leave_out(self, node: cst.Call, subject: Any) -> None:
+        self.context.claim(node)
+        parent = self.context.edits.parent.get(node)
+        if isinstance(parent, cst.Assign) and len(parent.targets) == 1:
+            if code(parent.targets[0].target) == code(subject):  # `x = x`
+                self.context.edits.replace(self.context.edits.statement(node), [])
+                return
+        self.context.edits.replace(node, subject)
 
     def order_free(self, name: str, subject: Any) -> bool:
         """A reshape of a value whose spatial axes all have size 1 reads the same in both orders."""
@@ -827,6 +878,29 @@ def _keeps_axes(arg: cst.Arg) -> bool:
         and isinstance(arg.value, cst.Name)
         and (arg.value.value == "True")
     )
+
+
+def _permutation(
+    context: Context, node: cst.Call, rest: list[Any], rank: int | None
+) -> list[int] | None:
+    """Where the axes of `x.permute(0, 3, 1, 2)` or `x.transpose(1, 2)` come from."""
+    if any(arg.keyword is not None or arg.star for arg in node.args):
+        return None
+    found = [context.fact(arg) for arg in rest]
+    if len(found) == 1 and isinstance(found[0], (Sequence, ListObject)):
+        found = list(found[0].items or ())
+    axes = [f.value for f in found if isinstance(f, Const) and isinstance(f.value, int)]
+    if rank is None or len(axes) != len(found) or any(not -rank <= a < rank for a in axes):
+        return None
+    axes = [a % rank for a in axes]
+    name = code(node.func).rpartition(".")[2]
+    if name == "permute":
+        return axes if len(axes) == rank else None
+    if len(axes) != 2:
+        return None
+    order = list(range(rank))
+    order[axes[0]], order[axes[1]] = axes[1], axes[0]
+    return order
 
 
 def _conversion_line(name: str, have: Order, want: Order) -> cst.BaseStatement:

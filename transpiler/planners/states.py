@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import libcst as cst
@@ -12,7 +13,9 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Const, options
 from transpiler.rule import Unfit
+from transpiler.rules.checkpoints import build
 from transpiler.rules.weights_files import STATE, holds_state
+from transpiler.site import Site
 from transpiler.syntax import code, find
 from transpiler.template import fill
 
@@ -24,7 +27,7 @@ def plan(context: Context) -> None:
     for loop in find(context.module, cst.For, cst.DictComp, cst.ListComp, cst.GeneratorExp):
         clause: Any = loop if isinstance(loop, cst.For) else loop.for_in  # type: ignore[attr-defined]
         found = _state_of(context, clause.iter)
-        if found is None:
+        if found is None or _counts(context, loop, found[0]):
             continue
         try:
             _plan_loop(context, loop, clause, *found)
@@ -33,6 +36,23 @@ def plan(context: Context) -> None:
     for node in find(context.module, cst.Subscript):
         if holds_state(context, node.value) and _is_named(context, node):
             context.unfit(node, STATE, _by_name())
+
+
+_COUNTED = re.compile(
+    r"sum\(\s*v\.numel\(\)\s+for k, v in .+\.state_dict\(\)\.items\(\)"
+    r"\s+if .num_batches. not in k\s*\)"
+)
+"""How translations to PyTorch write `model.count_params()`."""
+
+
+def _counts(context: Context, loop: Any, state: Any) -> bool:
+    """Write `count_params` for the sum of an earlier translation's."""
+    whole = context.edits.enclosing(loop, cst.Call)
+    if not isinstance(whole, cst.Call) or not _COUNTED.fullmatch(code(whole).strip()):
+        return False
+    context.edits.replace(whole, fill("model.count_params()", model=state.func.value))
+    build(Site(context, state, STATE), state.func.value)
+    return True
 
 
 def _by_name() -> Unfit:

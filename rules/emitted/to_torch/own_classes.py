@@ -28,9 +28,9 @@ class KerasMetric:
         self.name = name or type(self).__name__
 
     def reset_state(self):
-        for value in vars(self).values():
+        for name, value in vars(self).items():
             if isinstance(value, torch.Tensor):
-                value.zero_()
+                setattr(self, name, torch.zeros_like(value))
             elif hasattr(value, "reset_state"):
                 value.reset_state()
 

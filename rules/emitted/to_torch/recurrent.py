@@ -26,6 +26,9 @@ class KerasRecurrent(nn.Module):
     ):
         super().__init__()
         self.rnn = rnn  # batch first, one layer
+        if isinstance(rnn, nn.GRU) and rnn.bias:  # Keras clips them as one
+            rnn.bias_ih_l0.joined_with = [rnn.bias_hh_l0]
+            rnn.bias_hh_l0.joined_with = [rnn.bias_ih_l0]
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.go_backwards = go_backwards

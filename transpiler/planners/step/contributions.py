@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import libcst as cst
 
@@ -198,20 +199,41 @@ def _stepped_modules(context: Context, step: Event) -> list[Instance]:
         expression = parameters_of(context, step)
     except Unfit:
         return []
-    found = []
-    for node in walk(expression):
-        if isinstance(node, (cst.Name, cst.Attribute)):
-            for value in options(context.fact(node)):
-                if isinstance(value, Instance) and is_module(context, value):
-                    found.append(value)
-    return found
+    return _modules_in(context, expression)
+
+
+def _modules_in(context: Context, expression: cst.CSTNode) -> list[Instance]:
+    return [
+        value
+        for node in walk(expression)
+        if isinstance(node, (cst.Name, cst.Attribute))
+        for value in options(context.fact(node))
+        if isinstance(value, Instance) and is_module(context, value)
+    ]
 
 
 def _reaches(context: Context, region: Region, loss: Event, step: Event) -> bool:
-    """Whether a loss depends on the variables that a step updates."""
+    """Whether a loss depends on the variables that a step updates, and is asked about them."""
+    asked = next(
+        (a.value for a in loss.node.args if a.keyword and a.keyword.value == "inputs"), None
+    )
+    if asked is not None and not _asks(context, asked, step):
+        return False
     if len({tuple(id(i) for i in instances(s.value)) for s in region.steps}) < 2:
         return True
     return depends_on(context, region, loss, step)
+
+
+def _asks(context: Context, inputs: cst.BaseExpression, step: Event) -> bool:
+    """Whether `backward(inputs=...)` names what a step updates. Raises Unfit."""
+    named: set[Any] = {id(d) for m in _modules_in(context, inputs) for d in descendants(m)}
+    stepped: set[Any] = {id(m) for m in _stepped_modules(context, step)}
+    if not named or not stepped:
+        named = _named_in(context, inputs)
+        stepped = _named_in(context, parameters_of(context, step))
+    if named & stepped in (set(), stepped):
+        return bool(named & stepped)
+    raise Unfit("backward() is asked about some inputs only", "use torch.autograd.grad")
 
 
 def depends_on(context: Context, region: Region, loss: Event, step: Event) -> bool:

@@ -87,6 +87,9 @@ class KerasRecurrent(nn.Module):
     ):
         super().__init__()
         self.rnn = rnn  # batch first, one layer
+        if isinstance(rnn, nn.GRU) and rnn.bias:  # Keras clips them as one
+            rnn.bias_ih_l0.joined_with = [rnn.bias_hh_l0]
+            rnn.bias_hh_l0.joined_with = [rnn.bias_ih_l0]
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.go_backwards = go_backwards
@@ -209,17 +212,6 @@ def evaluate(
 def call_with_all(model, inputs):
     """A model called on inputs that come in a list or a dict."""
     return model(**inputs) if isinstance(inputs, dict) else model(*inputs)
-
-
-def predict(model, inputs, batch_size=32, activation=None):
-    """The model's outputs for all examples, in evaluation mode, as a numpy array."""
-    model.eval()
-    device = next((p.device for p in model.parameters()), "cpu")
-    with torch.no_grad():
-        outputs = torch.cat(
-            [model(batch.to(device)) for batch in inputs.split(batch_size)]
-        )
-    return (outputs if activation is None else activation(outputs)).cpu().numpy()
 
 
 def join_batches(parts):
@@ -402,7 +394,7 @@ advance = Advance(trainer)
 
 def solve(batch, longest=3):
     """Greedy decoding of a whole batch."""
-    states = predict(start, torch.as_tensor(batch, dtype=torch.int64))
+    states = predict_batches(start, torch.as_tensor(batch, dtype=torch.int64).split(32))
     token = np.full((len(batch), 1), GO)
     texts = [""] * len(batch)
     finished = np.zeros(len(batch), bool)

@@ -357,9 +357,6 @@ class Resnet8(nn.Module):
 
 
 def build_resnet(input_shape, num_classes=10):
-    filters = width
-    for stage in range(3):
-        filters *= 2
     return Resnet8(num_classes)
 
 

@@ -184,7 +184,7 @@ class DigitVAE(nn.Module):
 
     def negative_log_likelihood(self, x, logits):
         bce = F.binary_cross_entropy_with_logits(logits, x, reduction="none")
-        return torch.mean(torch.sum(bce, dim=[1, 2, 3]))
+        return torch.mean(torch.sum(bce, dim=(1, 2, 3)))
 
     def train_step(self, x):
         self.train()
@@ -219,8 +219,7 @@ def main():
     train, test = images[:1500], images[1500:]
 
     vae = DigitVAE(args.latent, args.beta)
-    optimizer = torch.optim.Adam(vae.parameters(), lr=3e-3, eps=1e-7)
-    vae.optimizer = optimizer
+    vae.optimizer = torch.optim.Adam(vae.parameters(), lr=3e-3, eps=1e-7)
     train_loader = DataLoader(
         TensorDataset(torch.as_tensor(train, dtype=torch.float32)),
         batch_size=64,

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 import numpy as np
+from keras import layers
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -44,9 +45,12 @@ class KerasOptimizer(torch.optim.Optimizer):
     def iterations(self):
         return self.param_groups[0]["iterations"]
 
-    def clip(self, gradient, scale):
+    def clip(self, p, scale):
+        gradient = p.grad
         if self.clipnorm is not None:
-            return gradient * (self.clipnorm / gradient.norm().clamp(min=self.clipnorm))
+            parts = [gradient, *(q.grad for q in getattr(p, "joined_with", ()))]
+            norm = torch.stack([part.norm() for part in parts]).norm()
+            return gradient * (self.clipnorm / norm.clamp(min=self.clipnorm))
         if self.clipvalue is not None and scale is None:
             return gradient.clamp(-self.clipvalue, self.clipvalue)
         return gradient if scale is None else gradient * scale
@@ -67,7 +71,7 @@ class KerasOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             group["iterations"] += 1
         for group, p in groups:
-            gradient = self.clip(p.grad, scale)
+            gradient = self.clip(p, scale)
             if group["weight_decay"]:
                 p.mul_(1 - group["lr"] * group["weight_decay"])
             self.update(p, gradient, self.state[p], group)
@@ -171,12 +175,6 @@ def regularization(model):
     return total
 
 
-def regularize(layer, l1=0.0, l2=0.0, name="weight"):
-    """Remembers the penalty on a layer's weight, which `regularization` adds up."""
-    layer.penalties = [*getattr(layer, "penalties", ()), (name, l1, l2)]
-    return layer
-
-
 def sparse_categorical_accuracy(y_true, y_pred):
     """1 for each example whose largest prediction is at the target's index."""
     y_true = y_true.squeeze(-1) if y_true.dim() == y_pred.dim() else y_true
@@ -243,7 +241,8 @@ class GatedUnit(nn.Module):
     def __init__(self, dim, kernel_regularizer=None):
         super().__init__()
         self.dim = dim
-        self.project = regularize(nn.Linear(dim, 2 * dim), l2=0.0001)
+        # TODO(transpile): a regularizer of layers.Dense is not known before the program runs
+        self.project = layers.Dense(2 * dim, kernel_regularizer=kernel_regularizer)
 
     def forward(self, x):
         value, gate = torch.chunk(self.project(x), 2, dim=-1)

@@ -257,8 +257,8 @@ def build(p):
         return weighted_mean(binary_cross_entropy(targets, outputs), sample_weight)
 
     net.to(device)
-    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3, eps=1e-7)
-    metrics = {
+    net.optimizer = torch.optim.Adam(net.parameters(), lr=2e-3, eps=1e-7)
+    net.metrics = {
         "accuracy": MeanMetric(binary_accuracy),
         "precision": Precision(),
         "recall": Recall(),
@@ -266,9 +266,7 @@ def build(p):
         "tp": TruePositives(),
         "fp": FalsePositives(),
     }
-    net.optimizer = optimizer
     net.criterion = criterion
-    net.metrics = metrics
     return net
 
 

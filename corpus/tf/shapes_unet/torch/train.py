@@ -384,11 +384,9 @@ def criterion(outputs, targets):
 
 
 model.to(device)
-optimizer = torch.optim.Adam(model.parameters(), lr=0.001, eps=1e-7)
-metrics = {"mean_iou": MeanMetric(mean_iou), "dice_coef": MeanMetric(dice_coef)}
-model.optimizer = optimizer
+model.optimizer = torch.optim.Adam(model.parameters(), lr=0.001, eps=1e-7)
+model.metrics = {"mean_iou": MeanMetric(mean_iou), "dice_coef": MeanMetric(dice_coef)}
 model.criterion = criterion
-model.metrics = metrics
 model.optimizer.param_groups[0]["lr"] = 0.004
 print(sum(p.numel() for p in model.parameters()), "weights, epsilon", 1e-7)
 

@@ -254,7 +254,7 @@ class BracketModel(nn.Module):
         self.blocks = nn.ModuleList(
             [EncoderBlock(dim, heads, 2 * dim) for i in range(depth)]
         )
-        self.norm = nn.LayerNorm(24, eps=1e-6)
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.head = nn.Linear(48, 1)
 
     def forward(self, ids):

@@ -70,9 +70,9 @@ class KerasMetric:
         self.name = name or type(self).__name__
 
     def reset_state(self):
-        for value in vars(self).values():
+        for name, value in vars(self).items():
             if isinstance(value, torch.Tensor):
-                value.zero_()
+                setattr(self, name, torch.zeros_like(value))
             elif hasattr(value, "reset_state"):
                 value.reset_state()
 
@@ -170,7 +170,7 @@ class UnitNorm(nn.Module):
     """Divides every sample by its length."""
 
     def forward(self, x):
-        return x / torch.sqrt(torch.sum(torch.square(x), dim=[1], keepdim=True))
+        return x / torch.sqrt(torch.sum(torch.square(x), dim=1, keepdim=True))
 
 
 class RunningCenter(nn.Module):
@@ -270,7 +270,7 @@ metrics = {
 train_loader = DataLoader(
     TensorDataset(
         torch.as_tensor(x_train, dtype=torch.float32),
-        torch.as_tensor(y_train, dtype=torch.float32).unsqueeze(-1),
+        torch.as_tensor(y_train, dtype=torch.float32),
     ),
     batch_size=20,
     shuffle=True,
@@ -278,7 +278,7 @@ train_loader = DataLoader(
 val_loader = DataLoader(
     TensorDataset(
         torch.as_tensor(x_val, dtype=torch.float32),
-        torch.as_tensor(y_val, dtype=torch.float32).unsqueeze(-1),
+        torch.as_tensor(y_val, dtype=torch.float32),
     ),
     batch_size=20,
 )
@@ -314,7 +314,7 @@ val = evaluate(
     DataLoader(
         TensorDataset(
             torch.as_tensor(x_val, dtype=torch.float32),
-            torch.as_tensor(y_val, dtype=torch.float32).unsqueeze(-1),
+            torch.as_tensor(y_val, dtype=torch.float32),
         ),
         batch_size=32,
     ),

@@ -204,7 +204,7 @@ def sample(model, tok, prompt, length, k=5):
     while ids.shape[1] < length:
         logits = model(ids[:, -context:])[:, -1]
         top = tf.math.top_k(logits, k).values
-        logits = tf.where(logits < tf.gather(top, [-1], axis=1), -float("inf"), logits)
+        logits = tf.where(logits < top[:, -1:], -float("inf"), logits)
         nxt = multinomial(tf.nn.softmax(logits), 1)
         ids = tf.concat([ids, nxt], axis=1)
     return tok.decode(ids[0])

@@ -386,15 +386,6 @@ def evaluate(model, loader):
     return model.validation_epoch_end(outputs)
 
 
-@tf.function
-def train_step(model, optimizer, batch):
-    with tf.GradientTape() as tape:
-        loss = model.training_step(batch)
-    gradients = tape.gradient(loss, model.trainable_variables)
-    optimizer.apply_gradients(zip(gradients, model.trainable_variables))
-    return loss
-
-
 def fit(
     epochs,
     lr,
@@ -411,10 +402,19 @@ def fit(
     scheduler = EpochSchedule(
         optimizer, lambda epoch: 0.3 ** sum(epoch >= m for m in [4, 6])
     )
+
+    @tf.function
+    def train_step(batch):
+        with tf.GradientTape() as tape:
+            loss = model.training_step(batch)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+        return loss
+
     for epoch in range(epochs):
         train_losses = []
         for batch in train_loader:
-            loss = train_step(model, optimizer, batch)
+            loss = train_step(batch)
             train_losses.append(loss)
         result = evaluate(model, val_loader)
         result["train_loss"] = float(tf.reduce_mean(tf.stack(train_losses)))

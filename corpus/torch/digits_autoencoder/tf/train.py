@@ -177,9 +177,9 @@ class autoencoder(keras.Model):
 class conv_autoencoder(keras.Model):
     def __init__(self):
         super(conv_autoencoder, self).__init__()
-        # b, 8, 1, 1
-        # b, 8, 2, 2
         # b, 16, 4, 4
+        # b, 8, 2, 2
+        # b, 8, 1, 1
         self.encoder = keras.Sequential(
             [
                 layers.ZeroPadding2D(1),
@@ -191,9 +191,9 @@ class conv_autoencoder(keras.Model):
                 layers.MaxPooling2D(2, strides=1),
             ]
         )
-        # b, 1, 8, 8
-        # b, 8, 4, 4
         # b, 16, 2, 2
+        # b, 8, 4, 4
+        # b, 1, 8, 8
         self.decoder = keras.Sequential(
             [
                 layers.Conv2DTranspose(16, 2),
@@ -230,28 +230,28 @@ def add_noise(img):
     return tf.clip_by_value(noisy, 0.0, 1.0)
 
 
-@tf.function
-def train_step(model, criterion, optimizer, img):
-    with tf.GradientTape() as tape:
-        # ===================forward=====================
-        output = model(add_noise(img))
-        loss = criterion(img, output)
-    # ===================backward====================
-    gradients = tape.gradient(loss, model.trainable_variables)
-    optimizer.apply_gradients(zip(gradients, model.trainable_variables))
-    return loss
-
-
 def fit(name, model, as_images):
     print("----", name)
     criterion = keras.losses.MeanSquaredError()
     optimizer = TorchAdam(learning_rate=learning_rate, weight_decay=1e-5)
+
+    @tf.function
+    def train_step(img):
+        with tf.GradientTape() as tape:
+            # ===================forward=====================
+            output = model(add_noise(img))
+            loss = criterion(img, output)
+        # ===================backward====================
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+        return loss
+
     for epoch in range(num_epochs):
         for data in dataloader:
             img = data
             if as_images:
                 img = tf.reshape(img, [-1, 1, 8, 8])
-            loss = train_step(model, criterion, optimizer, img)
+            loss = train_step(img)
         # ===================log========================
         print("epoch [{}/{}], loss:{:.4f}".format(epoch + 1, num_epochs, float(loss)))
     return model

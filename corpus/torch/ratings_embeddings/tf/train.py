@@ -291,7 +291,7 @@ class MF(keras.Model):
         self.user_bias, self.item_bias = layers.Embedding(N_USERS, 1), layers.Embedding(
             N_ITEMS, 1
         )
-        self.mean = tf.constant(mean)
+        self.mean = tf.constant(mean, dtype=tf.float32)
         for e in (self.user, self.item):
             set_initializer(e, "weight", keras.initializers.RandomNormal(0.0, 0.1))
         for e in (self.user_bias, self.item_bias):
@@ -339,15 +339,6 @@ def rmse(model, loader):
     return math.sqrt(se / n)
 
 
-@tf.function
-def train_step(crit, model, opt, u, i, r):
-    with tf.GradientTape() as tape:
-        loss = crit(r, model(u, i))
-    gradients = tape.gradient(loss, opt.parameters)
-    opt.apply_gradients(zip(gradients, opt.parameters))
-    return loss
-
-
 def run(name, model, groups, train, test, epochs=5):
     opt = parameter_groups(
         lambda lr=2.0, weight_decay=0: TorchSGD(
@@ -361,10 +352,19 @@ def run(name, model, groups, train, test, epochs=5):
         + (0.2 - 1.0) * min(epoch, epochs * len(train)) / (epochs * len(train)),
     )
     crit = keras.losses.MeanSquaredError()
+
+    @tf.function
+    def train_step(u, i, r):
+        with tf.GradientTape() as tape:
+            loss = crit(r, model(u, i))
+        gradients = tape.gradient(loss, opt.parameters)
+        opt.apply_gradients(zip(gradients, opt.parameters))
+        return loss
+
     for ep in range(1, epochs + 1):
         tot = 0.0
         for u, i, r in train:
-            loss = train_step(crit, model, opt, u, i, r)
+            loss = train_step(u, i, r)
             sched.step()
             tot += float(loss)
         lr = float(opt.groups[0][0].learning_rate)

@@ -15,7 +15,9 @@ from keras import layers
 def assign_at(x, index, value):
     """x with value written at x[index]; index holds integers and slices."""
     places = tf.reshape(tf.range(tf.size(x)), tf.shape(x))[index]
-    value = tf.broadcast_to(tf.cast(value, x.dtype), tf.shape(places))
+    value = tf.cast(value, x.dtype)
+    value = tf.reshape(value, tf.shape(value)[max(value.ndim - places.ndim, 0) :])
+    value = tf.broadcast_to(value, tf.shape(places))
     flat = tf.tensor_scatter_nd_update(
         tf.reshape(x, [-1]), tf.reshape(places, [-1, 1]), tf.reshape(value, [-1])
     )

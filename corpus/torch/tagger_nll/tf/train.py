@@ -8,7 +8,9 @@ import numpy as np
 def assign_at(x, index, value):
     """x with value written at x[index]; index holds integers and slices."""
     places = tf.reshape(tf.range(tf.size(x)), tf.shape(x))[index]
-    value = tf.broadcast_to(tf.cast(value, x.dtype), tf.shape(places))
+    value = tf.cast(value, x.dtype)
+    value = tf.reshape(value, tf.shape(value)[max(value.ndim - places.ndim, 0) :])
+    value = tf.broadcast_to(value, tf.shape(places))
     flat = tf.tensor_scatter_nd_update(
         tf.reshape(x, [-1]), tf.reshape(places, [-1, 1]), tf.reshape(value, [-1])
     )
@@ -189,7 +191,7 @@ def train_step(x, y):
     with tf.GradientTape() as tape:
         log_probs = model(x)
         # (N, T, C) -> (N, C, T), where NLLLoss wants the classes
-        loss = criterion(tf.transpose(tf.transpose(log_probs, [0, 2, 1]), [0, 2, 1]), y)
+        loss = criterion(log_probs, y)
     gradients = tape.gradient(loss, model.trainable_variables)
     gradients = [tf.convert_to_tensor(g) for g in gradients]
     optimizer.apply_gradients(zip(gradients, model.trainable_variables))

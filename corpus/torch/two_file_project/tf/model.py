@@ -52,9 +52,7 @@ class TextCNN(keras.Model):
 
     def call(self, ids):
         x = self.embed(ids)  # (N, L, E)
-        x = tf.transpose(x, [0, 2, 1])  # (N, E, L) for Conv1d
-        x = tf.concat(
-            [branch(tf.transpose(x, [0, 2, 1])) for branch in self.branches], axis=1
-        )
+        # (N, E, L) for Conv1d
+        x = tf.concat([branch(x) for branch in self.branches], axis=1)
         x = self.dropout(x)
         return tf.squeeze(self.fc(x), axis=1)
