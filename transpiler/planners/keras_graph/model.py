@@ -191,8 +191,6 @@ class Model:
         found = found.removesuffix("_model") if found != "_model" else ""
         name = naming.class_name(found)
         taken = name in ("Model", "Build", "Make", "Create", "Main", "Define", "Net")
-        if self.builder is not None and name == self.builder.name.value:
-            name += "Net"
         return "Net" if not name.isidentifier() or taken else name
 
     def given_name(self) -> str:
