@@ -328,6 +328,15 @@ def recurrent(layer: Instance, inputs: list[Value]) -> Value:
     return Sequence("tuple", (y, *[state] * count))
 
 
+def cell(layer: Instance, inputs: list[Value]) -> Value:
+    """The output, and the new states in a list if they came in one."""
+    x, units = floating(first(inputs)), size_argument(layer, "units")
+    y = x.but(shape=(x.shape[0] if x.shape else None, units))
+    count = 2 if class_name(layer) == "LSTMCell" else 1
+    alone = len(inputs) > 1 and isinstance(inputs[1], Tensor)
+    return Sequence("tuple", (y, y if alone else Sequence("list", (y,) * count)))
+
+
 def bidirectional(layer: Instance, inputs: list[Value]) -> Value:
     inner = layer.arguments.get("layer")
     if not isinstance(inner, Instance):
@@ -444,6 +453,7 @@ SHAPES: dict[str, Result] = {
     "Flatten": flatten, "Reshape": reshape, "Permute": permute, "RepeatVector": repeat_vector,
     "Embedding": embedding, "Concatenate": concatenate, "Dot": dot,
     **dict.fromkeys(("Add", "Multiply", "Subtract", "Average", "Maximum", "Minimum"), merged),
+    **dict.fromkeys(("LSTMCell", "GRUCell", "SimpleRNNCell"), cell),
     "LSTM": recurrent, "GRU": recurrent, "SimpleRNN": recurrent, "Bidirectional": bidirectional,
     "TimeDistributed": distributed, "MultiHeadAttention": attention, "Attention": attention,
     "AdditiveAttention": attention, "Resizing": resized, "CenterCrop": cropped,

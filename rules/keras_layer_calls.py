@@ -6,8 +6,9 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import Instance, options
-from transpiler.rule import Unfit, rewrites
+from transpiler.infer.knowledge import Invocation
+from transpiler.infer.values import Instance, Sequence, Tensor, Value, as_dim, options
+from transpiler.rule import Unfit, infers, rewrites
 from transpiler.rules import keras_emitted_layers, keras_emitted_pooling, keras_layers_more
 from transpiler.rules.keras_layers import LAYERS, layer_parts
 from transpiler.site import Site
@@ -70,3 +71,25 @@ def look_up(site: Site) -> Any:
         if not str(dtype).startswith(("int", "uint")):
             site.context.edits.wrap(first, lambda value: fill("x.long()", x=value))
     return site.keep()
+
+
+CELLS = tuple(f"keras.layers.{n}" for n in ("LSTMCell", "GRUCell", "SimpleRNNCell"))
+
+
+@infers(*(f"{n}.get_initial_state" for n in CELLS))
+def initial_state(call: Invocation) -> Value:
+    """Zeros, one array for each state."""
+    batch = call.arg("batch_size", at=0)
+    units = call.receiver.arguments.get("units") if isinstance(call.receiver, Instance) else None
+    sizes = tuple(as_dim(v) if isinstance(v, Value) else None for v in (batch, units))
+    count = 2 if "LSTM" in call.name else 1
+    return Sequence("list", (Tensor(sizes, "float32", "tf"),) * count)
+
+
+@rewrites(*(f"{n}.get_initial_state" for n in CELLS), to="torch")
+def starting(site: Site) -> Any:
+    """The emitted class has it."""
+    batch = site.keywords.get("batch_size", site.positional[0] if site.positional else None)
+    if batch is None or site.receiver is None:
+        raise Unfit(f"{site.short} without a batch size")
+    return fill("cell.get_initial_state(n)", cell=site.receiver, n=batch)

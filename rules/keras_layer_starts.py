@@ -107,7 +107,8 @@ def started_recurrent(layer: Any, module: cst.BaseExpression) -> cst.BaseExpress
     if not layer.site.exact or layer.const("unit_forget_bias", True) is False:
         warn_of_defaults(layer)
         return module
-    made: cst.BaseExpression = layer.emit("initialize_recurrent", module)
+    unit = "initialize_cell" if layer.name.endswith("Cell") else "initialize_recurrent"
+    made: cst.BaseExpression = layer.emit(unit, module)
     return made
 
 

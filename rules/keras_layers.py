@@ -729,6 +729,29 @@ def recurrent(layer: Layer) -> list[Part]:
     return [Part(layer.emit("KerasRecurrent", module, **options), LAST)]
 
 
+def cell(layer: Layer) -> list[Part]:
+    """One step of a recurrent layer: PyTorch's cell with Keras' single bias."""
+    layer.refuse("dropout", "recurrent_dropout", "kernel_regularizer", "recurrent_regularizer",
+                 "bias_regularizer", "kernel_constraint", "recurrent_constraint")  # fmt: skip
+    kind = {"SimpleRNNCell": "RNNCell"}.get(layer.name, layer.name)
+    activation = activation_name(layer.value("activation"))
+    gates = activation_name(layer.value("recurrent_activation")) if kind != "RNNCell" else "sigmoid"
+    relu = kind == "RNNCell" and activation == "relu"
+    if (activation != "tanh" and not relu) or gates != "sigmoid":
+        raise Unfit(f"the activations of {layer.site.short} have no equal here")
+    if kind == "GRUCell" and layer.const("reset_after", True) is not True:
+        raise Unfit(f"reset_after=False of {layer.site.short} has no equal here")
+    bias = layer.unless("use_bias", True)
+    module: cst.BaseExpression = call(
+        f"torch.nn.{kind}", layer.size(), layer.arg("units"), bias=bias,
+        nonlinearity="relu" if relu else OMIT,
+    )  # fmt: skip
+    module = started_recurrent(layer, module)
+    if kind != "GRUCell" and bias is OMIT:
+        module = layer.emit("single_bias", module)
+    return [Part(layer.emit("KerasCell", module), LAST)]
+
+
 def bidirectional(layer: Layer) -> list[Part]:
     inner = layer.instance.arguments.get("layer")
     node = layer.site.args.get("layer")
@@ -814,7 +837,8 @@ LAYERS: dict[str, Callable[[Layer], list[Part]]] = {
     "Activation": activation, "LeakyReLU": leaky_relu, "Softmax": softmax, "ReLU": relu,
     "Reshape": reshape, "Permute": permute, "RepeatVector": repeat_vector, "GaussianNoise": noise,
     "Rescaling": rescaling, "Lambda": function_layer, "LSTM": recurrent, "GRU": recurrent,
-    "SimpleRNN": recurrent, "Bidirectional": bidirectional, "TimeDistributed": distributed,
+    "SimpleRNN": recurrent, **dict.fromkeys(("LSTMCell", "GRUCell", "SimpleRNNCell"), cell),
+    "Bidirectional": bidirectional, "TimeDistributed": distributed,
     "MultiHeadAttention": attention, "RandomFlip": augmenting, "Normalization": normalization,
 }  # fmt: skip
 

@@ -406,3 +406,39 @@ def test_a_model_of_several_inputs_takes_them_one_by_one() -> None:
         history.append(float(loss))
     """, "history")  # fmt: skip
     assert "model(*pair) - model((pair[0] * 2)" in conversion.code
+
+
+def test_recurrent_cells_step_by_step() -> None:
+    conversion = assert_twins("""
+    class Net(keras.Model):
+        def __init__(self, units):
+            super().__init__()
+            self.first = layers.LSTMCell(units)
+            self.second = layers.GRUCell(4)
+            self.third = layers.SimpleRNNCell(3, activation="relu")
+
+        def call(self, x):
+            state = self.first.get_initial_state(batch_size=tf.shape(x)[0])
+            hidden, last = [tf.zeros((6, 4))], tf.zeros((6, 3))
+            for step in tf.unstack(x, axis=1):
+                y, state = self.first(step, state)
+                y, hidden = self.second(y, hidden)
+                y, last = self.third(y, last)
+            return y, hidden[0]
+
+    x = tf.constant(rng.normal(size=(6, 3, 2)))
+    model = Net(5)
+    model(x)
+    optimizer = keras.optimizers.SGD(0.5)
+
+    # train
+    losses = []
+    for _ in range(4):
+        with tf.GradientTape() as tape:
+            y, h = model(x)
+            loss = tf.reduce_mean(tf.square(y - 1.0)) + tf.reduce_mean(h)
+        grads = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(grads, model.trainable_variables))
+        losses.append(float(loss))
+    """, "losses")  # fmt: skip
+    assert "self.first(step, state)" in conversion.code

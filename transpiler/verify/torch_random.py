@@ -28,6 +28,7 @@ def watch_draws(run: Run) -> None:
     for name in ("poisson", "_standard_gamma"):
         setattr(torch, name, draws.wrap(name.strip("_"), getattr(torch, name)))
     watch_methods(draws)
+    watch_truncated(draws)
     watch_dropouts(draws)
     watch_samplers(draws)
 
@@ -154,6 +155,19 @@ def from_init() -> bool:
     """Whether a method was called by torch.nn.init, or from inside the data loader."""
     filename = sys._getframe(2).f_code.co_filename.replace("\\", "/")
     return filename.endswith(("torch/nn/init.py", "torch/utils/data/dataloader.py"))
+
+
+def watch_truncated(draws: _Draws) -> None:
+    """What stands for tf.random.truncated_normal draws by way of an initializer."""
+    fill = torch.nn.init.trunc_normal_
+
+    def call(tensor: Any, mean: float = 0.0, std: float = 1.0, *bounds: Any, **more: Any) -> Any:
+        if sys._getframe(1).f_code.co_name != "truncated_normal":
+            return fill(tensor, mean, std, *bounds, **more)
+        noise = draws.through("truncated", fill(torch.empty_like(tensor)))
+        return tensor.copy_(noise * std + mean)
+
+    torch.nn.init.trunc_normal_ = call
 
 
 def watch_methods(draws: _Draws) -> None:

@@ -27,6 +27,18 @@ def initialize_recurrent(layer):
     return layer
 
 
+def initialize_cell(cell):
+    """Keras' initial values of a recurrent cell; the biases of an LSTM's forget gate are 1."""
+    nn.init.xavier_uniform_(cell.weight_ih)
+    nn.init.orthogonal_(cell.weight_hh)
+    if cell.bias:
+        nn.init.zeros_(cell.bias_ih)
+        nn.init.zeros_(cell.bias_hh)
+        if isinstance(cell, nn.LSTMCell):
+            nn.init.ones_(cell.bias_ih[cell.hidden_size : 2 * cell.hidden_size])
+    return cell
+
+
 def variance_scaling(weight, scale=1.0, mode="fan_in", distribution="truncated_normal"):
     """keras.initializers.VarianceScaling of a weight whose outputs come first."""
     size = weight[0, 0].numel()

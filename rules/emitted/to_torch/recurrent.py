@@ -74,6 +74,25 @@ class KerasRecurrent(nn.Module):
         return (y, *states) if self.return_state else y
 
 
+class KerasCell(nn.Module):
+    """A recurrent cell called as those of Keras: the output, and the states as they came."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+
+    def get_initial_state(self, batch_size):
+        zeros = self.cell.weight_hh.new_zeros(batch_size, self.cell.hidden_size)
+        return [zeros, zeros] if isinstance(self.cell, nn.LSTMCell) else [zeros]
+
+    def forward(self, x, states):
+        listed = isinstance(states, (list, tuple))
+        held = tuple(states) if listed else (states,)
+        new = self.cell(x, held if len(held) > 1 else held[0])
+        new = list(new) if isinstance(new, tuple) else [new]
+        return new[0], new if listed else new[0]
+
+
 class KerasCellLoop(nn.Module):
     """A recurrent cell of Keras, step by step: for activations that torch's layers lack."""
 
