@@ -3,6 +3,7 @@
 * `x = torch.zeros(3)` and, later, `x.requires_grad = True`: asked for where the tensor is made.
 * `optimizer.step(closure)` of an optimizer that evaluates once: the closure itself steps.
 * `def block(n, **kwargs): return nn.Conv2d(n, 8, **kwargs)`: by name what is passed on.
+* `DataLoader(data, **options)`: the options one by one.
 * `net._modules.values()`: `net.children()`.
 * `getattr(nn, kind)(...)` under `if kind in ("LSTM", "GRU")`: one branch for each name.
 * `{k: v.clone() for k, v in model.state_dict().items()}`: the state, of which Keras makes copies.
@@ -18,6 +19,7 @@ import libcst as cst
 from transpiler.passed_on import write_out
 from transpiler.registered import ask_publicly
 from transpiler.syntax import child_fields, code, constant, find, is_node, rebuild
+from transpiler.unpacked_options import give_one_by_one
 
 _MAKERS = frozenset(["tensor", "zeros", "ones", "rand", "randn", "full", "empty", "arange",
                      "linspace", "eye", "zeros_like", "ones_like", "randn_like"])  # fmt: skip
@@ -44,6 +46,8 @@ def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
         _name_all(module, changes)
     if _PASSED.search(text):
         write_out(module, changes)
+    if "DataLoader(" in text and "**" in text:
+        give_one_by_one(module, changes, GONE)
     if "._modules" in text:
         ask_publicly(module, changes)
     if ".state_dict().items()" in text:

@@ -258,6 +258,10 @@ class Builtins(Evaluation):
         if isinstance(receiver, ListObject):
             return self.list_method(receiver, name, positional)
         if isinstance(receiver, Mapping):
+            if name == "update" and self.dead:
+                return NONE
+            if name == "update" and self.choices and isinstance(positional[0], Mapping):
+                return _perhaps_update(receiver, positional[0])
             return _mapping_method(receiver, name, positional)
         return UNKNOWN
 
@@ -329,6 +333,16 @@ def _mapping_method(receiver: Mapping, name: str, positional: list[Value]) -> Va
                 receiver.items.update(positional[0].items)
             return NONE
     return UNKNOWN
+
+
+def _perhaps_update(receiver: Mapping, other: Mapping) -> Value:
+    """An update in a branch: afterwards a key is there or not."""
+    for key, value in other.items.items():
+        if key in receiver.items:
+            receiver.items[key] = join(receiver.items[key], value)
+        else:
+            receiver.element = join(receiver.element, value)
+    return NONE
 
 
 def _string_method(name: str) -> Value:

@@ -20,6 +20,7 @@ class Evaluation(ABC):
     facts: dict[cst.CSTNode, Value]
     weak_facts: dict[cst.CSTNode, Value]
     dead: int
+    choices: int
     unsure: list[int]
     placements: int
     rounds: dict[tuple[int, int], object] | None

@@ -64,6 +64,7 @@ class Interpreter(Expressions):
         self.facts: dict[cst.CSTNode, Value] = {}
         self.weak_facts: dict[cst.CSTNode, Value] = {}  # from branches that are never taken
         self.dead = 0
+        self.choices = 0  # how many branches deep that may be taken or not
         self.forks = 0  # how many alternatives deep, second ones and on
         self.guessed: dict[tuple[int, str], Instance] = {}  # objects of classes asked for
         self.call_modes: dict[cst.CSTNode, frozenset[bool]] = {}
@@ -354,9 +355,11 @@ class Interpreter(Expressions):
                 self.narrow(test, index == 0, frame)
             dead = taken is not None and taken != (index == 0)
             self.dead += dead
+            self.choices += taken is None
             self.forks += taken is None and index > 0
             self.exec_body(branch, frame)
             self.forks -= taken is None and index > 0
+            self.choices -= taken is None
             self.dead -= dead
             outcomes.append((frame.values, self.modes, frame.stopped or dead))
         live = [o for o in outcomes if not o[2]]
