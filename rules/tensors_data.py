@@ -13,6 +13,7 @@ from transpiler.infer.values import (
     Sequence,
     Tensor,
     Value,
+    element_of,
     items_of,
     options,
 )
@@ -62,15 +63,24 @@ def tensor(site: Site) -> Any:
         return _pack(site, given, data, dtype)
     if dtype is OMIT:
         dtype = _dtype_of_data(site, data, fact)
-    elif dtype_of(site.fact(asked)) == dtype_of_data(fact) and dtype_of_data(fact) in (
-        "float32",
-        "bool",
+    elif (
+        dtype_of(site.fact(asked)) == dtype_of_data(fact)
+        and dtype_of_data(fact) in ("float32", "bool")
+        and _is_sure(fact)
     ):
         dtype = OMIT
     form = "tf.Variable(v, dtype=d)" if _is_trained(site, given) else "tf.constant(v, dtype=d)"
     if "Variable" not in form:
         return constant(site, data, dtype, _is_array(fact) and dtype is OMIT)
     return fill(form, v=data, d=dtype)
+
+
+def _is_sure(fact: Value) -> bool:
+    """Whether data hold no number of Python's that may as well be a float64 of NumPy's."""
+    items = items_of(fact)
+    if isinstance(fact, (ListObject, Sequence)):
+        return all(_is_sure(i) for i in items or (element_of(fact),))
+    return not isinstance(fact, Number) or fact.type != "float"
 
 
 def _is_written(fact: Value) -> bool:

@@ -128,6 +128,9 @@ def require_gradient(site: Site) -> Any:
     if wanted and site.assigned_to is not None and isinstance(given.x, cst.Call):
         if site.context.edits.enclosing(site.node, cst.FunctionDef) is None:
             return fill("tf.Variable(x)", x=given.x)
+    loop = site.context.edits.enclosing(site.node, cst.For)
+    if wanted and site.alone and loop is not None and text(loop.target) == text(given.x):
+        raise Unfit("tensors are made variables in a loop", "make each with requires_grad=True")
     return vanish(site, given.x)
 
 

@@ -216,3 +216,44 @@ for _ in range(3):
 )
 def test_what_is_not_followed_is_told(line: str, reason: str) -> None:
     assert any(reason in found for found in reasons(NEVER.format(line=line)))
+
+
+BY_FUNCTION = """
+def sgd(params, lr):
+    {head}
+        for param in params:
+            param -= lr * param.grad
+            param.grad.zero_()
+
+def start():
+    w, b = 0.5 * torch.ones(5, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    w = w * 1.0
+    b = b * 1.0
+    params = [w, b]
+    for param in params:
+        param.requires_grad_(True)
+    return params
+
+def train():
+    found = []
+    params = start()
+    for _ in range(4):
+        loss = ((features @ params[0] + params[1] - 1.0) ** 2).mean()
+        loss.backward()
+        sgd(params, lr=0.1)
+        found.append(loss.item())
+    return found
+"""
+
+
+def test_updates_in_a_function_of_the_program() -> None:
+    code = assert_same(BY_FUNCTION.format(head="with torch.no_grad():")).code
+    assert "def sgd" not in code
+    assert "for gradient, param in zip(gradients, params):" in code
+
+
+def test_an_update_whose_names_are_taken_stays_a_function() -> None:
+    taken = BY_FUNCTION.format(head="with torch.no_grad():").replace(
+        "found = []", "found, param = [], 1"
+    )
+    assert "no rule for torch.Tensor.grad" in reasons(taken)

@@ -4,6 +4,7 @@
 * `optimizer.step(closure)` of an optimizer that evaluates once: the closure itself steps.
 * `def block(n, **kwargs): return nn.Conv2d(n, 8, **kwargs)`: by name what is passed on.
 * `DataLoader(data, **options)`: the options one by one.
+* `sgd([w, b], lr)`, a function that updates its arguments by their gradients: its body.
 * `net._modules.values()`: `net.children()`.
 * `getattr(nn, kind)(...)` under `if kind in ("LSTM", "GRU")`: one branch for each name.
 * `{k: v.clone() for k, v in model.state_dict().items()}`: the state, of which Keras makes copies.
@@ -16,6 +17,7 @@ from typing import Any
 
 import libcst as cst
 
+from transpiler.hand_updates import ask_in_loops, write_updates
 from transpiler.passed_on import write_out
 from transpiler.registered import ask_publicly
 from transpiler.syntax import child_fields, code, constant, find, is_node, rebuild
@@ -40,6 +42,7 @@ def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
     changes: Changes = {}
     if ".requires_grad" in text:
         _ask_early(module, changes)
+        ask_in_loops(module, changes, GONE)
     if ".step(" in text and "def " in text:
         _step_inside(module, changes)
     if "getattr(" in text:
@@ -52,6 +55,8 @@ def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
         ask_publicly(module, changes)
     if ".state_dict().items()" in text:
         _copy_states(module, changes)
+    if ".grad" in text and "def " in text:
+        write_updates(module, changes, GONE)
     origins: Origins = {}
     return (_apply(module, changes, origins), origins) if changes else (module, origins)
 

@@ -35,7 +35,7 @@ from transpiler.infer.values import (
     options,
     scalar_type,
 )
-from transpiler.syntax import dotted
+from transpiler.syntax import dotted, find
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "Add": operator.add,
@@ -207,7 +207,13 @@ class Expressions(Builtins):
 
     def eval_boolean(self, node: cst.BooleanOperation, frame: Frame) -> Value:
         left = self.eval(node.left, frame)
-        right = self.eval(node.right, frame)
+        if any(True for _ in find(node.right, cst.NamedExpr)):
+            right = self.eval(node.right, frame)
+        else:
+            values = dict(frame.values)  # the right side runs where the left one did not decide
+            self.narrow(node.left, isinstance(node.operator, cst.And), frame)
+            right = self.eval(node.right, frame)
+            frame.values = values
         truth = self.truth(left)
         if isinstance(node.operator, cst.And):
             if truth is not None:

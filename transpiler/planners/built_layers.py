@@ -38,6 +38,7 @@ CHANNELS: dict[str, tuple[str, int | None]] = {
 }
 """The argument that sizes the last axis, and how many axes stand between it and the batch's."""
 WHOLE = {f"{_N}LayerNorm": "normalized_shape", f"{_N}Embedding": ""}
+FLAT = frozenset(f"{_N}{name}" for name in ("Linear", "BatchNorm1d", "Embedding"))
 EMPTY = frozenset(
     f"{_N}{name}"
     for name in """ReLU ReLU6 LeakyReLU Tanh Sigmoid Softmax LogSoftmax GELU ELU SELU SiLU Mish
@@ -80,7 +81,8 @@ def plan_models(context: Context, value: Any, *, own: bool = False) -> None:
                 return
             layers[layer.origin] = layer
     try:
-        shapes = {node: _shape(Site(context, node, _name(v))) for node, v in layers.items()}
+        flat = all(_name(v) in FLAT for v in layers.values())
+        shapes = {node: _shape(Site(context, node, _name(v)), flat) for node, v in layers.items()}
     except Unfit:
         return
     built = context.notes.setdefault("built layers", {})
@@ -142,19 +144,22 @@ def _name(layer: Instance) -> str:
     return layer.cls.name
 
 
-def _shape(site: Site) -> Shape:
-    """The shape of one input without its batch; None where a size does not matter."""
+def _shape(site: Site, flat: bool = False) -> Shape:
+    """The shape of one input without its batch; None where a size does not matter.
+
+    flat: whether the model has nothing but dense layers beside its normalizations.
+    """
     if site.name in WHOLE:
         return _normalized(site) if WHOLE[site.name] else ()
     name, between = CHANNELS[site.name]
     if name not in site.args:
         raise Unfit("the size of a layer is not given")
     if between is None:
-        between = _axes_between(site)
+        between = _axes_between(site, flat)
     return (*[None] * between, site.args[name])
 
 
-def _axes_between(site: Site) -> int:
+def _axes_between(site: Site, flat: bool) -> int:
     """Of a normalization: by its name, or by what it was seen to be called on."""
     if site.name[-2:-1] in ("2", "3"):
         return int(site.name[-2])
@@ -163,6 +168,8 @@ def _axes_between(site: Site) -> int:
         seen = value.state.get("input") if isinstance(value, Instance) else None
         if isinstance(seen, Tensor) and seen.rank is not None:
             return seen.rank - 2
+    if site.name.endswith("BatchNorm1d") and flat:
+        return 0
     if site.name.endswith("BatchNorm1d"):
         raise Unfit("the rank of what is normalized is not known")
     return 2

@@ -382,7 +382,7 @@ def _source(gradient: Gradient) -> Any:
     if loop is not None and isinstance(loop.iter, cst.Call):
         assert isinstance(loop.iter.func, cst.Attribute)
         return fill("model.trainable_variables", model=loop.iter.func.value)
-    return gradient.owner
+    return gradient.owner if loop is None else gradient.owner.deep_clone()  # that one is replaced
 
 
 def _plan_updates(context: Context, statement: cst.CSTNode) -> None:
