@@ -381,6 +381,8 @@ def pads(
         return [Part(call("torch.nn.ConstantPad1d", (amount, 0), 0.0), FIRST)], OMIT
     if padding != "same":
         raise Unfit(f"padding={padding!r} of {layer.site.short} is not translated")
+    if kernel.is_one and not isinstance(kernel.written, cst.CSTNode):
+        return [], OMIT
     if stride.numbers is not None and set(stride.numbers) == {1} and value is None:
         return [], "same"
     module = layer.emit(

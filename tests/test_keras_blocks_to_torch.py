@@ -442,3 +442,22 @@ def test_recurrent_cells_step_by_step() -> None:
         losses.append(float(loss))
     """, "losses")  # fmt: skip
     assert "self.first(step, state)" in conversion.code
+
+
+def test_many_calls_by_keyword_are_followed_and_documented_once() -> None:
+    conversion = assert_twins(fitted("""
+    def layer(inputs, units=4, last=True):
+        '''A layer and maybe what follows it.'''
+        x = layers.Dense(units)(inputs)
+        return layers.Activation("tanh")(x) if last else layers.Dense(units)(x)
+
+    inputs = keras.Input((6,))
+    x = inputs
+    for i in range(15):
+        x = layer(inputs=x)
+        x = layer(inputs=x, last=False)
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    x, y = rng.normal(size=(12, 6)), rng.normal(size=(12, 2))
+    model.compile("sgd", "mse")
+    """, "", ""), "history", "p")  # fmt: skip
+    assert conversion.code.count("A layer and maybe what follows it.") == 1

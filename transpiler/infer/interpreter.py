@@ -764,7 +764,8 @@ class Interpreter(Expressions):
         depth = sum(1 for s in self.stack if s is node or (isinstance(s, tuple) and s[0] is node))
         if depth >= 2 or len(self.stack) >= MAX_DEPTH:
             return self.results.get(node, UNKNOWN)
-        if not any(p.placed for p in positional if isinstance(p, Tensor)):
+        given = [*positional, *keywords.values()]
+        if not any(p.placed for p in given if isinstance(p, Tensor)):
             self.runs[node] = self.runs.get(node, 0) + 1
         made = self.rounds is not None and function.owner is not None
         most = MAX_RUNS_OF_MODULES if made else MAX_RUNS

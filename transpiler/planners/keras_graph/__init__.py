@@ -56,20 +56,24 @@ def _take_out(context: Context, graphs: list[Model]) -> None:
     written = {e for g in graphs for e in g.trace.expressions}
     construction = Construction(context, made, {g.node for g in graphs})
     construction.remove(written)
-    _write_blocks(context, [m for g in graphs for m in g.trace.used], set())
+    _write_blocks(context, [m for g in graphs for m in g.trace.used], {})
     for graph in graphs:
         graph.write(construction.gone)
     calls.plan(context)
 
 
-def _write_blocks(context: Context, blocks: list[Made], written: set[str]) -> None:
-    """The classes of blocks stand where the functions stood that built them."""
+def _write_blocks(context: Context, blocks: list[Made], written: dict[str, cst.CSTNode]) -> None:
+    """The classes of blocks stand where the functions stood that built them.
+
+    The first class of a function takes what the function says of itself.
+    """
     for made in blocks:
         _write_blocks(context, made.trace.used, written)
         if made.name not in written:
-            written.add(made.name)
-            place = outermost(context, made.block.function)
-            context.edits.insert_before(place, made.statements(made.name))
+            function = made.block.function
+            lines = made.statements(made.name, documented=function not in written.values())
+            written[made.name] = function
+            context.edits.insert_before(outermost(context, function), lines)
 
 
 def attribute_name(context: Context, model: Instance, part: Instance) -> str | None:

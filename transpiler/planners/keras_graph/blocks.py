@@ -188,11 +188,11 @@ class Made:
         deeper: int = sum(m.cost for m in self.trace.used)
         return self.trace.permuted + deeper
 
-    def statements(self, name: str) -> list[cst.BaseStatement]:
+    def statements(self, name: str, documented: bool = True) -> list[cst.BaseStatement]:
         params = [cst.Param(cst.Name(n)) for n in self.sizes()]
         for own in self.parameters():
             params.append(parameter(own))
-        doc = docstring(self.block.function)
+        doc = docstring(self.block.function) if documented else None
         return class_of(name, params, self.arguments, self.trace, self.result, doc)
 
     def sizes(self) -> dict[str, GraphTensor]:
