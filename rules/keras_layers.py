@@ -689,9 +689,9 @@ def function_layer(layer: Layer) -> list[Part]:
 
 def recurrent(layer: Layer) -> list[Part]:
     """LSTM, GRU and SimpleRNN: PyTorch's layer with Keras' single bias, in the kind of output."""
-    layer.refuse("stateful", "unroll", "recurrent_dropout", "kernel_regularizer",
-                 "recurrent_regularizer", "bias_regularizer", "kernel_constraint",
-                 "recurrent_constraint", "zero_output_for_mask", "time_major")  # fmt: skip
+    layer.refuse("stateful", "unroll", "kernel_regularizer", "recurrent_regularizer",
+                 "bias_regularizer", "kernel_constraint", "recurrent_constraint",
+                 "zero_output_for_mask", "time_major")  # fmt: skip
     kind = {"LSTM": "LSTM", "GRU": "GRU", "SimpleRNN": "RNN"}[layer.name]
     activation = activation_name(layer.value("activation"))
     gates = activation_name(layer.value("recurrent_activation")) if kind != "RNN" else "sigmoid"
@@ -701,7 +701,8 @@ def recurrent(layer: Layer) -> list[Part]:
         usual = False
     if kind == "RNN" and activation == "relu":
         usual = True
-    if usual:
+    drops = layer.unless("recurrent_dropout", 0.0) is not OMIT
+    if usual and not drops:
         extra = {"nonlinearity": "relu"} if kind == "RNN" and activation == "relu" else {}
         module: cst.BaseExpression = call(
             f"torch.nn.{kind}", layer.size(), layer.arg("units"), bias=bias, batch_first=True,
@@ -713,20 +714,23 @@ def recurrent(layer: Layer) -> list[Part]:
     else:
         from transpiler.rules.keras_activations import FUNCTIONS
 
-        if (
-            activation not in FUNCTIONS
-            or gates not in FUNCTIONS
-            or (kind == "GRU" and layer.const("reset_after", True) is True)
-        ):
+        if activation not in FUNCTIONS or gates not in FUNCTIONS:
             raise Unfit(f"the activations of {layer.site.short} have no equal here")
-        functions = {"activation": fill("lambda x: " + FUNCTIONS[activation])}
-        if kind != "RNN":
+        functions: dict[str, Any] = {}
+        if activation != "tanh":
+            functions["activation"] = fill("lambda x: " + FUNCTIONS[activation])
+        if kind != "RNN" and gates != "sigmoid":
             functions["recurrent_activation"] = fill("lambda x: " + FUNCTIONS[gates])
-        module = layer.emit(f"Keras{kind}Loop", layer.size(), layer.arg("units"), **functions,
-                            bias=bias)  # fmt: skip
+        if drops:
+            functions["dropout"] = layer.unless("dropout", 0.0)
+            functions["recurrent_dropout"] = layer.arg("recurrent_dropout")
+        before = kind == "GRU" and layer.const("reset_after", True) is not True
+        module = layer.emit(f"Keras{kind}{'ResetBefore' if before else ''}Loop", layer.size(),
+                            layer.arg("units"), **functions, bias=bias)  # fmt: skip
     options = {
         name: OMIT if layer.plain(name) in (False, 0, 0.0) else layer.arg(name)
         for name in ("return_sequences", "return_state", "go_backwards", "dropout")
+        if not (drops and name == "dropout")
     }
     return [Part(layer.emit("KerasRecurrent", module, **options), LAST)]
 

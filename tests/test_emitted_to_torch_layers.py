@@ -148,7 +148,8 @@ RECURRENT: list[tuple[str, dict, Callable[[], nn.Module]]] = [
     ("SimpleRNN", {}, lambda: stock("SimpleRNN")),
     ("LSTM", {"activation": "relu"}, lambda: loop("KerasLSTMLoop", activation=torch.relu)),
     ("SimpleRNN", {"activation": "elu"}, lambda: loop("KerasRNNLoop", activation=F.elu)),
-    ("GRU", {"reset_after": False}, lambda: loop("KerasGRULoop")),
+    ("GRU", {"reset_after": False}, lambda: loop("KerasGRUResetBeforeLoop")),
+    ("GRU", {"activation": "relu"}, lambda: loop("KerasGRULoop", activation=torch.relu)),
 ]
 
 
@@ -177,6 +178,42 @@ def test_recurrent(
             ),
             torch_results(lambda t, *s, m=module: m(t, ours, s), x, *states),
         )
+
+
+def scripted(seed: int) -> Callable:
+    """Masks that both frameworks draw alike, call by call."""
+    rng = np.random.default_rng(seed)
+    return lambda shape, rate: (rng.random(np.prod(shape)) > rate).reshape(shape) / (1 - rate)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "make"),
+    [
+        ("LSTM", {}, "KerasLSTMLoop"),
+        ("GRU", {}, "KerasGRULoop"),
+        ("GRU", {"reset_after": False}, "KerasGRUResetBeforeLoop"),
+        ("SimpleRNN", {}, "KerasRNNLoop"),
+    ],
+)
+def test_recurrent_dropout(
+    kind: str, options: dict, make: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, ours = scripted(1), scripted(1)
+    rates = {"dropout": 0.3, "recurrent_dropout": 0.4}
+    monkeypatch.setattr(
+        keras.src.backend.random,
+        "dropout",
+        lambda x, rate, **_: x * theirs(tuple(x.shape), rate),
+    )
+    monkeypatch.setattr(F, "dropout", lambda x, rate: x * torch.tensor(ours(x.shape, rate)))
+    expected = getattr(layers, kind)(UNITS, return_sequences=True, **rates, **options)
+    module = recurrent.KerasRecurrent(loop(make, **rates), return_sequences=True)
+    carry(randomise(expected), module.rnn)
+    x = draw(BATCH, STEPS, FEATURES)
+    agree(
+        keras_results(lambda t: expected(t, training=True), x),
+        torch_results(lambda t: module(t), x),
+    )
 
 
 @pytest.mark.parametrize("merge_mode", ["concat", "sum", "ave", "mul"])

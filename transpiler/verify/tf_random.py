@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any
 
@@ -27,6 +28,7 @@ def watch_draws(run: Run) -> None:
         setattr(tf.random, name, draws.raw(name, getattr(tf.random, name)))
     tf.nn.dropout = draws.tf_dropout(tf.nn.dropout)
     watch_backend(draws)
+    watch_recurrent(draws)
     watch_initializers(run)
     watch_modes(run)
 
@@ -204,6 +206,19 @@ def watch_backend(draws: _Draws) -> None:
         ("gamma", "gamma"),
     ):
         setattr(backend, name, draws.raw(kind, getattr(backend, name)))
+
+
+def watch_recurrent(draws: _Draws) -> None:
+    """Keras draws what its recurrent layers drop in inference as well, where nothing reads it."""
+    function = keras.layers.RNN.call
+
+    @wraps(function)
+    def call(self: Any, sequences: Any, initial_state: Any = None, mask: Any = None,
+             training: Any = False) -> Any:  # fmt: skip
+        with nullcontext() if training else draws.run.draws.paused():
+            return function(self, sequences, initial_state, mask, training)
+
+    keras.layers.RNN.call = call
 
 
 def watch_initializers(run: Run) -> None:

@@ -87,7 +87,9 @@ def _one_cell(suffix: str, prefix: str, t: Arrays, k: Arrays) -> list[Slot]:
     ]
     biases = ("bias_ih" + suffix, "bias_hh" + suffix)
     if biases[0] in t and f"{prefix}.bias" in k:
-        slots.append(_bias(biases, prefix, k, swap))
+        only = biases[1] not in t  # a cell that is written out has one
+        own = f"{prefix}.bias"
+        slots.append(_only(biases[0], own, swap) if only else _bias(biases, prefix, k, swap))
     return slots
 
 
@@ -102,6 +104,11 @@ def _matrix(torch_name: str, keras_name: str, swap: bool) -> Slot:
     return Slot(
         (torch_name,), (keras_name,), lambda a: [change(a[0]).T], lambda a: [change(a[0].T)]
     )
+
+
+def _only(torch_name: str, keras_name: str, swap: bool) -> Slot:
+    change = swap_gates if swap else np.asarray
+    return Slot((torch_name,), (keras_name,), lambda a: [change(a[0])], lambda a: [change(a[0])])
 
 
 def _bias(names: tuple[str, str], prefix: str, k: Arrays, swap: bool) -> Slot:

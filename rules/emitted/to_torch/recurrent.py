@@ -93,10 +93,20 @@ class KerasCell(nn.Module):
         return new[0], new if listed else new[0]
 
 
-class KerasCellLoop(nn.Module):
-    """A recurrent cell of Keras, step by step: for activations that torch's layers lack."""
+def gated(x, weight, bias=None, masks=None):
+    """A linear map to all gates; with masks, each gate sees what its own lets through."""
+    if masks is None:
+        return F.linear(x, weight, bias)
+    biases = [None] * len(masks) if bias is None else bias.chunk(len(masks))
+    parts = zip(masks, weight.chunk(len(masks)), biases)
+    return torch.cat([F.linear(x * mask, w, b) for mask, w, b in parts], -1)
 
-    gates, states = 1, 1
+
+class KerasCellLoop(nn.Module):
+    """A recurrent cell of Keras, step by step: for what torch's layers lack."""
+
+    states = 1
+    gates = (0,)  # the masks that Keras draws, in the order of torch's gates
 
     def __init__(
         self,
@@ -105,16 +115,25 @@ class KerasCellLoop(nn.Module):
         activation=torch.tanh,
         recurrent_activation=torch.sigmoid,
         bias=True,
+        dropout=0.0,
         recurrent_dropout=0.0,
     ):
         super().__init__()
-        rows = self.gates * hidden_size
+        rows = len(self.gates) * hidden_size
         self.weight_ih_l0 = nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, input_size)))
         self.weight_hh_l0 = nn.Parameter(nn.init.orthogonal_(torch.empty(rows, hidden_size)))
         self.bias_ih_l0 = nn.Parameter(torch.zeros(rows), requires_grad=bias)
         self.activation = activation
         self.recurrent_activation = recurrent_activation
+        self.dropout = dropout
         self.recurrent_dropout = recurrent_dropout
+
+    def masks(self, like, rate):
+        """What each gate drops, at every step the same."""
+        if not rate or not self.training:
+            return None
+        drawn = [F.dropout(torch.ones_like(like), rate) for _ in self.gates]
+        return [drawn[i] for i in self.gates]
 
     def forward(self, x, states=None):
         packed = isinstance(x, nn.utils.rnn.PackedSequence)
@@ -124,11 +143,12 @@ class KerasCellLoop(nn.Module):
         if states is None:
             states = [x.new_zeros(1, len(x), hidden_size)] * self.states
         states = [states[0]] if isinstance(states, torch.Tensor) else [s[0] for s in states]
-        kept = F.dropout(torch.ones_like(states[0]), self.recurrent_dropout, self.training)
-        projected = F.linear(x, self.weight_ih_l0, self.bias_ih_l0)
+        masks = self.masks(x[:, :1], self.dropout)
+        projected = gated(x, self.weight_ih_l0, self.bias_ih_l0, masks)
+        masks = self.masks(states[0], self.recurrent_dropout)
         outputs = []
         for t in range(x.shape[1]):
-            new = self.step(projected[:, t], states[0] * kept, *states)
+            new = self.step(projected[:, t], masks, *states)
             if packed:
                 new = [
                     torch.where((t < lengths.to(x.device))[:, None], n, s)
@@ -145,12 +165,17 @@ class KerasCellLoop(nn.Module):
 
 
 class KerasLSTMLoop(KerasCellLoop):
-    """keras LSTM with its activations by argument."""
+    """keras LSTM with its activations by argument, and what its gates drop."""
 
-    gates, states = 4, 2
+    states, gates = 2, (0, 1, 2, 3)
 
-    def step(self, x, dropped, h, c):
-        i, f, g, o = (x + F.linear(dropped, self.weight_hh_l0)).chunk(4, -1)
+    def __init__(self, input_size, hidden_size, *, bias=True, **options):
+        super().__init__(input_size, hidden_size, bias=bias, **options)
+        if bias:
+            self.bias_ih_l0.data[hidden_size : 2 * hidden_size] = 1.0  # unit_forget_bias
+
+    def step(self, x, masks, h, c):
+        i, f, g, o = (x + gated(h, self.weight_hh_l0, masks=masks)).chunk(4, -1)
         gate = self.recurrent_activation
         c = gate(f) * c + gate(i) * self.activation(g)
         return gate(o) * self.activation(c), c
@@ -159,19 +184,39 @@ class KerasLSTMLoop(KerasCellLoop):
 class KerasRNNLoop(KerasCellLoop):
     """keras SimpleRNN with its activation by argument."""
 
-    def step(self, x, dropped, h):
-        return (self.activation(x + F.linear(dropped, self.weight_hh_l0)),)
+    def step(self, x, masks, h):
+        return (self.activation(x + gated(h, self.weight_hh_l0, masks=masks)),)
 
 
 class KerasGRULoop(KerasCellLoop):
+    """keras GRU with its activations by argument, and what its gates drop."""
+
+    gates = (1, 0, 2)
+
+    def __init__(self, input_size, hidden_size, *, bias=True, **options):
+        super().__init__(input_size, hidden_size, bias=bias, **options)
+        self.bias_hh_l0 = nn.Parameter(torch.zeros_like(self.bias_ih_l0), requires_grad=bias)
+        self.bias_ih_l0.joined_with = [self.bias_hh_l0]  # Keras clips them as one
+        self.bias_hh_l0.joined_with = [self.bias_ih_l0]
+
+    def step(self, x, masks, h):
+        r, z, n = gated(h, self.weight_hh_l0, self.bias_hh_l0, masks).chunk(3, -1)
+        x_r, x_z, x_n = x.chunk(3, -1)
+        r, z = self.recurrent_activation(x_r + r), self.recurrent_activation(x_z + z)
+        return (z * h + (1 - z) * self.activation(x_n + r * n),)
+
+
+class KerasGRUResetBeforeLoop(KerasCellLoop):
     """keras GRU with reset_after=False: the reset gate acts before the matrix product."""
 
-    gates = 3
+    gates = (1, 0, 2)
 
-    def step(self, x, dropped, h):
+    def step(self, x, masks, h):
         weight_rz, weight_n = self.weight_hh_l0.tensor_split([2 * h.shape[1]])
         x_rz, x_n = x.tensor_split([2 * h.shape[1]], -1)
-        r, z = self.recurrent_activation(x_rz + F.linear(dropped, weight_rz)).chunk(2, -1)
+        rz = x_rz + gated(h, weight_rz, masks=masks and masks[:2])
+        r, z = self.recurrent_activation(rz).chunk(2, -1)
+        dropped = h if masks is None else h * masks[2]
         n = self.activation(x_n + F.linear(r * dropped, weight_n))
         return (z * h + (1 - z) * n,)
 
