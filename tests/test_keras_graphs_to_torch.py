@@ -142,6 +142,20 @@ def test_masks_go_from_the_embedding_to_the_layers_that_read_them() -> None:
     assert conversion.code.count("mask=mask") == 2
 
 
+def test_masks_of_a_sequential_that_is_not_told_its_input() -> None:
+    assert_twins(fitted("""
+    model = keras.Sequential()
+    model.add(layers.Embedding(11, 5, mask_zero=True))
+    model.add(layers.SpatialDropout1D(0.0))
+    model.add(layers.LSTM(3))
+    model.add(layers.Dense(1))
+    x = np.array([rng.permutation(10)[:7] for _ in range(12)])
+    y = rng.normal(size=(12, 1))
+    model.compile("sgd", "mse")
+    model.build((None, 7))
+    """), "history", "p")  # fmt: skip
+
+
 def test_states_of_recurrent_layers() -> None:
     assert_twins(fitted("""
     inputs = keras.Input((5, 3))

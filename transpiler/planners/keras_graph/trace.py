@@ -138,8 +138,13 @@ class Trace:
 
     # ---- values ------------------------------------------------------------------------------
 
-    def use(self, tensor: Value | None, order: str | None) -> Expression:
-        """A value of the graph in an order of axes (None: as it is)."""
+    def use(
+        self, tensor: Value | None, order: str | None, expected: int | None = None
+    ) -> Expression:
+        """A value of the graph in an order of axes (None: as it is).
+
+        `expected` is the rank that a layer's kind tells, where the value's own is not known.
+        """
         if not isinstance(tensor, GraphTensor) or tensor.node is None:
             raise Unfit("a value of this graph is not known before the program runs")
         node = tensor.node
@@ -147,7 +152,8 @@ class Trace:
             raise Unfit("several results of a layer in this graph are used in a way not understood")
         if node not in self.values:
             self.visit(node)
-        found, have, rank = self.values[node], self.orders[node], tensor.rank
+        found, have = self.values[node], self.orders[node]
+        rank = expected if tensor.rank is None else tensor.rank
         if order is None or order == have or (rank is not None and rank <= 2):
             return found
         if rank is None:
@@ -296,7 +302,7 @@ class Trace:
             parts = parts[:-1]  # the loss takes the softmax or sigmoid over
         wanted = self.order_for(layer, parts, held, single)
         self.wanted[layer] = wanted
-        source = self.use(tensor, wanted) if single else None
+        source = self.use(tensor, wanted, rank_in(layer)) if single else None
         if source is not None and self.is_converted(layer, tensor):
             source = fill("x.long()", x=source)
         chain = Chain(self.context)
