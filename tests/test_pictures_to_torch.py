@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import torch
 from keras_training import left_over, translate_keras
 
 from transpiler.convert import convert
 from transpiler.findings import Grade
+from transpiler.rules.emitted.to_torch import pictures
 
 HEAD = """import numpy as np
 import tensorflow as tf
@@ -107,6 +110,7 @@ def test_folders_of_images(tmp_path: Path) -> None:
         tf.io.write_file(str(path), tf.io.encode_png(np.full((6, 5, 3), 10 * number, np.uint8)))
     source = f"""import numpy as np
 import tensorflow as tf
+import torch
 
 parts = [
     tf.keras.utils.image_dataset_from_directory(
@@ -142,3 +146,23 @@ model = keras.Sequential([keras.Input((8, 8, 3)), layers.RandomRotation(0.1, {op
 model(np.zeros((2, 8, 8, 3)), training=True)
 """)
         assert left_over(conversion)
+
+
+def test_arrays_become_the_same_pictures() -> None:
+    for shape in ((5, 6, 3), (5, 6, 1)):
+        x = np.random.default_rng(0).uniform(-3, 7, size=shape)
+        for scale in (True, False):
+            x = x if scale else np.abs(x)
+            theirs = keras.utils.array_to_img(x, scale=scale)
+            ours = pictures.array_to_img(torch.tensor(x), scale)
+            np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+def test_saving_an_array_makes_a_picture_first() -> None:
+    conversion = translate_keras("""
+x = np.zeros((4, 4, 3))
+keras.utils.array_to_img(x * 255, scale=False).save("a.png")
+keras.utils.save_img("b.png", x)
+""")
+    assert 'array_to_img(x * 255, scale=False).save("a.png")' in conversion.code
+    assert 'array_to_img(x).save("b.png")' in conversion.code

@@ -130,6 +130,25 @@ def grayscale(images):
     return as_floats(images, lambda x: (x * weights.to(x)).sum(-1, keepdim=True))
 
 
+def extract_patches(images, size, strides=None):
+    """tf.image.extract_patches without padding: windows, each flat with its channels last."""
+    height, width = size
+    down, across = strides or size
+    windows = images.unfold(-3, height, down).unfold(-3, width, across)
+    return windows.movedim(-3, -1).flatten(-3)
+
+
+def array_to_img(x, scale=True):
+    """keras.utils.array_to_img: a picture of PIL's, its values stretched to 0 ... 255."""
+    x = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
+    x = x.astype("float32")
+    if scale:
+        x = x - x.min()
+        x = x / (x.max() or 1) * 255
+    x = x.astype("uint8")
+    return Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x)
+
+
 def central_crop(image, fraction):
     """tf.image.central_crop: the middle part of an image."""
     height, width = image.shape[-3:-1]
