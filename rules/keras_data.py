@@ -10,7 +10,7 @@ from transpiler.infer.values import Mapping, Sequence, Tensor, Value
 from transpiler.rule import Unfit, rewrites
 from transpiler.rules.facts_tf_data import element
 from transpiler.site import Site
-from transpiler.syntax import find
+from transpiler.syntax import code, find
 from transpiler.template import OMIT, as_node, call, fill
 
 _NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100", "imdb", "reuters", "boston_housing",
@@ -113,9 +113,16 @@ def get_file(site: Site) -> Any:
 
 @rewrites("keras.utils.plot_model", "keras.utils.model_to_dot", to="torch")
 def plot_model(site: Site) -> Any:
-    """PyTorch draws no graphs: the model is printed."""
+    """PyTorch draws no graphs: the model is printed, if it is not anyway."""
     if not site.alone and site.assigned_to is None:
         raise Unfit("the picture of a model is used", "print(model) shows its layers")
+    shown = [n.func for n in find(site.context.module, cst.Call)]
+    texts = {
+        code(f.value) for f in shown if isinstance(f, cst.Attribute) and f.attr.value == "summary"
+    }
+    if site.alone and code(site.arg("model")) in texts:
+        site.context.remark(site.node, site.short, "no picture of the model is drawn")
+        return []
     site.context.remark(
         site.node, site.short, "no picture of the model is drawn; its layers are printed"
     )

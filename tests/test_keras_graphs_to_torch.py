@@ -72,6 +72,17 @@ def test_two_inputs_several_outputs_shared_layer() -> None:
     )
 
 
+def test_layers_and_inputs_may_be_named_as_words_of_python() -> None:
+    conversion = assert_twins(fitted("""
+    inputs = keras.Input((6,), name="in")
+    x = layers.Dense(4, name="class")(inputs)
+    model = keras.Model(inputs, layers.Dense(2, name="lambda")(x))
+    x, y = rng.normal(size=(12, 6)), rng.normal(size=(12, 2))
+    model.compile("sgd", "mse")
+    """), "history", "p")  # fmt: skip
+    assert "self.class_(in_)" in conversion.code
+
+
 def test_several_models_over_one_graph() -> None:
     conversion = assert_twins(
         """

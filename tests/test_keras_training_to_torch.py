@@ -773,3 +773,20 @@ def test_a_training_step_that_asks_compile_for_its_loss_and_metrics() -> None:
     """, "losses", "accuracy")  # fmt: skip
     assert "loss = self.criterion(y_pred, y) + regularization(self)" in conversion.code
     assert "for metric in self.metrics:" in conversion.code
+
+
+def test_callbacks_that_no_fit_is_given_go() -> None:
+    conversion = translate_keras("""
+    x, y = rng.normal(size=(16, 4)), rng.normal(size=(16, 1))
+    model = keras.Sequential([layers.Input((4,)), layers.Dense(1)])
+    model.summary()
+    keras.utils.plot_model(model, to_file="model.png")
+    stop = keras.callbacks.EarlyStopping(patience=2)
+    save = keras.callbacks.ModelCheckpoint("best.keras")
+    callbacks = [stop, save]
+    model.compile("sgd", "mse")
+    model.fit(x, y)
+    """)
+    assert left_over(conversion) == []
+    assert "stop" not in conversion.code and "callbacks" not in conversion.code
+    assert conversion.code.count("print(model)") == 1

@@ -55,6 +55,53 @@ def plan(context: Context) -> None:
         except Unfit as error:
             context.claim(node)
             context.unfit(node, name.removeprefix("keras."), error)
+    drop_unused(context)
+
+
+def drop_unused(context: Context) -> None:
+    """Callbacks in variables that no fit is given go."""
+    names = [n for n in find(context.module, cst.Name) if _is_variable(context, n)]
+    gone: set[cst.CSTNode] = set()
+    lines = [a for a in find(context.module, cst.Assign) if len(a.targets) == 1]
+    for assign in reversed(lines):
+        target = assign.targets[0].target
+        if not isinstance(target, cst.Name) or not _makes_callbacks(context, assign.value):
+            continue
+        if any(n.value == target.value and n is not target and n not in gone for n in names):
+            continue
+        statement = context.edits.statement(assign)
+        gone |= set(find(assign, cst.Name))
+        for item in walk(assign.value):
+            context.claim(item)
+        context.edits.replace(statement, [])
+        context.remark(statement, "keras.callbacks",
+                       f"`{target.value}` is left out: no training is given it")  # fmt: skip
+
+
+def _is_variable(context: Context, name: cst.Name) -> bool:
+    """Whether a name stands for a variable, and not for a keyword, an attribute or a module."""
+    parent = context.edits.parent[name]
+    if isinstance(parent, cst.Arg):
+        return parent.keyword is not name
+    if isinstance(parent, cst.Attribute):
+        return parent.value is name
+    return not isinstance(parent, (cst.ImportAlias, cst.ImportFrom, cst.AsName))
+
+
+def _makes_callbacks(context: Context, node: cst.BaseExpression) -> bool:
+    """Whether an expression makes a callback of Keras', or lists some."""
+    if isinstance(node, (cst.List, cst.Tuple)) and node.elements:
+        return all(_is_callback(context, e.value) for e in node.elements)
+    return (
+        isinstance(node, cst.Call) and node not in context.claimed and (_is_callback(context, node))
+    )
+
+
+def _is_callback(context: Context, node: cst.BaseExpression) -> bool:
+    fact = context.fact(node)
+    return isinstance(fact, Instance) and (fact.class_names or ("",))[0].startswith(
+        "keras.callbacks."
+    )
 
 
 def _is_left(models: list[Instance]) -> bool:

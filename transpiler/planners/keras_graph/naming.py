@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keyword import iskeyword
 from typing import Any
 
 import libcst as cst
@@ -113,6 +114,7 @@ def input_name(context: Context, node: GraphNode) -> str:
 
 def fresh_in(taken: Any, name: str) -> str:
     """A name that is not taken."""
+    name = f"{name}_" if iskeyword(name) else name
     candidate, number = name, 1
     while candidate in taken:
         number += 1
@@ -122,6 +124,7 @@ def fresh_in(taken: Any, name: str) -> str:
 
 def fresh_attribute(taken: Any, name: str) -> str:
     """A name for an attribute of a module."""
+    name = f"{name}_" if iskeyword(name) else name
     candidate, number = name, 1
     while candidate in taken or candidate in MODULE_NAMES:
         number += 1
