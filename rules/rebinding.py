@@ -25,7 +25,8 @@ FUNCTIONS = {
     if name in ("abs", "floor", "ceil", "round", "exp", "log", "sqrt", "rsqrt", "tanh", "sigmoid",
                 "sin", "cos", "square", "sign")
 } | {"relu_": "tf.nn.relu"}  # fmt: skip
-LINKS = frozenset({*BINARY, *FUNCTIONS, "clamp_", "neg_", "fill_", "zero_", "normal_", "uniform_"})
+LINKS = frozenset({*BINARY, *FUNCTIONS, "clamp_", "neg_", "fill_", "zero_", "normal_", "uniform_",
+                   "squeeze_", "unsqueeze_", "t_"})  # fmt: skip
 
 
 def is_inner_link(site: Site) -> bool:
@@ -83,7 +84,9 @@ def write_back(site: Site, x: Any, new: Any, variable_method: Any = None) -> Any
         change = variable_method or fill("v.assign(x)", v=place, x=new)
         return [cst.SimpleStatementLine([cst.Expr(change)])]
     warn_of_aliases(site.context, site.node, place)
-    return [cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(place)], new)])]
+    # A copy: the node itself may be read in another order of axes.
+    target = cst.AssignTarget(place.deep_clone() if isinstance(place, cst.Name) else place)
+    return [cst.SimpleStatementLine([cst.Assign([target], new)])]
 
 
 def _is_last_use(site: Site, place: cst.Name) -> bool:

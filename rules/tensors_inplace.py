@@ -188,7 +188,7 @@ def reshape_in_place(site: Site) -> Any:
     given = Arguments(site)
     template = RESHAPING[site.name.rpartition(".")[2]]
     new = fill(template, x=given.x, axis=given.given("dim", at=0))
-    return write_back(site, given.x, new)
+    return new if is_inner_link(site) else write_back(site, given.x, new)
 
 
 SCATTERS = {"scatter_": "scatter_along", "scatter_add_": "scatter_add_along",

@@ -308,7 +308,10 @@ class _Run:
             case cst.Return() if node.value is not None:
                 self.returned(node.value, env)
             case cst.Expr():
-                self.visit(node.value, env)
+                order = self.visit(node.value, env)
+                changed = _changed_in_place(node.value)
+                if changed in env:
+                    env[changed] = order
             case cst.Assert():
                 self.expect_any(node.test, env)
 
@@ -869,6 +872,16 @@ class _Run:
 
     def is_fresh_list(self, node: cst.CSTNode) -> bool:
         return any(isinstance(o, ListObject) for o in options(self.context.fact(node)))
+
+
+def _changed_in_place(node: cst.BaseExpression) -> str:
+    """The variable of `x.squeeze_(1)` and of `x.squeeze_(1).relu_()`."""
+    links = 0
+    while isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
+        if not node.func.attr.value.endswith("_"):
+            return ""
+        node, links = node.func.value, links + 1
+    return node.value if links and isinstance(node, cst.Name) else ""
 
 
 def _keeps_axes(arg: cst.Arg) -> bool:
