@@ -147,8 +147,15 @@ def flatten(site: Site) -> Any:
         dims = [-1, *(size_at(site, given.x, i) for i in range(1, start)), merged]
     else:
         dims = [*(size_at(site, given.x, i) for i in range(start)), -1]
-    dims += [size_at(site, given.x, i) for i in range(end + 1, len(shape))]
+    dims += [_read_size(site, given.x, i) for i in range(end + 1, len(shape))]
     return fill("tf.reshape(x, dims)", x=given.x, dims=dims)
+
+
+def _read_size(site: Site, x: Any, index: int) -> Any:
+    """A size that is read: data may come in other sizes than today's."""
+    if isinstance(x, cst.Name) and not in_module_method(site.context, site.node):
+        return fill("x.shape[i]", x=x, i=index)
+    return size_at(site, x, index)
 
 
 @rewrites(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from proving_sides import double_precision
 from training import assert_same
-from translating import reasons
+from translating import reasons, to_tf
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -207,3 +207,32 @@ class Net(nn.Module):
 """,
         "Net(2)",
     )
+
+
+def test_a_branch_that_today_is_not_taken_is_written_for_its_own_sizes() -> None:
+    code = to_tf(
+        """
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.classes = classes
+        self.conv = nn.Conv2d(3, classes, 1)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+def score(net, x, y):
+    out = net(x)
+    if net.classes == 1:
+        out = torch.sigmoid(out.squeeze(1))
+        return (out * y).mean()
+    y = F.one_hot(y, net.classes).permute(0, 3, 1, 2).float()
+    return (out.flatten(0, 1) * y.flatten(0, 1)).mean()
+
+
+print(score(Net(3), torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))))
+"""
+    )
+    assert "tf.sigmoid(tf.squeeze(out, axis=1))" in code
+    assert "[-1, 4, 4]" not in code

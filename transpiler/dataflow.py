@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import libcst as cst
 
@@ -163,3 +164,26 @@ def _exposed(statement: cst.CSTNode) -> set[str]:
                 found |= exposed_reads(rest)
             return found
     return reads(statement)
+
+
+def read_after(
+    parents: Mapping[cst.CSTNode, cst.CSTNode], statement: cst.CSTNode, name: str
+) -> bool:
+    """Whether a variable is read after a statement, before it is bound to something else."""
+    current: Any = statement
+    while not isinstance(current, (cst.FunctionDef, cst.Module)):
+        parent: Any = parents[current]
+        body = getattr(parent, "body", None)
+        if isinstance(body, (list, tuple)) and current in body:
+            for later in list(body)[list(body).index(current) + 1 :]:
+                if name in exposed_reads([later]):
+                    return True
+                if name in always_writes(later):
+                    return False
+        if isinstance(parent, (cst.For, cst.While)) and current is parent.body:
+            if name in exposed_reads(list(parent.body.body)):
+                return True
+            if isinstance(parent, cst.While) and name in reads(parent.test):
+                return True
+        current = parent
+    return False

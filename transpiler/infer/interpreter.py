@@ -121,7 +121,8 @@ class Interpreter(Expressions):
         del self.functions[own:]
         self.run_uncalled(first, module)
         for node, value in self.weak_facts.items():
-            self.facts.setdefault(node, value)
+            # What is not run today may be run with other arguments, whose sizes are others.
+            self.facts.setdefault(node, v.without_sizes(value))
         return frame
 
     def run_caller(self, caller: Any, frame: Frame) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.dataflow import always_writes, exposed_reads, reads
+from transpiler.dataflow import always_writes, read_after
 from transpiler.infer.values import Const, Instance, Symbol, Value, options
 from transpiler.layouts import elements_of, is_sequence
 from transpiler.planners.expressions import qualified_name
@@ -69,7 +69,7 @@ def _plan_call(context: Context, call: cst.Call, kind: str, line: Any, name: str
         names.discard(target.value)
     is_dropped = isinstance(small, cst.Expr) and small.value is call
     own = [n.value for n in find(line, cst.Name) if n is not call.args[0].value and n is not target]
-    changed = sorted(n for n in names if n in own or _read_after(context, line, n))
+    changed = sorted(n for n in names if n in own or read_after(context.edits.parent, line, n))
     if not changed:
         return
     if is_dropped and changed == [name]:
@@ -105,24 +105,3 @@ def _aliases(context: Context, line: Any, name: str) -> set[str]:
         if always_writes(statement) & found:
             break
     return found - {name}
-
-
-def _read_after(context: Context, line: cst.CSTNode, name: str) -> bool:
-    """Whether a variable is read after a statement, before it is bound to something else."""
-    current: Any = line
-    while not isinstance(current, (cst.FunctionDef, cst.Module)):
-        parent: Any = context.edits.parent[current]
-        body = getattr(parent, "body", None)
-        if isinstance(body, (list, tuple)) and current in body:
-            for statement in list(body)[list(body).index(current) + 1 :]:
-                if name in exposed_reads([statement]):
-                    return True
-                if name in always_writes(statement):
-                    return False
-        if isinstance(parent, (cst.For, cst.While)) and current is parent.body:
-            if name in exposed_reads(list(parent.body.body)):
-                return True
-            if isinstance(parent, cst.While) and name in reads(parent.test):
-                return True
-        current = parent
-    return False

@@ -12,6 +12,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
+from transpiler.dataflow import read_after
 from transpiler.infer.values import (
     Class,
     Const,
@@ -379,7 +380,10 @@ class _Run:
             return
         for name in first.keys() | second.keys():
             a, b = first.get(name), second.get(name)
-            if a != b and name in first and name in second:
+            is_live = a != b and (
+                self.node is None or read_after(self.context.edits.parent, node, name)
+            )
+            if is_live and name in first and name in second:
                 self.reconcile(node.body, name, a, b)
             env[name] = b if name in second else a
 
