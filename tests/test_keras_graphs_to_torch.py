@@ -295,3 +295,29 @@ def test_one_of_several_results_and_all_of_them_by_batches() -> None:
     first, _, last = encoder.predict(x, batch_size=8, verbose=0)
     """, "first", "last")  # fmt: skip
     assert "self.decoder(self.encoder(inputs)[2])" in conversion.code
+
+
+def test_a_model_over_a_part_of_a_model_that_an_object_holds() -> None:
+    assert_twins(
+        """
+x = rng.normal(size=(8, 5))
+def encoder():
+    inputs = keras.Input((5,))
+    h = layers.Dense(4, activation="tanh")(inputs)
+    return keras.Model(inputs, layers.Dense(3)(h))
+class Holder:
+    def __init__(self, encoder):
+        self.encoder = encoder
+holder = Holder(encoder())
+half = keras.Model(holder.encoder.input, holder.encoder.layers[1].output)
+half.trainable = False
+inputs = keras.Input((5,))
+model = keras.Model(inputs, layers.Dense(1)(half(inputs)))
+model.compile("sgd", "mse")
+# train
+h = model.fit(x, x[:, :1], epochs=2, shuffle=False, verbose=0).history
+p = half.predict(x, verbose=0)
+""",
+        "h",
+        "p",
+    )

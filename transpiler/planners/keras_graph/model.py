@@ -51,8 +51,7 @@ class Model:
         """How the class reaches a layer that is not its own."""
         for graph in self.before:
             if layer in graph.trace.layers:
-                owner = self.variable(graph)
-                self.scope.parameters[owner.value] = owner
+                owner = self.scope.parameter(self.variable(graph))
                 return cst.parse_expression(f"{owner.value}.{graph.trace.layers[layer]}")
         callee = self.callee(layer)
         if callee is None:
@@ -87,16 +86,21 @@ class Model:
         targets = [t for s in between for t in find(s, cst.AssignTarget, cst.For, cst.AugAssign)]
         return not any(n.value == name.value for t in targets for n in find(_target(t), cst.Name))
 
-    def variable(self, graph: Model) -> cst.Name:
-        """The variable that holds another model of the same graph."""
+    def variable(self, graph: Model) -> cst.Name | cst.Attribute:
+        """The variable, or attribute, that holds another model of the same graph."""
         parent = self.context.edits.parent[graph.node]
         if graph.builder is self.builder and isinstance(parent, cst.Assign):
             target = parent.targets[0].target
             if isinstance(target, cst.Name) and self.scope.is_own(target):
                 return target
-        for name in find(self.node, cst.Name):  # Model(model.input, model.layers[-2].output)
-            if self.context.fact(name) in graph.models and self.scope.is_own(name):
-                return name
+        for node in find(self.node, cst.Name, cst.Attribute):
+            held: Any = node  # Model(model.input, model.layers[-2].output)
+            if self.context.fact(held) in graph.models:
+                root = held
+                while isinstance(root, cst.Attribute):
+                    root = root.value
+                if isinstance(root, cst.Name) and self.scope.is_own(root):
+                    return held  # type: ignore[no-any-return]
         raise Unfit("models that share layers are made in different functions")
 
     def callee(self, layer: Instance) -> cst.Name | cst.Attribute | None:
