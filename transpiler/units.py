@@ -159,7 +159,8 @@ def _bases(to: Direction, node: ast.ClassDef) -> list[str]:
         name = f"{FOLDERS[to]}.{first}" if first in sources(to) else _LONG_NAMES.get(first, first)
         name = signatures.canonical(f"{name}.{rest}" if rest else name)
         entry = signatures.lookup(name)
-        found.update(dict.fromkeys([name, *(entry.bases if entry else ())]))
+        private = ("torch.nn.Module",) if name.startswith("torch.nn.modules.") else ()
+        found.update(dict.fromkeys([name, *(entry.bases if entry else private)]))
     return list(found)
 
 

@@ -638,14 +638,16 @@ class _Run:
         first: Order = None
         for index, arg in enumerate(node.args):
             want: Order = None
+            have = self.visit(arg.value, env)
             if layout.takes:
                 rank = self.rank(arg.value)
                 if rank is None and index == 0:
-                    rank = _rank_of_modules(modules)
+                    rank = _rank_of_modules(modules) or have
                 want = rank if rank is not None and rank >= 3 else None
                 if index and layout == CHANNELS_LAST and not isinstance(modules[0].cls, Class):
                     want = None
-            self.expect(arg.value, env, want)
+            if have != want and (have is not None or self.is_array(arg.value)):
+                self.convert(arg.value, have, want)
             first = want if index == 0 else first
         if not layout.gives:
             return None
