@@ -6,7 +6,7 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import Const, Function, Instance, Symbol, Value
+from transpiler.infer.values import Const, Function, Instance, Symbol, Value, options
 from transpiler.rule import Unfit
 from transpiler.site import Site
 from transpiler.template import call, fill
@@ -86,7 +86,8 @@ def activation_module(site: Site, value: Value | None, node: Any) -> cst.BaseExp
         return fill(MODULES[name])
     if name == "exponential":
         return call("Lambda", fill("torch.exp")).with_changes(func=site.emit("Lambda"))
-    if isinstance(value, Function) and isinstance(node, cst.BaseExpression):
+    functions = all(isinstance(o, Function) for o in options(value)) and value is not None
+    if functions and isinstance(node, cst.BaseExpression):
         return call("Lambda", node).with_changes(func=site.emit("Lambda"))
     raise Unfit(
         f"the activation {name or 'given here'} of {site.short} has no PyTorch module",

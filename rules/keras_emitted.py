@@ -8,8 +8,22 @@ import libcst as cst
 
 from transpiler import signatures
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import Function, Symbol, Value
-from transpiler.rule import Unfit, infers, rewrites
+from transpiler.infer.values import (
+    UNKNOWN,
+    Const,
+    Function,
+    Instance,
+    ListObject,
+    Mapping,
+    Number,
+    Sequence,
+    Symbol,
+    Tensor,
+    Value,
+    items_of,
+)
+from transpiler.rule import Unfit, infers, infers_property, rewrites
+from transpiler.rules.facts_data import collate, sample
 from transpiler.rules.keras_initial_values import fills, named
 from transpiler.rules.keras_optimizers import TORCH
 from transpiler.site import Site
@@ -48,13 +62,17 @@ def function(site: Site) -> Any:
     target = parse_expression(FUNCTIONS[name]).deep_clone()
     asks = "axis" in _parameters(site.name)
     if not isinstance(site.node, cst.Call):
-        if asks and _rank_inside(site) != 2:
-            raise Unfit(f"along which axis the classes of {site.short} lie is not known")
-        return target
+        if not asks or _rank_inside(site) == 2:
+            return target
+        text = "lambda scores, targets, **options: f(scores.movedim(-1, 1), targets, **options)"
+        return fill(text, f=target)
     axis = site.const("axis", None) if "axis" in site.args else -1
-    if asks and axis != 1 and site.rank(_first(site)) != 2:
-        raise Unfit(f"the classes of {site.short} do not lie along the second axis")
     args = [a for a in site.node.args if a.keyword is None or a.keyword.value != "axis"]
+    if asks and axis != 1 and site.rank(_first(site)) != 2:
+        if axis is None or not args or args[0].keyword is not None:
+            raise Unfit(f"the classes of {site.short} do not lie along the second axis")
+        moved = fill("x.movedim(axis, 1)", x=args[0].value, axis=axis)
+        args = [args[0].with_changes(value=moved), *args[1:]]
     return cst.Call(target, args)
 
 
@@ -149,6 +167,50 @@ def data_class(site: Site) -> Any:
     if isinstance(site.node, cst.Call):
         return cst.Call(target.deep_clone(), site.node.args)
     return target.deep_clone()
+
+
+@infers("to_tf.DataLoader")
+def loader(call_: Invocation) -> Value:
+    return call_.interpreter.knowledge.construct(call_)
+
+
+@infers("to_tf.DataLoader.__iter__")
+def batches(call_: Invocation) -> Value:
+    """Batches of examples, stacked field by field if nothing else is told."""
+    made = call_.receiver
+    if not isinstance(made, Instance):
+        return UNKNOWN
+    one = sample(call_, made.arguments.get("dataset", UNKNOWN))
+    function = made.arguments.get("collate_fn")
+    if not isinstance(function, Value) or function == Symbol("to_tf.collate"):
+        batch = stacked(one)
+    else:
+        batch = call_.call(function, ListObject(None, one))
+    return Sequence("generator", None, batch)
+
+
+@infers_property("to_tf.DataLoader.dataset")
+def loaded(value: Value) -> Value:
+    found = value.arguments.get("dataset") if isinstance(value, Instance) else None
+    return found if isinstance(found, Value) else UNKNOWN
+
+
+@rewrites("to_tf.DataLoader.dataset", to="torch")
+def dataset_of(site: Site) -> Any:
+    return site.keep()
+
+
+def stacked(value: Value) -> Value:
+    """Several examples of one form as one."""
+    match value:
+        case Sequence() | ListObject() if (known := items_of(value)) is not None:
+            return Sequence("tuple", tuple(map(stacked, known)))
+        case Mapping():
+            return Mapping({k: stacked(v) for k, v in value.items.items()})
+        case Tensor() | Const() | Number():
+            found = collate(value)
+            return found.but(library="tf") if isinstance(found, Tensor) else UNKNOWN
+    return UNKNOWN
 
 
 # ---- initial values, layers as they are made -----------------------------------------------------

@@ -119,11 +119,33 @@ def fills(name: str, given: dict[str, Any], layer: Any, role: str) -> cst.BaseEx
         template: str | None = f"torch.nn.init.{name}_(torch.empty(shape))"
     elif name == "constant":
         template = f"torch.nn.init.constant_(torch.empty(shape), {given.get('value', 0.0)!r})"
+    elif name == "variance_scaling":
+        template = _kaiming(given)
     else:
         template = parametrized(name, given)
     if template is None:
         raise Unfit(
             f"the initializer {name or 'given here'} is not translated", "use torch.nn.init"
         )
-    text = template.replace("mode='fan_out', ", "").replace("torch.empty(shape)", f"layer.{role}")
+    if name != "variance_scaling":
+        template = template.replace("mode='fan_out', ", "")
+    text = template.replace("torch.empty(shape)", f"layer.{role}")
     return fill(text, layer=layer)
+
+
+def _kaiming(given: dict[str, Any]) -> str | None:
+    """VarianceScaling of a layer's weight by torch's names for it, where one has its scale."""
+    scale, mode = given.get("scale", 1.0), given.get("mode", "fan_in")
+    kinds = {"uniform": "uniform", "untruncated_normal": "normal"}
+    kind = kinds.get(given.get("distribution", "truncated_normal"))
+    if kind is None:
+        return None
+    if mode == "fan_avg":
+        gain = "" if scale == 1 else f", gain={scale**0.5!r}"
+        return f"torch.nn.init.xavier_{kind}_(torch.empty(shape){gain})"
+    slope = "relu" if scale == 2 else "linear" if scale == 1 else None
+    options = f"nonlinearity='{slope}'" if slope else f"a={(2 / scale - 1) ** 0.5!r}"
+    if scale > 2:
+        return None
+    fan = ", mode='fan_out'" if mode == "fan_out" else ""
+    return f"torch.nn.init.kaiming_{kind}_(torch.empty(shape){fan}, {options})"

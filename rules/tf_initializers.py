@@ -25,7 +25,7 @@ OWN = {
 KERAS = tuple(
     f"keras.initializers.{name}"
     for name in """Zeros Ones Constant RandomNormal RandomUniform TruncatedNormal GlorotUniform
-    GlorotNormal HeNormal HeUniform LecunNormal LecunUniform Orthogonal""".split()
+    GlorotNormal HeNormal HeUniform LecunNormal LecunUniform Orthogonal VarianceScaling""".split()
 )
 SCALED = ("glorot", "he_", "lecun", "orthogonal")
 """Initializers that read off the shape which axes are inputs and outputs."""
@@ -81,6 +81,32 @@ def function_of_shape(site: Site) -> Any:
     return fill(f"lambda shape: {template_of(fact, site)}")
 
 
+_SPREAD = {
+    "RandomUniform": ("uniform_", ("minval", "maxval")),
+    "RandomNormal": ("normal_", ("mean", "stddev")),
+}
+_TURNED = {"fan_in": "fan_out", "fan_out": "fan_in"}
+"""In Keras' order of axes the inputs come first."""
+
+
+def _of_arguments(site: Site, made: cst.Call, shape: Any) -> Any:
+    """The tensor, by arguments that need not be known; None where a plain one will do."""
+    name = site.name.removesuffix(".__call__")
+    kind = name.rpartition(".")[2]
+    if name not in KERAS:
+        return None
+    inner = Site(site.context, made, name)
+    if kind == "VarianceScaling":
+        mode, kind = inner.const("mode"), inner.const("distribution")
+        return fill("f(torch.empty(shape), s, m, d)", f=site.emit("variance_scaling"), shape=shape,
+                    s=inner.arg("scale"), m=_TURNED.get(mode, mode), d=kind)  # fmt: skip
+    if kind in _SPREAD and named(site.context.fact(made))[0] == "":
+        function, (first, second) = _SPREAD[kind]
+        return fill(f"torch.nn.init.{function}(torch.empty(shape), a, b)", shape=shape,
+                    a=inner.arg(first), b=inner.arg(second))  # fmt: skip
+    return None
+
+
 @rewrites(*(f"{name}.__call__" for name in (*OWN, *KERAS)), to="torch")
 def called(site: Site) -> Any:
     """A tensor of a shape."""
@@ -100,5 +126,6 @@ def called(site: Site) -> Any:
         raise Unfit(f"{site.short} of more than two axes", "torch counts the axes in another order")
     if isinstance(node.func, cst.Call):
         drop(site, node.func)
-        return fill(template_of(fact, site), shape=shape)
+        given = _of_arguments(site, node.func, shape)
+        return given if given is not None else fill(template_of(fact, site), shape=shape)
     return fill("f(s)", f=node.func, s=shape)

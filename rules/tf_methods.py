@@ -7,8 +7,8 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.arrays import is_float
-from transpiler.infer.values import UNKNOWN, ListObject, Sequence, Tensor
-from transpiler.rule import Proof, Unfit, rewrites
+from transpiler.infer.values import UNKNOWN, ListObject, Number, Sequence, Tensor
+from transpiler.rule import Proof, Unfit, infers_property, rewrites
 from transpiler.rules.operands import DTYPES
 from transpiler.rules.tf_arguments import (
     TfArguments,
@@ -16,6 +16,7 @@ from transpiler.rules.tf_arguments import (
 )
 from transpiler.rules.tf_operands import as_tensor, is_number, members
 from transpiler.site import Site
+from transpiler.syntax import code
 from transpiler.template import fill, fill_statements
 
 # ---- variables --------------------------------------------------------------------------------
@@ -114,6 +115,34 @@ DTYPE_ATTRIBUTES = [
         lambda site: cst.SimpleString(f'"{site.name.split(".")[1]}"')
     )
     for name in sorted(DTYPES)
+]
+
+
+_LIMITS = Proof(inputs=[(2, 3)], gradients=False, keras_cases=[
+    "tf.where(x > 0, x, tf.float32.min)", "tf.maximum(x, x.dtype.min)",
+    "tf.zeros([2], tf.int32) + tf.int32.max",
+], directions=("torch",))  # fmt: skip
+
+
+@rewrites(*(f"tf.{name}.{end}" for name in sorted(DTYPES) for end in ("min", "max")),
+          "tf.DType.min", "tf.DType.max", to="torch", proof=_LIMITS)  # fmt: skip
+def limit(site: Site) -> Any:
+    """The ends of a dtype's range."""
+    node, kind = site.node, site.name.split(".")[1]
+    if not isinstance(node, cst.Attribute):
+        raise Unfit(f"{site.short} is not asked of a dtype here")
+    dtype: Any = node.value
+    if not code(dtype).strip().endswith(".dtype") and kind in DTYPES:
+        dtype = fill(f"torch.{kind}")
+        site.context.claim(node.value)
+    info = "iinfo" if kind in DTYPES and not is_float(kind) else "finfo"
+    return fill(f"torch.{info}(d).{node.attr.value}", d=dtype)
+
+
+LIMITS = [
+    infers_property(f"tf.{name}.{end}")(lambda _, kind=kind: Number(kind))
+    for name, kind in ((n, "float" if is_float(n) else "int") for n in sorted(DTYPES))
+    for end in ("min", "max")
 ]
 
 

@@ -191,3 +191,20 @@ print(x, y, torch.bmm(y, y.transpose(1, 2)))
     assert "x = conv(image)" in code
     assert "x = norm(x)" in code
     assert "y = line(steps)" in code
+
+
+def test_norms_of_values_of_unknown_rank_keep_their_order() -> None:
+    """GroupNorm says no rank: what the convolution gives is channels-last all the same."""
+    code = to_tf("""
+class Block(nn.Module):
+    def __init__(self, change):
+        super().__init__()
+        self.conv, self.norm, self.change = nn.Conv2d(4, 4, 3), nn.GroupNorm(2, 4), change
+
+    def forward(self, x):
+        y = self.conv(x)
+        y = y if self.change is None else y * self.change
+        return self.norm(y)
+""")
+    assert "self.norm(y)" in " ".join(code.split())
+    assert "self.norm(tf.transpose" not in code
