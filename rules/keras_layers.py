@@ -296,10 +296,15 @@ def sized(layer: Layer, name: str, *rest: Any, **options: Any) -> cst.Call:
     try:
         return call(f"torch.nn.{name}", layer.size(), *rest, **options)
     except UnknownSize as error:
-        for made in (layer.instance, *layer.peers):
-            made.state["lazy"] = True
-        layer.caution(f"{error.reason}: a lazy module finds its size at its first call", error.hint)
+        tell_lazy(layer, error)
         return call(f"torch.nn.Lazy{name}", *rest, **options)
+
+
+def tell_lazy(layer: Layer, error: UnknownSize) -> None:
+    """Say that a module finds its size by itself, and that the model has to be called first."""
+    for made in (layer.instance, *layer.peers):
+        made.state["lazy"] = True
+    layer.caution(f"{error.reason}: a lazy module finds its size at its first call", error.hint)
 
 
 def dense(layer: Layer) -> list[Part]:
@@ -521,8 +526,15 @@ def batch_norm(layer: Layer) -> list[Part]:
         kept = {n: OMIT if layer.const(n, True) else False for n in ("center", "scale")}
         eps = OMIT if layer.plain("epsilon") == 1e-3 else options["eps"]
         decay = OMIT if momentum == 0.99 else options["momentum"]
-        return [Part(layer.emit("KerasBatchNorm", layer.size(), eps=eps, momentum=decay, **kept),
-                     order)]  # fmt: skip
+        try:
+            size = layer.size()
+        except UnknownSize as error:
+            if not plain:
+                raise
+            tell_lazy(layer, error)
+            return [Part(layer.emit("LazyKerasBatchNorm", eps=eps, momentum=decay), order)]
+        module = layer.emit("KerasBatchNorm", size, eps=eps, momentum=decay, **kept)
+        return [Part(module, order)]
     layer.caution(
         "PyTorch's running variance takes the unbiased batch variance, Keras' the biased one:"
         " the output of evaluation differs by a factor of about 1 + 1/(2n), n values per batch"

@@ -461,3 +461,32 @@ def test_many_calls_by_keyword_are_followed_and_documented_once() -> None:
     model.compile("sgd", "mse")
     """, "", ""), "history", "p")  # fmt: skip
     assert conversion.code.count("A layer and maybe what follows it.") == 1
+
+
+def test_a_method_that_builds_a_graph_keeps_its_object_and_its_names() -> None:
+    conversion = assert_twins("""
+    class Agent:
+        def __init__(self, actions):
+            self.actions = int(actions)
+            self.model = self.create()
+
+        def create(self):
+            inputs = keras.Input((4,))
+            x = layers.Dense(5, activation="relu")(inputs)
+            both = layers.Add()([layers.Dense(1)(x), layers.Dense(self.actions)(x)])
+            model = keras.Model(inputs, both)
+            model.compile("sgd", "mse")
+            return model
+
+        def predict(self, x):
+            return self.model.predict(x, verbose=0)
+
+    x = rng.normal(size=(8, 4))
+    agents = [Agent(np.int64(3)), Agent(np.int64(3))]
+    model = agents[0].model
+
+    # train
+    result = agents[0].predict(x)
+    """, "result")  # fmt: skip
+    assert "def predict(self, x):" in conversion.code
+    assert "Net(self.actions)" in conversion.code

@@ -109,7 +109,7 @@ class Scope:
 
     def _is_symbol(self, name: cst.Name, around: tuple[str, ...]) -> bool:
         function = self._binder(name)
-        if name.value in around or function is None:
+        if name.value in around or function is None or self._is_owner(name, function):
             return False
         given = self._value(name)
         if name.value in _parameters(function) and not (given is UNKNOWN or _is_plain(given)):
@@ -126,6 +126,12 @@ class Scope:
         return (bool(read) or sized) and all(
             self._is_symbol(n, (*around, name.value)) for n in read
         )
+
+    def _is_owner(self, name: cst.Name, function: Any) -> bool:
+        """Whether a name is the object whose method builds the graph: `self`."""
+        around = self.context.edits.enclosing(function, cst.FunctionDef, cst.ClassDef)
+        first = function.params.params[:1]
+        return isinstance(around, cst.ClassDef) and any(p.name.value == name.value for p in first)
 
     def _own_names(self, node: cst.BaseExpression) -> list[cst.Name]:
         """The names that an expression reads, but for arrays whose size it asks for."""
@@ -426,9 +432,31 @@ def renamed(node: cst.BaseExpression, names: Mapping[str, Any]) -> cst.BaseExpre
     return cst.Call(cst.Name(MARK), args)
 
 
+def _is_marked(node: cst.Call) -> bool:
+    return isinstance(node.func, cst.Name) and node.func.value == MARK
+
+
 class _Settling(cst.CSTTransformer):
+    """Writes the marked calls; what holds none stays the very node that it was."""
+
+    def __init__(self, module: cst.Module) -> None:
+        super().__init__()
+        self.around: set[cst.CSTNode] = set()
+        self.mark(module)
+
+    def mark(self, node: cst.CSTNode) -> bool:
+        """Remember the nodes that hold marked calls."""
+        below = [self.mark(child) for child in node.children]
+        if True in below or (isinstance(node, cst.Call) and _is_marked(node)):
+            self.around.add(node)
+            return True
+        return False
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        return node in self.around
+
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> Any:
-        if not (isinstance(updated_node.func, cst.Name) and updated_node.func.value == MARK):
+        if not _is_marked(updated_node):
             return updated_node
         first, *rest = updated_node.args
         names = {a.keyword.value: a.value for a in rest if a.keyword is not None}
@@ -454,6 +482,6 @@ class Renaming(cst.CSTTransformer):
 
 def settle_names(module: cst.Module) -> cst.Module:
     """Write every expression that stands under other names."""
-    result = module.visit(_Settling())
+    result = module.visit(_Settling(module))
     assert isinstance(result, cst.Module)
     return result

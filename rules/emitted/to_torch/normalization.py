@@ -29,6 +29,24 @@ class KerasBatchNorm(nn.modules.batchnorm._BatchNorm):
         return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
 
 
+class LazyKerasBatchNorm(nn.modules.lazy.LazyModuleMixin, KerasBatchNorm):
+    """A KerasBatchNorm that finds its size at its first call."""
+
+    cls_to_become = KerasBatchNorm
+
+    def __init__(self, eps=1e-3, momentum=0.01):
+        super().__init__(0, eps, momentum)
+        self.weight, self.bias = nn.UninitializedParameter(), nn.UninitializedParameter()
+        self.running_mean, self.running_var = nn.UninitializedBuffer(), nn.UninitializedBuffer()
+
+    def initialize_parameters(self, x):
+        if self.has_uninitialized_params():
+            self.num_features = x.shape[1]
+            for tensor in (self.weight, self.bias, self.running_mean, self.running_var):
+                tensor.materialize((self.num_features,))
+            self.reset_parameters()
+
+
 class Normalization(nn.Module):
     """keras.layers.Normalization: adapt() sets mean and variance of the last axis, or of all."""
 

@@ -7,6 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
+from transpiler.infer.values import Instance
 from transpiler.planners.keras_tape.arrays import plan_arrays
 from transpiler.planners.keras_tape.bases import plan_bases
 from transpiler.planners.keras_tape.chains import trace
@@ -64,6 +65,12 @@ def plan(context: Context) -> None:
     for tape in tapes:
         _unwrap(context, tapes, tape)
     plan_handed_tapes(context)
+    if updates and any(isinstance(o, Instance) for u in updates for o in u.optimizers):
+        context.remark(
+            updates[0].node, "tf.GradientTape",
+            "all of this runs on the CPU, where TensorFlow takes a GPU by itself: move models and"
+            " batches with .to(device)",
+        )  # fmt: skip
 
 
 def _write_updates(context: Context, updates: list[Update], varying: set[Any]) -> None:
