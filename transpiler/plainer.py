@@ -6,6 +6,7 @@
 * `DataLoader(data, **options)`: the options one by one.
 * `sgd([w, b], lr)`, a function that updates its arguments by their gradients: its body.
 * `net._modules.values()`: `net.children()`.
+* `nn.parallel.data_parallel(net, x, devices)`: `net(x)`, which gives the same.
 * `getattr(nn, kind)(...)` under `if kind in ("LSTM", "GRU")`: one branch for each name.
 * `{k: v.clone() for k, v in model.state_dict().items()}`: the state, of which Keras makes copies.
 """
@@ -51,6 +52,8 @@ def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
         write_out(module, changes)
     if "DataLoader(" in text and "**" in text:
         give_one_by_one(module, changes, GONE)
+    if "data_parallel(" in text:
+        _call_once(module, changes)
     if "._modules" in text:
         ask_publicly(module, changes)
     if ".state_dict().items()" in text:
@@ -275,3 +278,18 @@ def _is_copy(node: cst.BaseExpression, name: str) -> bool:
         else:
             return False
     return copies and isinstance(node, cst.Name) and node.value == name
+
+
+# ---- several devices -------------------------------------------------------------------------
+
+
+def _call_once(module: cst.Module, changes: Changes) -> None:
+    for call in find(module, cst.Call):
+        if code(call.func).rpartition(".")[2] != "data_parallel" or len(call.args) < 2:
+            continue
+        net, given = call.args[0], call.args[1]
+        if net.keyword is None and given.keyword is None and not net.star and not given.star:
+            inputs = [given.value]
+            if isinstance(given.value, cst.Tuple):
+                inputs = [element.value for element in given.value.elements]
+            changes[call] = cst.Call(net.value, [cst.Arg(value) for value in inputs])

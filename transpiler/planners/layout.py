@@ -523,7 +523,7 @@ class _Run:
         if node.attr.value in ("shape",):
             if not self.reads_sizes_apart(node, order):
                 self.convert(node.value, order, None)
-        elif node.attr.value not in ("dtype", "device", "ndim"):
+        elif node.attr.value not in ("dtype", "device", "ndim", "is_cuda", "requires_grad"):
             self.convert(node.value, order, None)
         return None
 

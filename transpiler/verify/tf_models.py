@@ -251,7 +251,12 @@ def fill(built: Built, values: dict[str, Array]) -> None:
 
 
 def _own_state(layer: Any) -> dict[str, Any]:
-    """What a script keeps in a layer's attributes for later calls: a dry run must not change it."""
+    """What a script keeps in a layer's attributes for later calls: a dry run must not change it.
+
+    Keras's own layers settle things when they are built, such as the groups of an instance norm.
+    """
+    if type(layer).__module__.startswith("keras."):
+        return {}
     return {
         name: list(value) if isinstance(value, list) else value
         for name, value in vars(layer).items()
