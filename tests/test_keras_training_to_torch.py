@@ -790,3 +790,26 @@ def test_callbacks_that_no_fit_is_given_go() -> None:
     assert left_over(conversion) == []
     assert "stop" not in conversion.code and "callbacks" not in conversion.code
     assert conversion.code.count("print(model)") == 1
+
+
+def test_a_class_that_adds_a_training_step_to_functional_models() -> None:
+    conversion = assert_twins("""
+    class Stepped(keras.Model):
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+            grads = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(grads, self.trainable_variables))
+            return {"squares": loss}
+
+    x, y = rng.normal(size=(16, 4)), rng.normal(size=(16, 1))
+    inputs = keras.Input((4,))
+    model = Stepped(inputs, layers.Dense(1)(layers.Dense(5, activation="tanh")(inputs)))
+    model.compile("sgd", "mse")
+
+    # train
+    h = model.fit(x, y, epochs=3, batch_size=8, shuffle=False, verbose=0)
+    losses = h.history["squares"]
+    """, "losses")  # fmt: skip
+    assert "class Net(Stepped):" in conversion.code

@@ -672,6 +672,9 @@ class Interpreter(Expressions):
             for base in cls.library_bases():
                 invocation = Invocation(self, base, node, instance, positional, keywords)
                 instance.arguments.update(invocation.bound)
+                inherited = self.knowledge.functions.get(f"{base}.__init__")
+                if inherited is not None:
+                    inherited(invocation)
                 break
             names = [n for n in cls.members if not n.startswith("__")]
             for name, value in [*zip(names, positional, strict=False), *keywords.items()]:

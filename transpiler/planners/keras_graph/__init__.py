@@ -5,7 +5,7 @@ from __future__ import annotations
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Instance, Symbol, Value, options
+from transpiler.infer.values import Class, Instance, Symbol, Value, options
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_graph import calls
 from transpiler.planners.keras_graph.blocks import Made
@@ -45,9 +45,16 @@ def plan(context: Context) -> None:
 
 
 def _is_functional(context: Context, node: cst.Call) -> bool:
-    return qualified_name(context, node.func) == "keras.Model" and isinstance(
-        context.fact(node.func), Symbol
-    )
+    """A call of keras.Model, or of a class that only adds methods to it."""
+    if qualified_name(context, node.func) == "keras.Model":
+        return isinstance(context.fact(node.func), Symbol)
+    cls = context.fact(node.func)
+    if not isinstance(cls, Class) or not context.knowledge.derives(cls, "keras.Model"):
+        return False
+    if any(cls.lookup(name) is not None for name in ("__init__", "call", "build")):
+        return False
+    models = [m for m in options(context.fact(node)) if isinstance(m, Instance)]
+    return bool(models) and all("outputs" in m.state for m in models)
 
 
 def _take_out(context: Context, graphs: list[Model]) -> None:

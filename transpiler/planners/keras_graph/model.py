@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, Instance, options
+from transpiler.infer.values import Class, Const, Instance, options
 from transpiler.planners.keras_graph import naming
 from transpiler.planners.keras_graph.classes import class_of, names_needed, outermost
 from transpiler.planners.keras_graph.graph import of_model
@@ -204,4 +204,11 @@ class Model:
 
     def body(self, name: str) -> list[cst.BaseStatement]:
         params = [cst.Param(cst.Name(p)) for p in self.parameters()]
-        return class_of(name, params, self.arguments, self.trace, self.result)
+        made = class_of(name, params, self.arguments, self.trace, self.result)
+        return [self.with_base(line) for line in made]
+
+    def with_base(self, line: Any) -> Any:
+        """The class derives from the program's own, where that adds methods to a model."""
+        if not isinstance(line, cst.ClassDef) or not isinstance(self.models[0].cls, Class):
+            return line
+        return line.with_changes(bases=[cst.Arg(cst.Name(self.models[0].cls.name))])
