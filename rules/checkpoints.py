@@ -216,6 +216,9 @@ def load_state_dict(site: Site) -> Any:
     state = site.arg("state_dict")
     if not site.alone:
         raise Unfit("the result of load_state_dict is used", "call it as a statement")
+    if isinstance(state, cst.Call) and holds_state(site.context, state):
+        if isinstance(state.func, cst.Attribute) and state.func.attr.value == "state_dict":
+            build(Site(site.context, state, STATE), state.func.value)
     build(site, site.receiver)
     if isinstance(state, cst.Call) and site.context.fact(state.func) == Symbol("torch.load"):
         inner = Site(site.context, state, "torch.load")

@@ -31,7 +31,8 @@ def test_a_module_that_keeps_its_hidden_state_is_built_by_its_first_call() -> No
 
 
 def test_an_attribute_that_is_only_left_for_others_needs_no_build() -> None:
-    assert "def build" not in to_tf(TAGGER.replace("self.rnn(x, self.hidden)", "self.rnn(x)"))
+    code = to_tf(TAGGER.replace("self.rnn(x, self.hidden)", "self.rnn(x)"))
+    assert "def build" not in definition(code, "Net")
 
 
 TWICE = """
@@ -77,3 +78,39 @@ def test_entries_of_a_state_by_their_names_are_told() -> None:
     reason = "a model's state is a list of arrays here, without names"
     assert reasons(f"{SOFT}\nprint(old['weight'])\n") == [reason]
     assert reasons(f"{SOFT}\nfor k, v in old.items():\n    print(k)\n") == [reason]
+
+
+COPIED = """
+import copy
+
+class Net(nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.fc = nn.Linear(n, 1)
+
+    def forward(self, x):
+        return self.fc(x)
+
+net = Net(3).to("cpu")
+"""
+
+
+def test_a_copy_of_a_new_module_is_another_one_with_its_state() -> None:
+    code = to_tf(
+        f"{COPIED}old = copy.deepcopy(net)\nprint(net(torch.ones(2, 3)), old(torch.ones(2, 3)))\n"
+    )
+    assert "old = Net(3)\n" in code
+    assert code.index("net(tf.zeros") < code.index("old.set_weights(net.get_weights())")
+
+
+def test_other_copies_of_modules_are_told() -> None:
+    [reason] = reasons(f"{COPIED}nets = [copy.deepcopy(net) for _ in range(2)]\n")
+    assert reason == "Keras can not copy a module of the program's own class"
+
+
+def test_a_module_that_asks_for_values_is_built_by_its_first_call() -> None:
+    asks = "if (x > 0).all():\n            x = -x\n        return self.rnn(x)[0]"
+    code = to_tf(
+        TAGGER.replace("out, self.hidden = self.rnn(x, self.hidden)\n        return out", asks)
+    )
+    assert "pass  # no trial run of call, which depends on values" in code

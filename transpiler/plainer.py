@@ -5,6 +5,7 @@
 * `def block(n, **kwargs): return nn.Conv2d(n, 8, **kwargs)`: by name what is passed on.
 * `DataLoader(data, **options)`: the options one by one.
 * `sgd([w, b], lr)`, a function that updates its arguments by their gradients: its body.
+* `target = copy.deepcopy(net)`: another one, which loads the state.
 * `net._modules.values()`: `net.children()`.
 * `nn.parallel.data_parallel(net, x, devices)`: `net(x)`, which gives the same.
 * `getattr(nn, kind)(...)` under `if kind in ("LSTM", "GRU")`: one branch for each name.
@@ -18,6 +19,7 @@ from typing import Any
 
 import libcst as cst
 
+from transpiler.copied_modules import make_again
 from transpiler.hand_updates import ask_in_loops, write_updates
 from transpiler.passed_on import write_out
 from transpiler.registered import ask_publicly
@@ -58,6 +60,8 @@ def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
         ask_publicly(module, changes)
     if ".state_dict().items()" in text:
         _copy_states(module, changes)
+    if "deepcopy(" in text:
+        make_again(module, changes)
     if ".grad" in text and "def " in text:
         write_updates(module, changes, GONE)
     origins: Origins = {}
@@ -76,7 +80,8 @@ def _apply(node: Any, changes: Changes, origins: Origins) -> Any:
         elif type(value) in (tuple, list) and value and is_node(value[0]):
             items = [_apply(item, changes, origins) for item in value]
             if any(a is not b for a, b in zip(items, value, strict=True)):
-                fields[name] = [item for item in items if item is not GONE]
+                lists = [item if isinstance(item, list) else [item] for item in items]
+                fields[name] = [item for lines in lists for item in lines if item is not GONE]
     if fields:
         if fields.get("body") == [] and isinstance(node, cst.IndentedBlock):
             fields["body"] = [cst.parse_statement("pass")]
@@ -84,8 +89,9 @@ def _apply(node: Any, changes: Changes, origins: Origins) -> Any:
     change = changes.get(node)
     if change is not None:
         new = change(new) if callable(change) else change
-    if new is not node and new is not GONE:
-        origins[new] = node
+    for line in new if isinstance(new, list) else [new]:
+        if line is not node and line is not GONE:
+            origins[line] = node
     return new
 
 

@@ -18,6 +18,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Instance, Symbol, Tensor, items_of, options
 from transpiler.modules import descendants
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.stateful import leaves_traces
 from transpiler.rule import Unfit
 from transpiler.rules.layer_names import each
 from transpiler.rules.module_methods import freezes, is_given_to_optimizer
@@ -73,7 +74,8 @@ def plan_models(context: Context, value: Any, *, own: bool = False) -> None:
     """
     models = [o for o in options(value) if isinstance(o, Instance)]
     if len(models) == 1 and not own and _inputs_known(models[0]):
-        return
+        if not leaves_traces(context, models[0]):
+            return
     layers: dict[Any, Instance] = {}
     for model in models:
         for layer in _layers(context, model):

@@ -43,6 +43,22 @@ def plan(context: Context) -> None:
     _rename_entry_calls(context)
     _plan_training_flag(context, classes)
     _plan_scalar_arguments(context)
+    _tell_copies(context)
+
+
+def _tell_copies(context: Context) -> None:
+    """Keras copies layers by their configuration, which the program's classes do not give."""
+    for call in find(context.module, cst.Call):
+        if context.fact(call.func) != Symbol("copy.deepcopy") or not call.args:
+            continue
+        if any(
+            isinstance(v, Instance) and isinstance(v.cls, Class) and is_module(context, v)
+            for v in options(context.fact(call.args[0].value))
+        ):
+            context.manual(
+                call, "copy.deepcopy", "Keras can not copy a module of the program's own class",
+                "make another object of the class and load the state of the first",
+            )  # fmt: skip
 
 
 def _is_called(context: Context, cls: Class) -> bool:

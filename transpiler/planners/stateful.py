@@ -1,7 +1,8 @@
-"""The stateful planner: modules whose `forward` keeps something for its next call.
+"""The stateful planner: modules whose `forward` keeps something for its next call, or needs values.
 
 Keras builds a model by a trial run of `call` on symbolic inputs. What such a run would leave in
-the model's attributes is of no use to the first real call; a `build` of the class's own takes its
+the model's attributes is of no use to the first real call, and where it fails in the middle of a
+call the layers after it no longer know whether they train. A `build` of the class's own takes its
 place, and the layers build themselves when they are called.
 """
 
@@ -13,23 +14,25 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Const, Method, options
+from transpiler.infer.values import Class, Const, Instance, Method, Symbol, Tensor, options
 from transpiler.modules import descendants, is_module, method, module_classes, self_name
+from transpiler.planners.expressions import qualified_name
 from transpiler.planners.step.tracing import assigned_attributes
 from transpiler.syntax import code, find, walk
 from transpiler.template import fill_statements
 
 _BUILD = """
 def build(self, input_shape):
-    pass  # no trial run of call, which would leave its {name} behind
+    pass  # no trial run of call, which {name}
 """
+_VALUES = frozenset(f"torch.Tensor.{name}" for name in ("item", "tolist", "numpy"))
 _CHANGES = frozenset({"append", "extend", "insert", "add", "update", "pop", "clear", "setdefault"})
 
 
 def plan(context: Context) -> None:
     """Give the classes of modules that keep state, and those that hold such modules, a `build`."""
     classes = module_classes(context)
-    kept = {cls: name for node, cls in classes if (name := _kept_name(context, node)) is not None}
+    kept = {cls: name for node, cls in classes if (name := _reason(context, node)) is not None}
     if not kept:
         return
     for node, cls in classes:
@@ -40,7 +43,7 @@ def plan(context: Context) -> None:
 
 
 def _kept_in_parts(context: Context, cls: Class, kept: dict[Class, str]) -> str | None:
-    """What the parts of a module keep."""
+    """What holds for a part of a module."""
     for instance in context.interpreter.instances.values():
         if instance.cls is cls and is_module(context, instance):
             for part in descendants(instance):
@@ -48,6 +51,37 @@ def _kept_in_parts(context: Context, cls: Class, kept: dict[Class, str]) -> str 
                 if isinstance(held, Class) and held in kept:
                     return kept[held]
     return None
+
+
+def leaves_traces(context: Context, model: Instance) -> bool:
+    """Whether a call of a module for its shapes alone changes what comes after."""
+    parts = [getattr(part, "cls", None) for part in [model, *descendants(model)]]
+    reasons = [_reason(context, cls.node) for cls in parts if isinstance(cls, Class)]
+    return any(reason is not None and "depends" not in reason for reason in reasons)
+
+
+def _reason(context: Context, node: cst.ClassDef) -> str | None:
+    """What a trial run on symbolic inputs would do amiss."""
+    kept = _kept_name(context, node)
+    if kept is not None:
+        return f"would leave its {kept} behind"
+    for function in _running(context, node):
+        for part in walk(function):
+            if isinstance(part, (cst.Assert, cst.If, cst.While, cst.IfExp)):
+                if isinstance(context.fact(part.test), Tensor):
+                    return "depends on values"
+            elif isinstance(part, cst.Call):
+                name = qualified_name(context, part.func) or _library_name(context, part.func)
+                if name in _VALUES:
+                    return "depends on values"
+                if name.startswith(("random.", "numpy.random.")):
+                    return "draws numbers"
+    return None
+
+
+def _library_name(context: Context, func: cst.BaseExpression) -> str:
+    fact = context.fact(func)
+    return fact.name if isinstance(fact, Symbol) else ""
 
 
 def _kept_name(context: Context, node: cst.ClassDef) -> str | None:
@@ -125,4 +159,4 @@ def _running(context: Context, node: cst.ClassDef) -> list[cst.FunctionDef]:
     return found
 
 
-__all__ = ["plan"]
+__all__ = ["leaves_traces", "plan"]
