@@ -813,3 +813,34 @@ def test_a_class_that_adds_a_training_step_to_functional_models() -> None:
     losses = h.history["squares"]
     """, "losses")  # fmt: skip
     assert "class Net(Stepped):" in conversion.code
+
+
+def test_losses_and_metrics_of_several_outputs_in_lists() -> None:
+    assert_twins(
+        """
+class Maker:
+    def __init__(self):
+        self.units = 3
+        losses = ["mse", "sparse_categorical_crossentropy"]
+        weights = [1, 0.5]
+        self.model = self.build()
+        self.model.compile("sgd", loss=losses, loss_weights=weights, metrics=["mae", "accuracy"])
+
+    def build(self):
+        def block(x, units):
+            x = layers.Dense(units)(x)
+            return layers.Activation("tanh")(x)
+
+        inputs = keras.Input((4,))
+        x = block(block(inputs, self.units), self.units * 2)
+        kind = layers.Dense(self.units, activation="softmax", name="kind")(x)
+        return keras.Model(inputs, [layers.Dense(1, name="size")(x), kind])
+
+made = Maker()
+model = made.model
+x, y, z = rng.normal(size=(16, 4)), rng.normal(size=(16, 1)), rng.integers(0, 3, 16)
+# train
+losses = [made.model.train_on_batch(x, [y, z]) for _ in range(3)]
+""",
+        "losses",
+    )

@@ -23,6 +23,7 @@ from transpiler.planners.keras_training import (
     Training,
     by_output,
     calls_of,
+    listed,
     own_trainings,
     read_trainings,
 )
@@ -306,12 +307,16 @@ def read_metrics(training: Training, site: Site) -> list[Metric]:
     training.weighs_metrics = bool(weighted) and training.weighted
     if training.single is None and training.has_loss and not training.stepped:
         found += [_loss_metric(training, o) for o in training.outputs if o.loss is not None]
+    named = []
     for output, metric in plain + weighted:
         if output.key is not None:
             name = f"{output.name}_{metric.name}"
             node = _of_output(context, output, metric.node)
             metric = Metric(name, node, metric.needs_probabilities)
-        found.append(metric)
+        named.append(metric)
+    if training.single is None:  # Keras hands those of several outputs out by name
+        named.sort(key=lambda m: m.name)
+    found += named
     training.has_metrics = bool(found)
     training.probabilities = any(m.needs_probabilities for m in found) and bool(training.removed)
     return found
@@ -339,7 +344,8 @@ def _metrics_of(training: Training, given: Any) -> list[tuple[Output, Metric]]:
     nested = isinstance(given, (cst.List, cst.Tuple)) and any(
         isinstance(e.value, (cst.List, cst.Tuple)) for e in given.elements
     )
-    if isinstance(given, cst.Dict) or (nested and training.single is None):
+    each = isinstance(given, (cst.List, cst.Tuple)) and len(given.elements) == len(outputs)
+    if isinstance(given, cst.Dict) or ((nested or each) and training.single is None):
         for index, node in by_output(training, given).items():
             groups[index] = _flat(node)
     elif len(outputs) == 1 or training.single is not None:
@@ -353,20 +359,6 @@ def _metrics_of(training: Training, given: Any) -> list[tuple[Output, Metric]]:
             metric = read_metric(context, node, output.loss, output.fact, output.targets)
             found.append((output, metric))
     return found
-
-
-def listed(context: Context, given: Any) -> Any:
-    """The list that a variable holds, where it is written once."""
-    if not isinstance(given, cst.Name):
-        return given
-    lists = [
-        a.value for a in find(context.module, cst.Assign)
-        if len(a.targets) == 1 and isinstance(a.targets[0].target, cst.Name)
-        and a.targets[0].target.value == given.value
-    ]  # fmt: skip
-    if len(lists) == 1 and isinstance(lists[0], (cst.List, cst.Tuple, cst.Dict)):
-        return lists[0]
-    return given
 
 
 def _flat(node: Any) -> list[Any]:

@@ -295,12 +295,31 @@ def by_output(training: Training, node: Any) -> dict[int, Any]:
     return dict.fromkeys(range(len(outputs)), node)
 
 
+def listed(context: Context, given: Any) -> Any:
+    """The list that a variable holds, where it is written once."""
+    if not isinstance(given, cst.Name):
+        return given
+    lines = [
+        a for a in find(context.module, cst.Assign)
+        if len(a.targets) == 1 and isinstance(a.targets[0].target, cst.Name)
+        and a.targets[0].target.value == given.value
+    ]  # fmt: skip
+    around = context.edits.enclosing(given, cst.FunctionDef)
+    own = [a for a in lines if context.edits.enclosing(a, cst.FunctionDef) is around]
+    lists = [a.value for a in own or lines]
+    if len(lists) == 1 and isinstance(lists[0], (cst.List, cst.Tuple, cst.Dict)):
+        return lists[0]
+    return given
+
+
 def _read_losses(training: Training, site: Site) -> None:
-    given = site.args.get("loss")
+    given = listed(training.context, site.args.get("loss"))
     for index, node in by_output(training, given).items():
         if not is_none(training.context.fact(node)):
             training.outputs[index].loss = read_loss(training.context, node)
-    for index, node in by_output(training, site.args.get("loss_weights")).items():
+    for index, node in by_output(
+        training, listed(training.context, site.args.get("loss_weights"))
+    ).items():
         training.outputs[index].weight = node
 
 
