@@ -10,7 +10,7 @@ from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import UNKNOWN, Value, options
 from transpiler.rule import Rule, Unfit, infers, rewrites
 from transpiler.site import Site
-from transpiler.template import call, fill, parse_expression
+from transpiler.template import OMIT, call, fill, parse_expression
 
 _K = "keras.optimizers."
 _CLIPS = "weight_decay=decay, clipnorm=a, global_clipnorm=b, clipvalue=c"
@@ -63,6 +63,17 @@ def same_data(call_: Invocation) -> Value:
 def to_device(site: Site) -> Any:
     """TensorFlow puts tensors where they are used."""
     return site.arg("data")
+
+
+@rewrites("to_torch.clip_by_norm", to="tf")
+def clip_by_norm(site: Site) -> Any:
+    axes = site.args.get("dim", OMIT)
+    return call("tf.clip_by_norm", site.arg("x"), site.arg("clip_norm"), axes=axes)
+
+
+@infers("to_torch.clip_by_norm")
+def clipped(call_: Invocation) -> Value:
+    return call_.positional[0] if call_.positional else UNKNOWN
 
 
 @rewrites("to_torch.clip_by_global_norm", to="tf")

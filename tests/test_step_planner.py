@@ -562,3 +562,40 @@ for _ in range(3):
 """)
     assert "gradient(one, a.trainable_variables)" in code
     assert "gradient(two, b.trainable_variables)" in code
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("p.grad = p.grad / (p.grad.abs().max() + 1e-6)",
+         "p / (tf.reduce_max(tf.abs(p)) + 1e-6) for p in gradients"),
+        ("p.grad /= 2", "p / 2 for p in gradients"),
+        ("if p.grad is not None:\n            p.grad.data = 0.5 * p.grad.data",
+         "0.5 * p for p in gradients"),
+    ],
+)  # fmt: skip
+def test_gradients_changed_in_a_loop(body: str, expected: str) -> None:
+    code = step_of(f"""
+for _ in range(5):
+    optimizer.zero_grad()
+    loss = criterion(model(x), y)
+    loss.backward()
+    for p in model.parameters():
+        {body}
+    optimizer.step()
+""")
+    assert expected in " ".join(code.split())
+
+
+def test_gradients_changed_under_a_condition_are_left() -> None:
+    left = reasons(f"""{ONE}
+for _ in range(5):
+    optimizer.zero_grad()
+    loss = criterion(model(x), y)
+    loss.backward()
+    for p in model.parameters():
+        if p.grad.norm() > 1:
+            p.grad /= 2
+    optimizer.step()
+""")
+    assert left

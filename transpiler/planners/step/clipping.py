@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import libcst as cst
 
 from transpiler.context import Context
 from transpiler.planners.step.events import Event
 from transpiler.rule import Unfit
-from transpiler.template import fill_statements
+from transpiler.template import fill, fill_statements
 
 
 def clip_lines(context: Context, clip: Event, name: cst.Name) -> list[cst.BaseStatement]:
     """`clip_grad_norm_` and `clip_grad_value_` on the list of gradients that a name holds."""
+    if "change" in clip.notes:
+        return _change_lines(context, clip, name)
     arguments = {a.keyword.value: a.value for a in clip.node.args if a.keyword is not None}
     positional = [a.value for a in clip.node.args if a.keyword is None]
     limit = arguments.get("max_norm") or arguments.get("clip_value")
@@ -39,3 +43,27 @@ def clip_lines(context: Context, clip: Event, name: cst.Name) -> list[cst.BaseSt
         )
     more = positional[2:] + [v for k, v in arguments.items() if k == "norm_type"]
     return fill_statements(template, gs=name, limit=limit, norm=norm, more=more)
+
+
+_SIGNS = {cst.DivideAssign: "/", cst.MultiplyAssign: "*", cst.AddAssign: "+",
+          cst.SubtractAssign: "-"}  # fmt: skip
+
+
+def _change_lines(context: Context, clip: Event, name: cst.Name) -> list[cst.BaseStatement]:
+    """What a loop makes of each gradient, made of each one in the list."""
+    change_: Any = clip.notes["change"]
+    small, reads = change_
+    assert isinstance(clip.statement, cst.For)
+    assert isinstance(clip.statement.target, cst.Name)
+    g = cst.Name(clip.statement.target.value)  # what is read of the loop is bound by the list
+    for node in reads:
+        context.edits.replace(node, g)
+        context.claim(node)
+    change = small.value
+    if isinstance(small, cst.AugAssign):
+        sign = _SIGNS.get(type(small.operator))
+        if sign is None:
+            raise Unfit("gradients are changed by hand in a way that is not translated")
+        change = fill(f"g {sign} value", g=g, value=small.value)
+    return fill_statements("gs = [g if g is None else change for g in gs]", gs=name, g=g,
+                           change=change)  # fmt: skip

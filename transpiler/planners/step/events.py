@@ -161,11 +161,17 @@ def _clip_by_hand(context: Context, loop: cst.For) -> Event | None:
     if qualified_name(context, loop.iter.func) != "torch.nn.Module.parameters":
         return None
     inner: cst.CSTNode = loop
+    asked = {f"{code(loop.target)}.{text}" for text in ("grad is not None", "requires_grad")}
     while isinstance(inner, (cst.For, cst.If)) and len(inner.body.body) == 1:
+        if isinstance(inner, cst.If) and (code(inner.test) not in asked or inner.orelse):
+            return None
         inner = inner.body.body[0]
     line = inner if isinstance(inner, cst.SimpleStatementLine) else None
     small = line.body[0] if line is not None else None
     call = small.value if isinstance(small, cst.Expr) else None
+    changed = _changed_by_hand(context, loop, small)
+    if changed is not None:
+        return changed
     if not isinstance(call, cst.Call) or not isinstance(call.func, cst.Attribute):
         return None
     texts = [code(a.value) for a in call.args if a.keyword is None]
@@ -176,6 +182,29 @@ def _clip_by_hand(context: Context, loop: cst.For) -> Event | None:
         return None
     name = "torch.nn.utils.clip_grad_value_"
     return Event("clip", name, loop, call, loop.iter, context.fact(loop.iter))
+
+
+def _changed_by_hand(context: Context, loop: cst.For, small: Any) -> Event | None:
+    """`for p in model.parameters(): p.grad = f(p.grad)`, or `p.grad /= n`."""
+    gradient = f"{code(loop.target)}.grad"
+    match small:
+        case cst.Assign(targets=[cst.AssignTarget(target=target)], value=value):
+            pass
+        case cst.AugAssign(target=target, value=value):
+            pass
+        case _:
+            return None
+    reads = [n for n in find(value, cst.Attribute) if code(n) in (gradient, f"{gradient}.data")]
+    inner = {n.value for n in reads}
+    outer = [n for n in reads if n not in inner]
+    names = [n for n in find(value, cst.Name) if n.value == code(loop.target)]
+    plain = isinstance(loop.target, cst.Name) and code(target) in (gradient, f"{gradient}.data")
+    if not plain or len(names) != len(outer):
+        return None
+    assert isinstance(loop.iter, cst.Call)
+    event = Event("clip", "by hand", loop, loop.iter, loop.iter, context.fact(loop.iter))
+    event.notes["change"] = (small, outer)
+    return event
 
 
 def output_gradients(event: Event) -> cst.BaseExpression | None:
