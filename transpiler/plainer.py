@@ -7,6 +7,8 @@
 * `sgd([w, b], lr)`, a function that updates its arguments by their gradients: its body.
 * `target = copy.deepcopy(net)`: another one, which loads the state.
 * `net._modules.values()`: `net.children()`.
+* `if cuda: y = f(x.cuda())` with `else: y = f(x)`: the one line.
+* `data.__len__()`, `loader.__iter__()`: `len(data)`, `iter(loader)`.
 * `nn.parallel.data_parallel(net, x, devices)`: `net(x)`, which gives the same.
 * `getattr(nn, kind)(...)` under `if kind in ("LSTM", "GRU")`: one branch for each name.
 * `{k: v.clone() for k, v in model.state_dict().items()}`: the state, of which Keras makes copies.
@@ -14,7 +16,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import textwrap
 from typing import Any
 
 import libcst as cst
@@ -56,6 +60,10 @@ def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
         give_one_by_one(module, changes, GONE)
     if "data_parallel(" in text:
         _call_once(module, changes)
+    if ".cuda(" in text or ".to(" in text:
+        _join_branches(module, changes)
+    if ".__" in text:
+        _call_builtins(module, changes)
     if "._modules" in text:
         ask_publicly(module, changes)
     if ".state_dict().items()" in text:
@@ -299,3 +307,56 @@ def _call_once(module: cst.Module, changes: Changes) -> None:
             if isinstance(given.value, cst.Tuple):
                 inputs = [element.value for element in given.value.elements]
             changes[call] = cst.Call(net.value, [cst.Arg(value) for value in inputs])
+
+
+# ---- special methods by name -----------------------------------------------------------------
+
+
+def _call_builtins(module: cst.Module, changes: Changes) -> None:
+    for call in find(module, cst.Call):
+        func = call.func
+        if not isinstance(func, cst.Attribute) or call.args or code(func.value) == "super()":
+            continue
+        name = func.attr.value
+        if name in ("__len__", "__iter__", "__next__"):
+            changes[call] = _builtin(name.strip("_"))
+
+
+def _builtin(name: str) -> Any:
+    def change(call: Any) -> Any:
+        return cst.Call(cst.Name(name), [cst.Arg(call.func.value)])
+
+    return change
+
+
+# ---- branches for devices --------------------------------------------------------------------
+
+
+def _join_branches(module: cst.Module, changes: Changes) -> None:
+    """One line for both, where the sides of a condition differ in `.cuda()` alone."""
+    chained = {id(node.orelse) for node in find(module, cst.If)}
+    for node in find(module, cst.If):
+        one, other = node.body, node.orelse
+        if id(node) in chained or not isinstance(other, cst.Else) or "cuda" not in code(one):
+            continue
+        lines = [list(getattr(block, "body", ())) for block in (one, other.body)]
+        if any(
+            len(body) != 1 or not isinstance(body[0], cst.SimpleStatementLine) for body in lines
+        ):
+            continue
+        [first], [second] = lines
+        if _meaning(rebuild(first, _without_cuda)) == _meaning(second):
+            line = second.with_changes(leading_lines=[*node.leading_lines, *second.leading_lines])
+            changes[node] = line
+
+
+def _meaning(line: cst.CSTNode) -> str:
+    """A statement without its layout."""
+    return ast.dump(ast.parse(textwrap.dedent(code(line))))
+
+
+def _without_cuda(node: cst.CSTNode) -> cst.CSTNode | None:
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
+        if node.func.attr.value == "cuda":
+            return rebuild(node.func.value, _without_cuda)
+    return None
