@@ -130,12 +130,13 @@ def eye(call: Invocation) -> Value:
 
 @infers("numpy.arange")
 def arange(call: Invocation) -> Value:
-    bounds = call.positional
+    named = [call.keywords[n] for n in ("start", "stop", "step") if n in call.keywords]
+    bounds = [*call.positional, *named]
     kinds = {scalar_type(v) for v in bounds}
     dtype = "int64" if kinds <= {"int"} else "float64" if kinds <= {"int", "float"} else None
     numbers = [b.value for b in bounds if isinstance(b, Const)]
     size: Dim = as_dim(bounds[0]) if len(bounds) == 1 else None
-    if len(numbers) == len(bounds) and all(isinstance(n, (int, float)) for n in numbers):
+    if bounds and len(numbers) == len(bounds) and all(isinstance(n, int | float) for n in numbers):
         start, stop, step = {1: (0, *numbers, 1), 2: (*numbers, 1)}.get(
             len(numbers), (*numbers, 1)[:3]
         )

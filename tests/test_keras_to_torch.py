@@ -293,3 +293,11 @@ def test_an_embedding_that_is_also_handed_floats() -> None:
     net = Net()
     shapes = [tuple(net(tf.random.uniform((2, 1))).shape), tuple(net(tf.constant([[1, 4]])).shape)]
     """)["shapes"] == [(2, 1, 3), (1, 2, 3)]
+
+
+def test_bounds_of_ranges_by_keyword() -> None:
+    assert run("""
+    size = np.arange(start=2, stop=8, step=2).shape[0]
+    layer = layers.Dense(4)
+    shape = tuple(layer(tf.zeros((2, np.arange(start=2, stop=8, step=2).shape[0]))).shape)
+    """)["shape"] == (2, 4)
