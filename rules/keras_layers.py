@@ -10,6 +10,7 @@ from typing import Any
 
 import libcst as cst
 
+from transpiler.context import Context
 from transpiler.infer.values import (
     UNKNOWN,
     Const,
@@ -32,7 +33,7 @@ from transpiler.rules.keras_layer_starts import started, started_recurrent
 from transpiler.rules.keras_sizes import size_of, solve
 from transpiler.rules.keras_written_sizes import is_readable
 from transpiler.site import Site, constant_value, missing
-from transpiler.syntax import code, names_read
+from transpiler.syntax import code, find, names_read
 from transpiler.template import OMIT, as_node, call, fill
 
 FIRST, LAST, ANY = "channels first", "source order", "any order"
@@ -576,11 +577,30 @@ def layer_norm(layer: Layer) -> list[Part]:
     return [Part(module, LAST)]
 
 
+def adapts(context: Context) -> bool:
+    """Whether the program has an optimizer that goes by the squares of gradients, or may have."""
+    names = {(i.class_names or ("",))[0] for i in context.interpreter.instances.values()}
+    made = {n.rpartition(".")[2].lower() for n in names if n.startswith("keras.optimizers.")}
+    texts = [s.evaluated_value for s in find(context.module, cst.SimpleString)]
+    made |= {t.lower() for t in texts if isinstance(t, str)} & {"sgd", *ADAPTIVE}
+    return bool(made & ADAPTIVE) or "sgd" not in made
+
+
+ADAPTIVE = frozenset({"adam", "adamw", "nadam", "adamax", "rmsprop", "adagrad", "adadelta", "ftrl"})
+
+
 def embedding(layer: Layer) -> list[Part]:
     layer.refuse("embeddings_constraint", "weights")
     if layer.scope is None and layer.const("mask_zero", False):
         layer.refuse("mask_zero")
-    unit = "KerasEmbedding" if layer.site.exact else None
+    sparse = penalty(layer.site.short, layer.value("embeddings_regularizer")) == (0.0, 0.0)
+    sparse = sparse and adapts(layer.site.context)
+    unit = "KerasEmbedding" if layer.site.exact and sparse else None
+    if sparse and not unit:
+        layer.caution(
+            "Keras' adaptive optimizers square the gradients of an id that a batch repeats one by"
+            " one, PyTorch's their sum", "--fidelity exact writes KerasEmbedding",
+        )  # fmt: skip
     args = layer.arg("input_dim"), layer.arg("output_dim")
     module = layer.emit(unit, *args) if unit else call("torch.nn.Embedding", *args)
     return [Part(weighted(layer, module, "embeddings"), LAST)]

@@ -77,26 +77,31 @@ class KerasSGD(KerasOptimizer):
 
 
 def squared_gradient(p, g):
-    """g * g, or what a KerasEmbedding recorded for its weight."""
-    squares, p.squares = getattr(p, "squares", None), None
-    return g * g if squares is None else squares
+    """g * g, or what a KerasEmbedding recorded for its weight if all of g comes from there."""
+    recorded, p.recorded = getattr(p, "recorded", None), None
+    if recorded is None:
+        return g * g
+    rows, squares = recorded
+    return squares if torch.allclose(rows, g, atol=1e-6 * float(g.abs().max())) else g * g
 
 
 class KerasEmbedding(nn.Embedding):
     """Embedding for Keras' adaptive optimizers, which square a row's gradients one by one."""
 
     def forward(self, ids):
-        rows = super().forward(ids)
+        found = super().forward(ids)
 
         def record(gradient):
-            squares = torch.zeros_like(self.weight)
-            squares.index_add_(0, ids.flatten(), gradient.detach().flatten(0, -2) ** 2)
-            earlier = getattr(self.weight, "squares", None)
-            self.weight.squares = squares if earlier is None else earlier + squares
+            gradient = gradient.detach().flatten(0, -2)
+            recorded = getattr(self.weight, "recorded", None) or [torch.zeros_like(self.weight)] * 2
+            self.weight.recorded = [
+                total.index_add(0, ids.flatten(), part)
+                for total, part in zip(recorded, (gradient, gradient**2))
+            ]
 
-        if rows.requires_grad:
-            rows.register_hook(record)
-        return rows
+        if found.requires_grad:
+            found.register_hook(record)
+        return found
 
 
 class KerasAdam(KerasOptimizer):
