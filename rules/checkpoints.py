@@ -36,7 +36,7 @@ from transpiler.rules.weights_files import (
     uses_weights_files,
 )
 from transpiler.site import Site
-from transpiler.syntax import find
+from transpiler.syntax import code, find
 from transpiler.template import fill, fill_statements
 
 
@@ -259,7 +259,33 @@ def get_weights(site: Site) -> Any:
     if isinstance(parent, cst.Call) and site.context.fact(parent.func) == Symbol("copy.deepcopy"):
         site.context.edits.replace(parent, fill("model.get_weights()", model=site.receiver))
         return site.keep()
+    if _is_restored_later(site):
+        site.context.caution(
+            site.statement, "Module.state_dict",
+            "torch's state follows the model, so that loading it later changes nothing;"
+            " get_weights() keeps the values of this moment",
+            "copy.deepcopy(model.state_dict()) keeps them in torch",
+        )  # fmt: skip
     return fill("model.get_weights()", model=site.receiver)
+
+
+def _is_restored_later(site: Site) -> bool:
+    """`best = model.state_dict()` in a loop, loaded again behind it."""
+    edits = site.context.edits
+    parent = edits.parent.get(site.node)
+    loop = edits.enclosing(site.node, cst.For, cst.While)
+    if not isinstance(parent, cst.Assign) or loop is None:
+        return False
+    names = {code(t.target) for t in parent.targets}
+    inside = set(find(loop, cst.Call))
+    return any(
+        isinstance(call_.func, cst.Attribute)
+        and call_.func.attr.value == "load_state_dict"
+        and bool(call_.args)
+        and code(call_.args[0].value) in names
+        and call_ not in inside
+        for call_ in find(site.context.module, cst.Call)
+    )
 
 
 @rewrites("torch.optim.Optimizer.state_dict", to="tf")

@@ -201,3 +201,29 @@ print(sum(v.numel() for k, v in model.state_dict().items() if "num_batches" not 
     assert "best = model.get_weights()" in code
     assert "model.set_weights(best)" in code
     assert "print(model.count_params())" in code
+
+
+ALIAS = """
+import copy
+import torch
+from torch import nn
+net = nn.Linear(3, 1)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+x = torch.randn(8, 3)
+for epoch in range(3):
+    optimizer.zero_grad()
+    loss = net(x).pow(2).mean()
+    loss.backward()
+    optimizer.step()
+    if epoch == 1:
+        best = STATE
+net.load_state_dict(best)
+"""
+
+
+@pytest.mark.parametrize(
+    ("state", "told"), [("net.state_dict()", True), ("copy.deepcopy(net.state_dict())", False)]
+)
+def test_a_state_that_is_no_copy_is_told(state: str, told: bool) -> None:
+    findings = convert(ALIAS.replace("STATE", state), "tf").findings
+    assert any("follows the model" in " ".join(f.message.split()) for f in findings) is told
