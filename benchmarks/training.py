@@ -1,11 +1,11 @@
-"""Steps per second of translated programs, against TensorFlow programs written by hand.
+"""Steps per second of translated programs, against programs of the target written by hand.
 
-Each script of ``torch/`` is translated on the spot and runs against its match in ``expert/``: the
-same model, data, batch size and optimizer. Both are alive at once and take turns, an epoch each,
-while the other is stopped: so a busy machine is busy for both. The first epochs, in which graphs
-are traced, do not count.
+``torch/`` and ``expert/`` hold the same model, data, batch size and optimizer as PyTorch and as
+TensorFlow users write them. Each is translated on the spot and runs against the other. Both are
+alive at once and take turns, an epoch each, while the other is stopped: so a busy machine is busy
+for both. The first epochs, in which graphs are traced, do not count.
 
-    python benchmarks/training.py [mlp] [cnn] [lstm]
+    python benchmarks/training.py [--to tf|torch] [mlp] [cnn] [lstm]
 """
 
 from __future__ import annotations
@@ -24,30 +24,33 @@ from typing import NamedTuple
 
 FOLDER = Path(__file__).parent
 NAMES = ("mlp", "cnn", "lstm")
+SOURCES = {"tf": "torch", "torch": "expert"}
+"""The folder of what is translated, by where to; the other direction's is written by hand."""
 WARM_UP = 2
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="translated against hand-written programs")
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME")
+    parser.add_argument("--to", choices=list(SOURCES), help="only this direction")
     options = parser.parse_args()
-    print(
-        "steps/s   translated   expert   translated/expert: wall, processor (medians over epochs)"
-    )
+    print("steps/s         translated   expert   translated/expert: wall, processor (medians)")
+    pairings = [(n, to) for to in SOURCES if options.to in (None, to) for n in options.names]
     with tempfile.TemporaryDirectory() as folder:
-        for name in options.names:
-            translated = Path(folder) / f"{name}.py"
-            translate(FOLDER / "torch" / f"{name}.py", translated)
-            ours, theirs = race(translated, FOLDER / "expert" / f"{name}.py")
+        for name, to in pairings:
+            translated = Path(folder) / f"{name}_{to}.py"
+            source, expert = SOURCES[to], SOURCES["torch" if to == "tf" else "tf"]
+            translate(FOLDER / source / f"{name}.py", to, translated)
+            ours, theirs = race(translated, FOLDER / expert / f"{name}.py")
             pairs = list(zip(ours, theirs, strict=True))
             wall = statistics.median(a.wall / b.wall for a, b in pairs)
             cpu = statistics.median(a.cpu / b.cpu for a, b in pairs)
             a, b = (statistics.median(speed.wall for speed in found) for found in (ours, theirs))
-            print(f"{name:9} {a:10.1f} {b:8.1f}   {wall:.2f}, {cpu:.2f}", flush=True)
+            print(f"{name} to {to:7} {a:10.1f} {b:8.1f}   {wall:.2f}, {cpu:.2f}", flush=True)
 
 
-def translate(source: Path, target: Path) -> None:
-    command = [sys.executable, "-m", "transpiler", str(source), "--to", "tf", "-o", str(target)]
+def translate(source: Path, to: str, target: Path) -> None:
+    command = [sys.executable, "-m", "transpiler", str(source), "--to", to, "-o", str(target)]
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if result.returncode:
         sys.exit(f"{source} was not translated whole:\n{result.stderr}")

@@ -86,9 +86,14 @@ class KerasOptimizer(torch.optim.Optimizer):
 
 
 def squared_gradient(p, g):
-    """g * g, or what a KerasEmbedding recorded for its weight."""
-    squares, p.squares = getattr(p, "squares", None), None
-    return g * g if squares is None else squares
+    """g * g, or what a KerasEmbedding recorded for its weight if all of g comes from there."""
+    recorded, p.recorded = getattr(p, "recorded", None), None
+    if recorded is None:
+        return g * g
+    rows, squares = recorded
+    return (
+        squares if torch.allclose(rows, g, atol=1e-6 * float(g.abs().max())) else g * g
+    )
 
 
 class KerasAdagrad(KerasOptimizer):

@@ -283,14 +283,11 @@ class ConvBn4(nn.Module):
 class ConvBn5(nn.Module):
     def __init__(self, in_channels, filters):
         super().__init__()
-        self.conv = nn.Sequential(
-            SamePad(1, 2),
-            regularize(
-                initialize(
-                    nn.Conv2d(in_channels, filters, 1, stride=2, bias=False), he_normal
-                ),
-                l2=0.0001,
+        self.conv = regularize(
+            initialize(
+                nn.Conv2d(in_channels, filters, 1, stride=2, bias=False), he_normal
             ),
+            l2=0.0001,
         )
         self.norm = nn.BatchNorm2d(filters, momentum=0.1)
 

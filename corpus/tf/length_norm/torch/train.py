@@ -31,9 +31,12 @@ class KerasOptimizer(torch.optim.Optimizer):
     def iterations(self):
         return self.param_groups[0]["iterations"]
 
-    def clip(self, gradient, scale):
+    def clip(self, p, scale):
+        gradient = p.grad
         if self.clipnorm is not None:
-            return gradient * (self.clipnorm / gradient.norm().clamp(min=self.clipnorm))
+            parts = [gradient, *(q.grad for q in getattr(p, "joined_with", ()))]
+            norm = torch.stack([part.norm() for part in parts]).norm()
+            return gradient * (self.clipnorm / norm.clamp(min=self.clipnorm))
         if self.clipvalue is not None and scale is None:
             return gradient.clamp(-self.clipvalue, self.clipvalue)
         return gradient if scale is None else gradient * scale
@@ -54,7 +57,7 @@ class KerasOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             group["iterations"] += 1
         for group, p in groups:
-            gradient = self.clip(p.grad, scale)
+            gradient = self.clip(p, scale)
             if group["weight_decay"]:
                 p.mul_(1 - group["lr"] * group["weight_decay"])
             self.update(p, gradient, self.state[p], group)
@@ -198,7 +201,7 @@ class L2Normalize(nn.Module):
         super().__init__()
 
     def forward(self, x):
-        return x / torch.sqrt(torch.sum(torch.square(x), dim=[1, 2, 3], keepdim=True))
+        return x / torch.sqrt(torch.sum(torch.square(x), dim=(1, 2, 3), keepdim=True))
 
 
 class ChannelShuffle(nn.Module):

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 import numpy as np
-from keras import layers
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -84,9 +83,14 @@ class KerasOptimizer(torch.optim.Optimizer):
 
 
 def squared_gradient(p, g):
-    """g * g, or what a KerasEmbedding recorded for its weight."""
-    squares, p.squares = getattr(p, "squares", None), None
-    return g * g if squares is None else squares
+    """g * g, or what a KerasEmbedding recorded for its weight if all of g comes from there."""
+    recorded, p.recorded = getattr(p, "recorded", None), None
+    if recorded is None:
+        return g * g
+    rows, squares = recorded
+    return (
+        squares if torch.allclose(rows, g, atol=1e-6 * float(g.abs().max())) else g * g
+    )
 
 
 class KerasAdam(KerasOptimizer):
@@ -175,6 +179,12 @@ def regularization(model):
     return total
 
 
+def regularize(layer, l1=0.0, l2=0.0, name="weight"):
+    """Remembers the penalty on a layer's weight, which `regularization` adds up."""
+    layer.penalties = [*getattr(layer, "penalties", ()), (name, l1, l2)]
+    return layer
+
+
 def sparse_categorical_accuracy(y_true, y_pred):
     """1 for each example whose largest prediction is at the target's index."""
     y_true = y_true.squeeze(-1) if y_true.dim() == y_pred.dim() else y_true
@@ -241,8 +251,7 @@ class GatedUnit(nn.Module):
     def __init__(self, dim, kernel_regularizer=None):
         super().__init__()
         self.dim = dim
-        # TODO(transpile): a regularizer of layers.Dense is not known before the program runs
-        self.project = layers.Dense(2 * dim, kernel_regularizer=kernel_regularizer)
+        self.project = regularize(nn.Linear(dim, 2 * dim), l2=0.0001)
 
     def forward(self, x):
         value, gate = torch.chunk(self.project(x), 2, dim=-1)

@@ -308,8 +308,8 @@ def main():
     metrics = {
         "urgent_loss": OutputMetric(LossMetric(urgent_loss), "urgent"),
         "desk_loss": OutputMetric(LossMetric(desk_loss), "desk"),
-        "urgent_accuracy": OutputMetric(MeanMetric(binary_accuracy), "urgent"),
         "desk_accuracy": OutputMetric(MeanMetric(categorical_accuracy), "desk"),
+        "urgent_accuracy": OutputMetric(MeanMetric(binary_accuracy), "urgent"),
     }
     train_loader = DataLoader(slices((x, y)), batch_size=opts.batch_size, shuffle=True)
     for epoch in range(opts.epochs):

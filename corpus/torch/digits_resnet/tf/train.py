@@ -237,7 +237,7 @@ class ResNet(keras.Model):
         x = self.stage2(x)
         x = self.stage3(x)
         x = self.avgpool(x)
-        x = tf.reshape(tf.transpose(x, [0, 3, 1, 2]), [tf.shape(x)[0], -1])
+        x = tf.reshape(x, [tf.shape(x)[0], -1])
         return self.fc(x)
 
 

@@ -48,18 +48,25 @@ class RecurrentStack(layers.Layer):
             for backward in [False, True][: self.directions]
         ]
 
-    def call(self, x, state=None, mask=None, training=None):
+    def build(self, input_shape):
+        width = input_shape[-1]
+        for place, rnn in enumerate(self.rnns):
+            if place >= self.directions:
+                width = self.directions * rnn.cell.units
+            rnn.build((None, None, width))
+
+    def call(self, x, state=None, mask=None):
         x = x if self.batch_first else tf.transpose(x, [1, 0, 2])
         finals = []
         while len(finals) < len(self.rnns):
             if finals:
-                x = self.dropout(x, training=training)
+                x = self.dropout(x)
             outputs = []
             for rnn in self.rnns[len(finals) :][: self.directions]:
                 start = None
                 if state is not None:
                     start = [s[len(finals)] for s in tf.nest.flatten(state)]
-                y, *final = rnn(x, initial_state=start, mask=mask, training=training)
+                y, *final = rnn(x, initial_state=start, mask=mask)
                 outputs.append(tf.reverse(y, [1]) if rnn.go_backwards else y)
                 finals.append(final)
             x = tf.concat(outputs, -1)

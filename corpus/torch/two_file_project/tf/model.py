@@ -31,6 +31,7 @@ class ConvPool(layers.Layer):
         self.conv = layers.Conv1D(channels_out, width)
 
     def call(self, x):
+        x = tf.transpose(x, [0, 2, 1])  # NCW -> NWC
         x = tf.nn.relu(self.conv(x))
         return tf.squeeze(
             tf.transpose(
@@ -52,7 +53,7 @@ class TextCNN(keras.Model):
 
     def call(self, ids):
         x = self.embed(ids)  # (N, L, E)
-        # (N, E, L) for Conv1d
+        x = tf.transpose(x, [0, 2, 1])  # (N, E, L) for Conv1d
         x = tf.concat([branch(x) for branch in self.branches], axis=1)
         x = self.dropout(x)
         return tf.squeeze(self.fc(x), axis=1)
