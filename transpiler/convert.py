@@ -19,7 +19,6 @@ from transpiler.infer.interpreter import Interpreter
 from transpiler.normalize import normalize
 from transpiler.places import Places
 from transpiler.plainer import plainer
-from transpiler.planners.keras_scope import settle_names
 from transpiler.recognition import Known, place_definitions, recognize
 from transpiler.rule import Direction
 from transpiler.siblings import Caller
@@ -132,6 +131,8 @@ def _convert(
     context.settle()
     result = context.edits.apply()
     if context.notes.get("graphs"):
+        from transpiler.planners.keras_scope import settle_names
+
         result = settle_names(result)
     result = place_units(context, place_definitions(context, result))
     result = finish_imports(context, result)
