@@ -237,6 +237,12 @@ def set_initializer(site: Site) -> Any:
     return fills(name, given, site.arg("layer"), role)
 
 
+@infers("to_tf.named_variables")
+def variables_by_name(call_: Invocation) -> Value:
+    pair = Sequence("tuple", (Number("str"), Tensor(library="tf", variable=True)))
+    return Sequence("generator", None, pair)
+
+
 @rewrites("to_tf.named_variables", to="torch")
 def named_variables(site: Site) -> Any:
     return fill("model.named_parameters()", model=site.arg("part"))

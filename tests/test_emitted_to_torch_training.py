@@ -355,3 +355,12 @@ def test_weights_as_lists() -> None:
     weights.set_weights(two, weights.get_weights(one))
     same = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in same)
+
+
+def test_nested_gradients_come_in_the_lists_of_the_sources() -> None:
+    a, b, c = (torch.full((2,), float(i), requires_grad=True) for i in range(3))
+    found = gradients.nested_gradients((a * b).sum(), [[a, c], [b]], allow_unused=True)
+    assert found[0][1] is None
+    assert [len(part) for part in found] == [2, 1]
+    assert torch.equal(found[0][0], b)
+    assert torch.equal(found[1][0], a)

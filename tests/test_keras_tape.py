@@ -863,3 +863,22 @@ def test_a_tf_module_need_not_call_its_base() -> None:
         print(line(tf.ones([3, 4])))
     """)
     assert flat("def __init__(self, model): super().__init__() self.model = model") in flat(code)
+
+
+def test_gradients_of_lists_of_lists_come_in_lists() -> None:
+    code = whole(
+        MODEL
+        + """
+other = keras.Sequential([keras.Input((1,)), layers.Dense(1)])
+first, second = keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.2)
+with tf.GradientTape() as tape:
+    loss = tf.reduce_mean((other(model(x)) - y) ** 2)
+a, b = tape.gradient(loss, [model.trainable_variables, other.trainable_variables])
+a, norm = tf.clip_by_global_norm(a, 1.0)
+print(norm)
+first.apply_gradients(zip(a, model.trainable_variables))
+second.apply_gradients(zip(b, other.trainable_variables))
+"""
+    )
+    assert "a, b = nested_gradients(" in code
+    assert "allow_unused=True" in code

@@ -91,3 +91,32 @@ def test_what_no_rule_could_say_keeps_its_definition(call: str) -> None:
     again = convert(f"{there}\nprint({call})\n", "torch", config=EXACT).code
     assert "def torch_uniform" in again
     assert "TODO(transpile)" in again
+
+
+GROUPS = """import torch
+from torch import nn
+
+def run(model, groups):
+    optimizer = torch.optim.SGD(groups, lr=2.0, momentum=0.5)
+    train(model, optimizer)
+
+def train(model, optimizer):
+    optimizer.zero_grad()
+    model(torch.ones(4, 3)).mean().backward()
+    optimizer.step()
+
+model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+train(model, torch.optim.Adam([
+    {"params": model[0].parameters()}, {"params": model[1].parameters(), "lr": 0.1},
+], betas=(0.8, 0.9)))
+run(model, [{"params": [p], "weight_decay": 0.1} for p in model.parameters()])
+"""
+
+
+def test_parameter_groups_become_one_optimizer_again() -> None:
+    text = back(GROUPS, "tf")
+    assert "optimizer = torch.optim.SGD(groups, lr=2.0, momentum=0.5, weight_decay=" in text
+    assert '"lr": 0.1}' in text.replace(",\n", "}")
+    assert "optimizer.zero_grad()" in text
+    assert "class " not in text
+    assert "ParameterGroups" not in text

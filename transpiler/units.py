@@ -25,6 +25,8 @@ _LONG_NAMES = {
     "DataLoader": "torch.utils.data.DataLoader", "Dataset": "torch.utils.data.Dataset",
     "TensorDataset": "torch.utils.data.TensorDataset",
 }  # fmt: skip
+_ACTS_AS = {"ParameterGroups": "keras.Optimizer"}
+"""Units that take the place of a class which they do not derive from."""
 _HEADER = re.compile(r"^(?:def|class) (\w+)", re.MULTILINE)
 Definition = ast.FunctionDef | ast.ClassDef
 
@@ -137,6 +139,8 @@ def describe(qualified: str) -> list[Any] | None:
         method = _method(node, member)
         return None if method is None else ["method", [_parameters(method)], []]
     bases = _bases(to, node)
+    if name in _ACTS_AS:
+        bases.append(_ACTS_AS[name])
     return ["class", _constructor(to, node, bases), bases]
 
 

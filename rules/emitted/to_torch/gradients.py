@@ -25,6 +25,13 @@ def clip_all_by_global_norm(tensors, clip_norm):
     return [None if x is None else x * scale for x in tensors], norm
 
 
+def nested_gradients(target, sources, **options):
+    """The gradients of a target in the lists in which the tensors are given."""
+    flat, form = torch.utils._pytree.tree_flatten(sources)
+    gradients = torch.autograd.grad(target, flat, **options)
+    return torch.utils._pytree.tree_unflatten(list(gradients), form)
+
+
 def jacobian(outputs, inputs, create_graph=False):
     """The derivative of every element of the outputs with respect to the inputs."""
     options = {"retain_graph": True, "create_graph": create_graph}

@@ -15,6 +15,7 @@ from transpiler.planners.keras_tape.compiled import plan_compiled
 from transpiler.planners.keras_tape.constants import plan_borders, plan_watches
 from transpiler.planners.keras_tape.functions import plan_functions
 from transpiler.planners.keras_tape.gradients import place_gradient
+from transpiler.planners.keras_tape.groups import plan_groups
 from transpiler.planners.keras_tape.handed import plan_handed_tapes
 from transpiler.planners.keras_tape.modes import plan_modes
 from transpiler.planners.keras_tape.modules import plan_modules
@@ -49,6 +50,7 @@ def plan(context: Context) -> None:
     plan_watches(context, tapes)
     plan_rebinding(context, tapes)
     plan_counts(context)
+    plan_groups(context)
     varying = plan_optimizers(context, updates)
     _write_updates(context, updates, varying)
     applied = {u.gradient for u in updates if u.gradient is not None}

@@ -105,6 +105,19 @@ def is_single(context: Context, node: cst.BaseExpression, watched: Items[str] = 
     )
 
 
+def _is_nested(context: Context, sources: cst.BaseExpression) -> bool:
+    """Whether the sources are written as a list of lists, in which the gradients come then too."""
+    if not isinstance(sources, (cst.List, cst.Tuple)):
+        return False
+    return any(
+        isinstance(element, cst.Element) and (
+            isinstance(element.value, (cst.List, cst.Tuple)) or is_variable_list(element.value)
+            or any(_kind(o) == "several" for o in options(context.fact(element.value)))
+        )
+        for element in sources.elements
+    )  # fmt: skip
+
+
 def _kind(value: Value) -> str:
     match value:
         case Tensor():
@@ -128,9 +141,10 @@ def write_gradient(context: Context, gradient: Gradient) -> cst.BaseExpression:
     if not single:
         sources = parameter_list(context, sources)
     zero = _unconnected_zero(site)
-    several = not single and not isinstance(gradient.sources, (cst.List, cst.Tuple))
+    nested = _is_nested(context, gradient.sources)
+    several = not single and (nested or not isinstance(gradient.sources, (cst.List, cst.Tuple)))
     new = call(
-        "torch.autograd.grad", target, sources,
+        context.emit("nested_gradients") if nested else "torch.autograd.grad", target, sources,
         grad_outputs=OMIT if given is None else given,
         retain_graph=True if gradient.retained and not gradient.differentiated else OMIT,
         create_graph=True if gradient.differentiated else OMIT,

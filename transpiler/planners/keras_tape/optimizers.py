@@ -10,6 +10,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Instance
 from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_tape.chains import order_of
+from transpiler.planners.keras_tape.groups import is_groups
 from transpiler.planners.keras_tape.pairs import paired_variables
 from transpiler.planners.keras_tape.reaching import Reached, reach_variables
 from transpiler.planners.keras_tape.updates import Update, scope_of
@@ -31,7 +32,7 @@ def plan_optimizers(context: Context, updates: list[Update]) -> set[Any]:
     narrow = set()
     fitted = context.notes.get("fitted optimizers", ())
     for origin, own in groups.items():
-        if origin not in context.edits.parent or origin in fitted:
+        if origin not in context.edits.parent or origin in fitted or is_groups(made[origin]):
             continue
         maker = _Maker(context, origin, made[origin], own)
         try:

@@ -9,7 +9,9 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.infer.values import Tensor
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.keras_tape.groups import group_of, is_groups
 from transpiler.planners.keras_tape.updates import optimizers_at
+from transpiler.rule import Unfit
 from transpiler.syntax import find
 from transpiler.template import fill, fill_statements
 
@@ -32,9 +34,14 @@ def plan_counts(context: Context) -> None:
 def plan_rates(context: Context) -> None:
     """`optimizer.learning_rate` is the rate of the one group of parameters."""
     for node in find(context.module, cst.Attribute):
-        if node.attr.value in RATES and optimizers_at(context, node.value):
+        if node.attr.value not in RATES:
+            continue
+        group = group_of(node.value, context)
+        if group is not None:
+            context.claim(node.value.value.value)  # type: ignore[attr-defined]
+        if group is not None or optimizers_at(context, node.value):
             context.claim(node)
-            _plan_rate(context, node)
+            _plan_rate(context, node, group)
     for call in find(context.module, cst.Call):
         func = call.func
         if isinstance(func, cst.Attribute) and func.attr.value in ("_decayed_lr", "build"):
@@ -54,39 +61,47 @@ def rate_of(optimizer: cst.BaseExpression) -> cst.BaseExpression:
     return fill('optimizer.param_groups[0]["lr"]', optimizer=optimizer)
 
 
-def _plan_rate(context: Context, node: cst.Attribute) -> None:
+def _plan_rate(context: Context, node: cst.Attribute, group: cst.BaseExpression | None) -> None:
+    """group: where the rate of one group of several is meant, that group."""
+    rate = rate_of(node.value) if group is None else fill('group["lr"]', group=group)
     parent = context.edits.parent[node]
     if isinstance(parent, cst.AssignTarget):
         assign = context.edits.parent[parent]
         if isinstance(assign, cst.Assign):
-            _set(context, node, assign.value, None)
+            _set(context, node, rate, assign.value, None)
         return
     if isinstance(parent, cst.Attribute) and parent.attr.value == "assign":
         call = context.edits.parent[parent]
         if isinstance(call, cst.Call) and call.args:
             context.claim(call)
-            _set(context, node, call.args[0].value, call)
+            _set(context, node, rate, call.args[0].value, call)
             return
     if isinstance(parent, cst.Arg):
         call = context.edits.parent[parent]
         if isinstance(call, cst.Call) and qualified_name(context, call.func) == SETTER:
             if len(call.args) > 1 and call.args[0] is parent:
                 context.claim(call)
-                _set(context, node, call.args[1].value, call)
+                _set(context, node, rate, call.args[1].value, call)
                 return
-    _plan_read(context, node, rate_of(node.value))
+    _plan_read(context, node, rate)
 
 
 def _set(
-    context: Context, node: cst.Attribute, value: cst.BaseExpression, call: cst.Call | None
+    context: Context,
+    node: cst.Attribute,
+    rate: cst.BaseExpression,
+    value: cst.BaseExpression,
+    call: cst.Call | None,
 ) -> None:
-    """The new rate of every group, as a plain number."""
+    """The new rate, as a plain number."""
+    if is_groups(context.fact(node.value)):
+        error = Unfit("the rates of several groups keep their ratio here", "set each group's")
+        context.unfit(call or node, "keras.optimizers", error)
+        return
     fact = context.fact(value)
     number = fill("float(x)", x=value) if isinstance(fact, Tensor) else value
     statement = context.edits.statement(call or node)
-    lines = fill_statements(
-        'optimizer.param_groups[0]["lr"] = new', optimizer=node.value.deep_clone(), new=number
-    )
+    lines = fill_statements("rate = new", rate=rate.deep_clone(), new=number)
     context.edits.replace(statement, lines)
 
 

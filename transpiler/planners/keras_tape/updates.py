@@ -14,7 +14,11 @@ from transpiler.planners.keras_tape.tapes import Gradient
 from transpiler.syntax import find
 
 OPTIMIZER = "keras.Optimizer"
-APPLY = (f"{OPTIMIZER}.apply_gradients", f"{OPTIMIZER}.apply")
+APPLY = (
+    f"{OPTIMIZER}.apply_gradients",
+    f"{OPTIMIZER}.apply",
+    "to_tf.ParameterGroups.apply_gradients",
+)
 MINIMIZE = f"{OPTIMIZER}.minimize"
 
 
