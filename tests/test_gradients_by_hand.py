@@ -257,3 +257,26 @@ def test_an_update_whose_names_are_taken_stays_a_function() -> None:
         "found = []", "found, param = [], 1"
     )
     assert "no rule for torch.Tensor.grad" in reasons(taken)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "[torch.zeros(5).requires_grad_() for _ in range(2)]",
+        "[torch.ones(5).requires_grad_(), (torch.ones(5) * 0.1).requires_grad_(True)]",
+    ],
+)
+def test_new_tensors_in_a_list_are_variables_where_they_ask_for_gradients(made: str) -> None:
+    code = to_tf(
+        f"""
+w = {made}
+optimizer = torch.optim.SGD(w, lr=0.1)
+for i in range(3):
+    loss = ((w[0] * w[1] - 2.0) ** 2).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+    )
+    assert code.count("tf.Variable(") == made.count("requires_grad_")
+    assert "optimizer.apply_gradients(zip(gradients, w))" in code

@@ -1,6 +1,7 @@
 """Spellings of PyTorch that say the same as plainer ones, put in those before anything is inferred.
 
 * `x = torch.zeros(3)` and, later, `x.requires_grad = True`: asked for where the tensor is made.
+* `ws = [torch.zeros(3).requires_grad_() for _ in sizes]`: the same.
 * `optimizer.step(closure)` of an optimizer that evaluates once: the closure itself steps.
 * `def block(n, **kwargs): return nn.Conv2d(n, 8, **kwargs)`: by name what is passed on.
 * `DataLoader(data, **options)`: the options one by one.
@@ -23,6 +24,7 @@ from typing import Any
 
 import libcst as cst
 
+from transpiler.asked_early import ask_early, ask_where_made
 from transpiler.copied_modules import make_again
 from transpiler.hand_updates import ask_in_loops, write_updates
 from transpiler.passed_on import write_out
@@ -30,8 +32,6 @@ from transpiler.registered import ask_publicly
 from transpiler.syntax import child_fields, code, constant, find, is_node, rebuild
 from transpiler.unpacked_options import give_one_by_one
 
-_MAKERS = frozenset(["tensor", "zeros", "ones", "rand", "randn", "full", "empty", "arange",
-                     "linspace", "eye", "zeros_like", "ones_like", "randn_like"])  # fmt: skip
 _MOST_NAMES = 4
 _PASSED = re.compile(r"\*\w+\s*(:[^\n)]*)?,?\s*\)\s*(->[^\n]*)?:")
 """The end of a definition that takes `*args` or `**kwargs`."""
@@ -48,7 +48,8 @@ def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
     """
     changes: Changes = {}
     if ".requires_grad" in text:
-        _ask_early(module, changes)
+        ask_early(module, changes, GONE)
+        ask_where_made(module, changes)
         ask_in_loops(module, changes, GONE)
     if ".step(" in text and "def " in text:
         _step_inside(module, changes)
@@ -101,54 +102,6 @@ def _apply(node: Any, changes: Changes, origins: Origins) -> Any:
         if line is not node and line is not GONE:
             origins[line] = node
     return new
-
-
-# ---- gradients asked for later ---------------------------------------------------------------
-
-
-def _ask_early(module: cst.Module, changes: Changes) -> None:
-    blocks: list[Any] = [module, *find(module, cst.IndentedBlock)]
-    for block in blocks:
-        made: dict[str, cst.Assign] = {}
-        for line in block.body:
-            small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
-            asked = _asked(small)
-            if asked in made:
-                assign = made[asked]
-                if not _asks(assign.value):
-                    changes[assign.value] = _asking
-                changes[line] = GONE
-            elif isinstance(small, cst.Assign) and len(small.targets) == 1:
-                if isinstance(small.value, cst.Call):
-                    made[code(small.targets[0].target)] = small
-                else:
-                    made.pop(code(small.targets[0].target), None)
-
-
-def _asked(small: Any) -> str:
-    """The tensor of `x.requires_grad = True` or of a statement `x.requires_grad_()`."""
-    if isinstance(small, cst.Assign) and len(small.targets) == 1:
-        target = small.targets[0].target
-        if isinstance(target, cst.Attribute) and target.attr.value == "requires_grad":
-            return code(target.value) if code(small.value) == "True" else ""
-    if isinstance(small, cst.Expr) and isinstance(small.value, cst.Call):
-        func = small.value.func
-        if isinstance(func, cst.Attribute) and func.attr.value == "requires_grad_":
-            texts = [code(a.value) for a in small.value.args]
-            return code(func.value) if texts in ([], ["True"]) else ""
-    return ""
-
-
-def _asks(value: cst.BaseExpression) -> bool:
-    return "requires_grad" in code(value)
-
-
-def _asking(value: Any) -> cst.BaseExpression:
-    func = value.func
-    if isinstance(func, cst.Attribute) and func.attr.value in _MAKERS:
-        keyword = cst.Arg(cst.Name("True"), keyword=cst.Name("requires_grad"))
-        return value.with_changes(args=[*value.args, keyword])  # type: ignore[no-any-return]
-    return cst.Call(cst.Attribute(value, cst.Name("requires_grad_")))
 
 
 # ---- closures --------------------------------------------------------------------------------
