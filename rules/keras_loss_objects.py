@@ -196,9 +196,11 @@ def _of_logits(name: str, left: dict[str, Any], pairs: Any) -> cst.BaseExpressio
             return None
         if not sparse and not _alike(target, output):
             return None
-    if set(left) - {"label_smoothing"}:
+    named = {"label_smoothing": "label_smoothing", "ignore_class": "ignore_index"}
+    given = {n: v for n, v in left.items() if n != "ignore_class" or v is not None}
+    if set(given) - set(named):
         return None
-    return call("torch.nn.CrossEntropyLoss", **left)
+    return call("torch.nn.CrossEntropyLoss", **{named[n]: v for n, v in given.items()})
 
 
 # ---- probabilities ---------------------------------------------------------------------------

@@ -171,6 +171,7 @@ def write_loss(
         if value is None:
             return _flat_entropy(name, loss, options)
     if value is None:
+        _check_counted(options)
         unit = context.emit(loss.name)
         new = call(unit, cst.Name("targets"), cst.Name("outputs"), **options)
         return _definition(name, fill("value.mean()", value=new))
@@ -191,6 +192,8 @@ def _weighted(
     """`name(outputs, targets, sample_weight)`: the weighted sum by the number of losses."""
     if "reduction" in options:
         raise Unfit("`reduction` of the loss has no equal in this training loop")
+    if not loss.instance:
+        _check_counted(options)
     if loss.instance:
         value = fill("loss(targets, outputs, sample_weight)", loss=loss.own)
         return _definition(name, value, "sample_weight=None")
@@ -201,6 +204,12 @@ def _weighted(
         losses = call(context.emit(unit), cst.Name("targets"), cst.Name("outputs"), **options)
     value = call(context.emit("weighted_mean"), losses, cst.Name("sample_weight"))
     return _definition(name, value, "sample_weight=None")
+
+
+def _check_counted(options: dict[str, Any]) -> None:
+    """Raises Unfit where the mean is over a part of the losses."""
+    if "ignore_class" in options:
+        raise Unfit("`ignore_class` of this loss has no equal in this training loop")
 
 
 def _on_logits(loss: Loss, options: dict[str, Any], outputs: Any) -> Any:

@@ -308,6 +308,29 @@ def test_loss_objects() -> None:
             )
 
 
+def test_loss_objects_that_ignore_a_class_count_the_others() -> None:
+    softmax = keras.activations.softmax
+    weights = np.abs(draw(N))
+    for reduction in ("sum_over_batch_size", "sum", None):
+        kind = {"sum": "sum", None: "none"}.get(reduction, "mean")
+        for function, end in ((loss_objects.sparse_cross_entropy, False),
+                              (loss_objects.sparse_log_loss, True)):  # fmt: skip
+            theirs = keras.losses.SparseCategoricalCrossentropy(
+                from_logits=not end, ignore_class=2, reduction=reduction
+            )
+            mine = loss_objects.MeanLoss(function, kind, ignore_class=2)
+            for given in ((), (weights,)):
+                agree(
+                    keras_results(
+                        lambda p, f=theirs, e=end, w=given: f(LABELS, softmax(p) if e else p, *w), X
+                    ),
+                    torch_results(
+                        lambda p, f=mine, e=end, w=given: f(LABELS, p.softmax(-1) if e else p, *w),
+                        X,
+                    ),
+                )
+
+
 def test_losses_of_probabilities_whose_logits_keras_finds() -> None:
     softmax, sigmoid = keras.activations.softmax, keras.activations.sigmoid
     cases = [

@@ -882,3 +882,17 @@ second.apply_gradients(zip(b, other.trainable_variables))
     )
     assert "a, b = nested_gradients(" in code
     assert "allow_unused=True" in code
+
+
+def test_losses_that_ignore_a_class_are_the_mean_of_the_others() -> None:
+    text = """
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=2)
+    x, y = tf.random.normal([16, 4]), tf.constant([0, 1, 2, 1] * 4)
+    optimizer = keras.optimizers.SGD(0.1)
+    with tf.GradientTape() as tape:
+        loss = loss_fn(y, model(x))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+    """
+    assert "loss_fn = nn.CrossEntropyLoss(ignore_index=2)" in whole(text)
