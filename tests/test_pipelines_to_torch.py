@@ -166,6 +166,7 @@ options.deterministic = True
 ds = SLICES(y).with_options(options).batch(8)
 """,
     "length": "ds = [len(SLICES(y).batch(8))]",
+    "length of a part": "some = SLICES(y).batch(8).take(2)\nds = [len(some), len(some.repeat(2))]",
     "cardinality": "ds = [tf.data.experimental.cardinality(DATASET.range(5))]",
 }
 

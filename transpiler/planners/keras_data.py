@@ -15,7 +15,7 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.dataflow import writes
-from transpiler.infer.values import Class, Function, Method, options
+from transpiler.infer.values import Class, Function, Method, Symbol, options
 from transpiler.planners.expressions import qualified_name
 from transpiler.rule import Unfit
 from transpiler.rules.facts_tf_data import pipelines
@@ -373,6 +373,22 @@ def _is_read(context: Context, node: cst.CSTNode, steps: dict[cst.CSTNode, Step]
     return not any(isinstance(o, own) for o in options(context.fact(call.func)))
 
 
+def _count(context: Context, graph: Graph, node: cst.Call) -> None:
+    """`len(stream)`: TensorFlow derives the number of elements, here a pass counts them."""
+    stream = node.args[0].value
+    held = [graph.steps.get(p.origin) for p in pipelines(context.fact(stream))]
+    if not held or graph.is_counted(stream) or any(s is None or s.failed for s in held):
+        return
+    if any(graph.form(s).kind != "stream" for s in held if s is not None):
+        return
+    context.caution(
+        context.edits.statement(node), "len",
+        "a pass over the pipeline counts its elements, and draws what a pass draws",
+        "write the number by hand",
+    )  # fmt: skip
+    context.edits.replace(node, fill("sum(1 for _ in x)", x=stream))
+
+
 def plan(context: Context) -> None:
     """Write every step of the program's pipelines."""
     from transpiler.planners.keras_data_steps import Writer
@@ -389,6 +405,9 @@ def plan(context: Context) -> None:
                 context.unfit(step.node, step.site.short, error)
             step.failed = True
     writer.finish()
+    for call in find(context.module, cst.Call):
+        if context.fact(call.func) == Symbol("builtins.len") and len(call.args) == 1:
+            _count(context, graph, call)
     for node in find(context.module, cst.Attribute):
         if node.attr.value == "class_names" and any(
             "class_names" in p.attributes for p in pipelines(context.fact(node.value))
