@@ -896,3 +896,42 @@ def test_losses_that_ignore_a_class_are_the_mean_of_the_others() -> None:
     optimizer.apply_gradients(zip(gradients, model.trainable_variables))
     """
     assert "loss_fn = nn.CrossEntropyLoss(ignore_index=2)" in whole(text)
+
+
+CONTAINERS = """
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.heads = {"a": layers.Dense(1), "b": layers.Dense(2)}
+        self.pair = (layers.Dense(4), layers.Dense(4))
+        self.rows = [[layers.Dense(4), layers.ReLU()] for _ in range(3)]
+        self.sizes = {"a": 1}
+
+    def call(self, x):
+        first, second = self.pair
+        x = second(first(x))
+        for dense, end in self.rows:
+            x = end(dense(x))
+        return self.heads["a"](x), self.heads["b"](x)
+
+print(Net()(tf.ones((2, 4))))
+"""
+
+
+def test_containers_of_layers_are_registered() -> None:
+    code = " ".join(whole(CONTAINERS).split())
+    assert 'nn.ModuleDict({"a": nn.Linear(4, 1), "b": nn.Linear(4, 2)})' in code
+    assert "self.pair = nn.ModuleList((nn.Linear(4, 4), nn.Linear(4, 4)))" in code
+    assert "[nn.ModuleList([nn.Linear(4, 4), nn.ReLU()]) for _ in range(3)]" in code
+    assert 'self.sizes = {"a": 1}' in code
+
+
+def test_containers_that_torch_can_not_register_are_told() -> None:
+    filled = CONTAINERS.replace(
+        "[[layers.Dense(4), layers.ReLU()] for _ in range(3)]",
+        "[]\n        for _ in range(3):\n"
+        "            self.rows.append([layers.Dense(4), layers.ReLU()])",
+    )
+    assert "lists of layers inside of a list" in str(translated(filled).findings)
+    numbered = CONTAINERS.replace('{"a": layers', "{1: layers").replace('heads["a"]', "heads[1]")
+    assert "nn.ModuleDict does not take" in str(translated(numbered).findings)

@@ -11,14 +11,13 @@ from transpiler.infer.values import (
     Class,
     Function,
     Instance,
-    ListObject,
     Method,
     Symbol,
-    Value,
     options,
 )
-from transpiler.modules import in_module_method, is_module, method, module_classes, self_name
+from transpiler.modules import in_module_method, is_module, method, module_classes
 from transpiler.planners.keras_build import merge_build
+from transpiler.planners.keras_containers import plan_containers
 from transpiler.planners.keras_tape.flags import called_modules, flag_argument, flag_parameter
 from transpiler.rule import Unfit
 from transpiler.syntax import code, find, walk
@@ -88,7 +87,7 @@ def _plan_class(context: Context, node: cst.ClassDef, cls: Class) -> None:
             context.edits.replace(call.func, fill("super().forward"))
     if init is not None:
         _plan_parameters(context, init)
-        _plan_lists(context, init)
+        plan_containers(context, init)
     try:
         merge_build(context, node, cls)
     except Unfit as error:
@@ -143,31 +142,6 @@ def _plan_parameters(context: Context, init: cst.FunctionDef) -> None:
             kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
             changed = changed.with_changes(params=kept)
         context.edits.replace(init.params, changed)
-
-
-def _plan_lists(context: Context, init: cst.FunctionDef) -> None:
-    """Lists and dicts of layers, which PyTorch has to be told of."""
-    owner = self_name(init)
-    for assign in find(init, cst.Assign):
-        target = assign.targets[0].target
-        if not isinstance(target, cst.Attribute) or code(target.value).strip() != owner:
-            continue
-        if context.edits.edited(assign.value):
-            continue
-        value = context.fact(assign.value)
-        if isinstance(value, ListObject) and _holds_modules(context, value, assign):
-            context.edits.wrap(assign.value, lambda x: fill("torch.nn.ModuleList(x)", x=x))
-
-
-def _holds_modules(context: Context, value: ListObject, assign: cst.Assign) -> bool:
-    held: list[Value] = [*(value.items or ())]
-    held += [] if value.element is None else [value.element]
-    found = [o for v in held for o in options(v)]
-    return (
-        bool(found)
-        and all(is_module(context, v) for v in found if isinstance(v, Instance))
-        and (any(isinstance(v, Instance) for v in found))
-    )
 
 
 def _drop_method(context: Context, node: cst.ClassDef, name: str) -> None:

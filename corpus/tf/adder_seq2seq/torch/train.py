@@ -48,12 +48,13 @@ class MeanMetric:
         return self.total / self.count if self.count else torch.zeros(())
 
 
-def sparse_categorical_crossentropy(y_true, y_pred):
+def sparse_categorical_crossentropy(y_true, y_pred, ignore_class=None):
     """keras.losses.sparse_categorical_crossentropy of probabilities, clipped to 1e-7."""
     logits = y_pred.clamp(1e-7, 1 - 1e-7).log()
     y_true = torch.as_tensor(y_true, device=y_pred.device).long()
     y_true = y_true.squeeze(-1) if y_true.dim() == logits.dim() else y_true
-    return F.cross_entropy(logits.movedim(-1, 1), y_true, reduction="none")
+    options = {} if ignore_class is None else {"ignore_index": ignore_class}
+    return F.cross_entropy(logits.movedim(-1, 1), y_true, reduction="none", **options)
 
 
 def weighted_mean(losses, sample_weight=None):

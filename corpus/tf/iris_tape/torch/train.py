@@ -49,11 +49,10 @@ def sparse_cross_entropy(y_true, y_pred, ignore_class=None):
     return F.cross_entropy(scores, y_true, ignore_index=ignored, reduction="none")
 
 
-def sparse_log_loss(y_true, y_pred):
+def sparse_log_loss(y_true, y_pred, ignore_class=None):
     """keras.losses.sparse_categorical_crossentropy of a softmax, without clipping."""
-    return sparse_cross_entropy(
-        y_true, y_pred.clamp_min(torch.finfo(y_pred.dtype).tiny).log()
-    )
+    logits = y_pred.clamp_min(torch.finfo(y_pred.dtype).tiny).log()
+    return sparse_cross_entropy(y_true, logits, ignore_class)
 
 
 class MeanLoss:
@@ -77,7 +76,13 @@ class MeanLoss:
             )
         if self.reduction == "none":
             return losses
-        return losses.sum() if self.reduction == "sum" else losses.mean()
+        if self.reduction == "sum":
+            return losses.sum()
+        ignored = self.options.get("ignore_class")
+        if ignored is None:
+            return losses.mean()
+        kept = (torch.as_tensor(y_true) != ignored).sum()  # the mean is over these only
+        return losses.sum() / kept.clamp_min(1)
 
 
 class Sum:

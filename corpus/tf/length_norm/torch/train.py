@@ -186,7 +186,13 @@ class MeanLoss:
             )
         if self.reduction == "none":
             return losses
-        return losses.sum() if self.reduction == "sum" else losses.mean()
+        if self.reduction == "sum":
+            return losses.sum()
+        ignored = self.options.get("ignore_class")
+        if ignored is None:
+            return losses.mean()
+        kept = (torch.as_tensor(y_true) != ignored).sum()  # the mean is over these only
+        return losses.sum() / kept.clamp_min(1)
 
 
 random.seed(10)

@@ -1,0 +1,97 @@
+"""Lists, tuples and dicts of layers on a Keras model: PyTorch has to be told of what they hold."""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from transpiler.context import Context
+from transpiler.infer.values import Instance, ListObject, Mapping, Sequence, Value, options
+from transpiler.modules import is_module, self_name
+from transpiler.rule import Unfit
+from transpiler.syntax import code, find
+from transpiler.template import fill
+
+ADVICE = "use nn.ModuleList and nn.ModuleDict"
+
+
+def plan_containers(context: Context, init: cst.FunctionDef) -> None:
+    """ModuleList and ModuleDict around what the constructor keeps."""
+    owner = self_name(init)
+    for assign in find(init, cst.Assign):
+        target = assign.targets[0].target
+        if not isinstance(target, cst.Attribute) or code(target.value).strip() != owner:
+            continue
+        if context.edits.edited(assign.value):
+            continue
+        value = context.fact(assign.value)
+        if not _holds_modules(context, value):
+            continue
+        try:
+            _check(context, assign.value, value)
+        except Unfit as error:
+            context.unfit(assign, "keras.Layer", error)
+            continue
+        _register(context, assign.value, value)
+
+
+def _held(value: Value) -> list[Value]:
+    match value:
+        case ListObject():
+            held = [*(value.items or ()), *([] if value.element is None else [value.element])]
+        case Sequence(kind="tuple"):
+            held = [*value.items] if value.items is not None else [value.element]
+        case Mapping():
+            held = [*value.items.values(), *([] if value.element is None else [value.element])]
+        case _:
+            return []
+    return [o for v in held for o in options(v)]
+
+
+def _holds_modules(context: Context, value: Value, depth: int = 3) -> bool:
+    """Whether these are layers, or containers of layers (a list may hold itself: to a depth)."""
+    found = _held(value)
+    objects = [v for v in found if isinstance(v, Instance)]
+    if objects:
+        return all(is_module(context, v) for v in objects)
+    return depth > 0 and any(_holds_modules(context, v, depth - 1) for v in found)
+
+
+def _inner(context: Context, value: Value) -> list[Value]:
+    return [v for v in _held(value) if _holds_modules(context, v)]
+
+
+def _written(node: cst.BaseExpression) -> list[cst.BaseExpression]:
+    """The elements of a container as they are written down; none where that is elsewhere."""
+    match node:
+        case cst.List() | cst.Tuple():
+            return [e.value for e in node.elements if isinstance(e, cst.Element)]
+        case cst.Dict():
+            return [e.value for e in node.elements if isinstance(e, cst.DictElement)]
+        case cst.ListComp():
+            return [node.elt]
+        case cst.DictComp():
+            return [node.value]
+    return []
+
+
+def _check(context: Context, node: cst.BaseExpression, value: Value) -> None:
+    """Raises Unfit where PyTorch's containers can not hold it."""
+    if isinstance(value, Mapping):
+        if any(not isinstance(k, str) or not k or "." in k for k in value.items):
+            raise Unfit("a dict of layers whose keys nn.ModuleDict does not take", ADVICE)
+    inner = _inner(context, value)
+    if not inner:
+        return
+    parts = _written(node)
+    if not parts or (isinstance(node, (cst.List, cst.Tuple)) and len(parts) != len(node.elements)):
+        raise Unfit("lists of layers inside of a list that is filled elsewhere", ADVICE)
+    for part in parts:
+        _check(context, part, context.fact(part))
+
+
+def _register(context: Context, node: cst.BaseExpression, value: Value) -> None:
+    for part in _written(node) if _inner(context, value) else []:
+        if _holds_modules(context, context.fact(part)):
+            _register(context, part, context.fact(part))
+    kind = "torch.nn.ModuleDict(x)" if isinstance(value, Mapping) else "torch.nn.ModuleList(x)"
+    context.edits.wrap(node, lambda x: fill(kind, x=x))
