@@ -184,3 +184,51 @@ def test_a_method_called_in_both_modes() -> None:
     code = to_tf(METHODS + "for on in (True, False):\n    net.train(on)\n    net.embed(x)\n")
     assert "training = on" in code
     assert "net.embed(x, training=training)" in code
+
+
+KEPT = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(3, 2)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.body.eval()  # keeps its statistics
+        return self
+
+    def forward(self, x):
+        return self.head(self.drop(self.body(x)))
+
+net = Net()
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for epoch in range(2):
+    {first}
+    loss = (net(torch.randn(8, 3)) ** 2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+{last}
+"""
+
+
+def test_a_part_that_train_keeps_in_evaluation_mode_is_called_so() -> None:
+    code = to_tf(KEPT.format(first="net.train()", last=""))
+    assert "self.head(self.drop(self.body(x, training=False), training=training))" in code
+    assert "def call(self, x, training=None):" in code
+    assert "def train(" not in code
+    assert "net.train()" not in code
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("pass", ""),  # a new model is in training mode, all of it
+        ("net.train()", "print(net.body(torch.randn(8, 3)))"),
+        ("net.train()", "outer = nn.Sequential(net, nn.ReLU())\nouter(torch.randn(8, 3))"),
+    ],
+)
+def test_a_part_that_may_run_in_training_mode_is_told(first: str, last: str) -> None:
+    assert any("another mode" in r for r in reasons(KEPT.format(first=first, last=last)))

@@ -8,6 +8,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Class, Const, Instance, Method, Symbol, Unknown, Value, options
 from transpiler.modules import children, in_module_method, is_module
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.lasting_modes import is_removed, plan_parts
 from transpiler.planners.mode_methods import MethodModes
 from transpiler.planners.model import add_keyword
 from transpiler.syntax import find
@@ -37,7 +38,11 @@ def plan(context: Context) -> None:
 
 def _plan_switches(context: Context) -> list[cst.Call]:
     found: list[cst.Call] = []
+    removed = plan_parts(context, _depends_on_mode)
     for call in find(context.module, cst.Call):
+        if context.edits.enclosing(call, cst.FunctionDef) in removed:
+            context.claim(call)
+            continue
         if not isinstance(call.func, cst.Attribute) or call.func.attr.value not in (
             "train",
             "eval",
@@ -49,7 +54,8 @@ def _plan_switches(context: Context) -> list[cst.Call]:
             and isinstance(context.edits.parent[call], cst.Expr)
             and (not call.args)
         )
-        if name not in SWITCHES and not guessed:
+        known = name in SWITCHES or is_removed(context, call.func, removed)
+        if not known and not guessed:
             continue
         found.append(call)
         context.claim(call)
