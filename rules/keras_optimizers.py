@@ -195,7 +195,7 @@ class Recipe:
             " gradients near 1, more for tiny ones", "--fidelity exact writes KerasAdam",
         )  # fmt: skip
         decay = self.given("weight_decay")
-        if self.kind == "AdamW" and decay is OMIT:
+        if self.kind == "AdamW" and "weight_decay" not in self.args:
             decay = 0.004
         kind = "AdamW" if decay is not OMIT else "Adam"
         return call(f"torch.optim.{kind}", params, lr=rate, betas=self.betas(), eps=eps,
@@ -214,7 +214,7 @@ class Recipe:
             options[name] = self.given(name)
         for name, short in FTRL.items():
             options[short] = self.given(name)
-        if self.kind == "AdamW" and options["weight_decay"] is OMIT:
+        if self.kind == "AdamW" and "weight_decay" not in self.args:
             options["weight_decay"] = 0.004
         return call(unit, params, **options)
 

@@ -935,3 +935,18 @@ def test_containers_that_torch_can_not_register_are_told() -> None:
     assert "lists of layers inside of a list" in str(translated(filled).findings)
     numbered = CONTAINERS.replace('{"a": layers', "{1: layers").replace('heads["a"]', "heads[1]")
     assert "nn.ModuleDict does not take" in str(translated(numbered).findings)
+
+
+def test_adamw_without_decay_gets_none() -> None:
+    steps = """
+optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.0)
+with tf.GradientTape() as tape:
+    loss = tf.reduce_mean((model(x) - y) ** 2)
+gradients = tape.gradient(loss, model.trainable_variables)
+optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+"""
+    assert (
+        "0.004" not in whole(MODEL + steps) + whole(MODEL + steps, "exact").split("optimizer =")[1]
+    )
+    plain = steps.replace(", weight_decay=0.0", "")
+    assert "weight_decay=0.004" in whole(MODEL + plain)
