@@ -15,7 +15,8 @@ from transpiler.rules.facts_keras_layers import (
     keeping,
     size_argument,
 )
-from transpiler.rules.keras_layers import ANY, FIRST, LAST, LAYERS, Layer, Part, minus_momentum
+from transpiler.rules.keras_layer import ANY, FIRST, LAST, Layer, Part
+from transpiler.rules.keras_layers import LAYERS, minus_momentum
 from transpiler.template import OMIT, call
 
 NORMS: dict[str, dict[str, Any]] = {"TorchBatchNorm": {}, "CumulativeBatchNorm": {"momentum": None},

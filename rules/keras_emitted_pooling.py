@@ -15,7 +15,8 @@ from transpiler.rules.facts_keras_layers import (
     numbers,
     span,
 )
-from transpiler.rules.keras_layers import FIRST, LAST, LAYERS, Layer, Part
+from transpiler.rules.keras_layer import FIRST, LAST, Layer, Part
+from transpiler.rules.keras_layers import LAYERS
 from transpiler.rules.tf_arguments import TfArguments, tensor
 from transpiler.site import Site
 from transpiler.template import call, fill

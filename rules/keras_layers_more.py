@@ -9,16 +9,9 @@ import libcst as cst
 from transpiler.infer.values import Const, Instance, Value, items_of
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras_layers import axes_in
-from transpiler.rules.keras_layers import (
-    ANY,
-    FIRST,
-    LAST,
-    LAYERS,
-    Layer,
-    Part,
-    normalized_shape,
-    penalty,
-)
+from transpiler.rules.keras_bounds import penalty
+from transpiler.rules.keras_layer import ANY, FIRST, LAST, Layer, Part
+from transpiler.rules.keras_layers import LAYERS, normalized_shape
 from transpiler.site import constant_value, missing
 from transpiler.template import OMIT, call, fill
 

@@ -13,7 +13,8 @@ from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_sequential import SEQUENTIAL, Chain, rank_in, rank_out
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras_layers import result_of
-from transpiler.rules.keras_layers import LAST, Part, layer_parts
+from transpiler.rules.keras_layer import LAST, Part
+from transpiler.rules.keras_layers import layer_parts
 from transpiler.site import Site
 from transpiler.syntax import walk
 from transpiler.template import call, fill, fill_statements

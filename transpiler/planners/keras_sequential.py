@@ -15,7 +15,8 @@ from transpiler.planners.keras_branches import Branches, Unrolls, appended, bran
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras_layers import axes_in, result_of
 from transpiler.rules.keras_graph import GraphTensor
-from transpiler.rules.keras_layers import ANY, ELEMENTWISE, FIRST, LAST, Part, layer_parts
+from transpiler.rules.keras_layer import ANY, FIRST, LAST, Part
+from transpiler.rules.keras_layers import ELEMENTWISE, layer_parts
 from transpiler.rules.keras_masks import is_source
 from transpiler.rules.keras_sizes import input_of
 from transpiler.site import Site

@@ -17,7 +17,8 @@ from transpiler.planners.keras_sequential import Chain, keep_place, rank_in, ran
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras_layers import result_of
 from transpiler.rules.keras_graph import GraphNode, placed
-from transpiler.rules.keras_layers import LAST, Part, layer_parts
+from transpiler.rules.keras_layer import LAST, Part
+from transpiler.rules.keras_layers import layer_parts
 from transpiler.rules.keras_masks import is_source
 from transpiler.site import Site
 from transpiler.syntax import walk

@@ -22,7 +22,7 @@ from transpiler.planners.keras_graph.widths import simplified
 from transpiler.planners.keras_scope import Renaming, Scope
 from transpiler.rule import Unfit
 from transpiler.rules.keras_graph import GraphNode, GraphTensor, graph_tensors
-from transpiler.rules.keras_layers import FIRST
+from transpiler.rules.keras_layer import FIRST
 from transpiler.rules.keras_masks import input_mask
 from transpiler.site import constant_value, missing
 from transpiler.syntax import find, names_read

@@ -11,7 +11,7 @@ from transpiler.infer.values import Instance, Value
 from transpiler.planners.keras_scope import free_names, renamed
 from transpiler.rule import Unfit
 from transpiler.rules.keras_graph import GraphNode, GraphTensor
-from transpiler.rules.keras_layers import LAST
+from transpiler.rules.keras_layer import LAST
 from transpiler.site import constant_value, missing
 from transpiler.syntax import find
 from transpiler.template import fill

@@ -10,7 +10,7 @@ from transpiler.infer.values import Instance, ListObject, Sequence, Tensor, Valu
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras_layers import argument
 from transpiler.rules.keras_graph import GraphNode, GraphTensor
-from transpiler.rules.keras_layers import FIRST, LAST
+from transpiler.rules.keras_layer import FIRST, LAST
 from transpiler.site import constant_value, missing
 from transpiler.template import call, fill
 

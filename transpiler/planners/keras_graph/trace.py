@@ -28,7 +28,8 @@ from transpiler.planners.keras_scope import Scope, renamed
 from transpiler.planners.keras_sequential import Chain, rank_in, rank_out, to_first, to_last
 from transpiler.rule import Unfit
 from transpiler.rules.keras_graph import GraphNode, GraphTensor, graph_tensors
-from transpiler.rules.keras_layers import FIRST, LAST, layer_parts
+from transpiler.rules.keras_layer import FIRST, LAST
+from transpiler.rules.keras_layers import layer_parts
 from transpiler.rules.keras_masks import input_mask, is_source, output_mask
 from transpiler.site import Site, constant_value, missing
 from transpiler.syntax import code
