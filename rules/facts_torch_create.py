@@ -174,7 +174,9 @@ def from_data(call: Invocation) -> Value:
 @infers(*LEGACY_NAMES)
 def legacy(call: Invocation) -> Value:
     """`torch.FloatTensor(2, 3)` and `torch.FloatTensor([1, 2])`."""
-    dtype = LEGACY_TYPES[call.name.rpartition(".")[2]]
+    dtype = LEGACY_TYPES.get(call.name.rpartition(".")[2])
+    if dtype is None:
+        return Tensor(library="torch")  # another class that derives from torch.Tensor
     first = call.positional[0] if call.positional else Sequence("tuple", ())
     if call.positional and all(scalar_type(v) == "int" for v in call.positional):
         return Tensor(dims_of(call.positional), dtype, "torch")

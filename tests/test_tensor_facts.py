@@ -6,6 +6,7 @@ import libcst as cst
 import pytest
 
 from transpiler import rulebook
+from transpiler.convert import convert
 from transpiler.infer.interpreter import Interpreter
 from transpiler.infer.values import Const, Tensor, Value, items_of
 
@@ -79,3 +80,9 @@ def test_fact(expression: str) -> None:
     names: dict[str, Any] = {}
     exec(compile(source, "<torch>", "exec"), names)
     assert agree(told(frame.values["result"]), true(names["result"]))
+
+
+def test_other_classes_of_tensors_say_nothing_of_their_dtype() -> None:
+    source = "import torch\nx = torch.nn.UninitializedBuffer()\nx.sum()\n"
+    findings = convert(source, "tf").findings
+    assert any("UninitializedBuffer" in f.rule for f in findings)
