@@ -108,6 +108,8 @@ def permuted(call: Invocation) -> Value:
     x, dims = given.plain, dims_of(given.sizes("dims"))
     if x.shape is None or dims is None or not all(isinstance(d, int) for d in dims):
         return x.but(shape=(None,) * len(dims) if dims else None)
+    if len(dims) != len(x.shape):  # what is known of the rank does not hold here
+        return x.but(shape=(None,) * len(dims))
     return x.but(shape=tuple(x.shape[d] for d in dims if isinstance(d, int)))
 
 

@@ -99,6 +99,8 @@ def optimizer(site: Site) -> Any:
 
 def _is_dead(site: Site) -> bool:
     """Whether another value is bound to the optimizer's name before anything reads it."""
+    if site.node not in site.context.edits.parent:
+        return False  # a class that is handed on, tried as a call
     target, block = site.assigned_to, site.context.edits.parent.get(site.statement)
     body = list(getattr(block, "body", ()))
     if not isinstance(target, cst.Name) or site.statement not in body:

@@ -321,3 +321,29 @@ p = half.predict(x, verbose=0)
         "h",
         "p",
     )
+
+
+def test_a_graph_that_reads_its_builder_is_told() -> None:
+    conversion = translate_keras("""
+class Actor:
+    def __init__(self, bound):
+        self.bound = bound
+        self.model = self.build()
+    def build(self):
+        inputs = keras.Input((4,))
+        h = layers.Dense(3)(inputs)
+        clip = layers.Lambda(lambda x: tf.clip_by_value(x * self.bound, 0, self.bound))
+        return keras.Model(inputs, clip(h))
+actor = Actor(2.0)
+print(actor.model.predict(np.zeros((2, 4))))
+""")
+    compile(conversion.code, "translated.py", "exec")
+
+
+def test_an_optimizer_s_class_that_is_handed_on_is_told() -> None:
+    conversion = translate_keras("""
+def choices():
+    return {"optimizer": [keras.optimizers.Adam, keras.optimizers.SGD], "lr": [0.1, 0.01]}
+print(choices())
+""")
+    assert left_over(conversion)

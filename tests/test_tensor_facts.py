@@ -86,3 +86,7 @@ def test_other_classes_of_tensors_say_nothing_of_their_dtype() -> None:
     source = "import torch\nx = torch.nn.UninitializedBuffer()\nx.sum()\n"
     findings = convert(source, "tf").findings
     assert any("UninitializedBuffer" in f.rule for f in findings)
+
+
+def test_a_permutation_of_another_rank_is_no_error() -> None:
+    convert("import torch\nx = torch.randn(2, 3)\ny = x.permute(0, 2, 1)\n", "tf")

@@ -276,6 +276,9 @@ class Scope:
         """An argument of the constructor."""
         name = node.attr.value if isinstance(node, cst.Attribute) else otherwise
         name = node.value if isinstance(node, cst.Name) else name
+        if name == "self":
+            raise Unfit("a part of this graph reads the object that builds it",
+                        "read what it needs into variables first")  # fmt: skip
         while name in self.parameters and code(self.parameters[name]) != code(node):
             name += "_"
         self.parameters[name] = node
