@@ -94,19 +94,19 @@ def extract(site: Site) -> Any:
 @rewrites("keras.utils.array_to_img", to="torch")
 def picture(site: Site) -> Any:
     """An array as a picture of PIL's."""
-    for name in ("data_format", "dtype"):
-        if site.has(name):
-            raise Unfit(f"`{name}` of array_to_img is not translated")
-    scale = OMIT if site.const("scale", True) is True else site.arg("scale")
-    return call(site.emit("array_to_img").value, site.arg("x"), scale=scale)
+    return _picture(site, "data_format", "dtype")
 
 
 @rewrites("keras.utils.save_img", to="torch")
 def saved_picture(site: Site) -> Any:
     """A picture is saved by itself."""
-    for name in ("data_format", "file_format"):
-        if site.has(name):
-            raise Unfit(f"`{name}` of save_img is not translated")
-    scale = OMIT if site.const("scale", True) is True else site.arg("scale")
-    image = call(site.emit("array_to_img").value, site.arg("x"), scale=scale)
+    image = _picture(site, "data_format", "file_format")
     return fill("image.save(path)", image=image, path=site.arg("path"))
+
+
+def _picture(site: Site, *refused: str) -> Any:
+    for name in refused:
+        if site.has(name):
+            raise Unfit(f"`{name}` of {site.name.rpartition('.')[2]} is not translated")
+    scale = OMIT if site.const("scale", True) is True else site.arg("scale")
+    return call(site.emit("array_to_img").value, site.arg("x"), scale=scale)
