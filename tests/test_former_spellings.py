@@ -35,3 +35,16 @@ layers: list[nn.Module] = []
     )
     assert "image: tf.Tensor\n    parts: List[tf.Tensor] = []" in code
     assert "torch" not in code
+
+
+def test_a_sum_of_losses_that_starts_from_zero() -> None:
+    code = to_tf(
+        """
+criterion = nn.MSELoss()
+loss = 0
+for x in loader:
+    loss += criterion(x, x)
+print(loss.data[0] / 3)
+"""
+    )
+    assert "print(float(loss) / 3)" in code
