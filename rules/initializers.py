@@ -6,7 +6,6 @@ A Keras layer has no weights before its first call, so what is initialized there
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import Any
 
 import libcst as cst
@@ -106,8 +105,8 @@ def kaiming_gain(site: Site) -> Any:
         match site.arg("a"):
             case cst.Call(func=function, args=[cst.Arg(value=cst.Integer(value=square))]):
                 if code(function).endswith("sqrt"):  # a=math.sqrt(5), torch's own default
-                    scale = Fraction(2, 1 + int(square))
-                    return fill(f"{scale.numerator} / {scale.denominator}")
+                    scale = math.gcd(2, below := 1 + int(square))
+                    return fill(f"{2 // scale} / {below // scale}")
         if not isinstance(slope, (int, float)):
             return fill("2 / (1 + a**2)", a=site.arg("a"))
         return round(2 / (1 + slope**2), 12)

@@ -1,4 +1,4 @@
-"""The rule book: every rule file's rules, indexed by qualified name."""
+"""The rule book: every rule file's rules, by qualified name."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from transpiler import signatures
+from transpiler import ruleindex, signatures
 from transpiler.infer.knowledge import Knowledge
-from transpiler.matching import apply_rule, spelling_name, spellings
-from transpiler.rule import Direction, Inference, Layout, Rewriter, Rule, Unfit
+from transpiler.matching import apply_rule
+from transpiler.registry import Registry
+from transpiler.rule import Direction, Layout, Rewriter, Rule, Unfit
+from transpiler.ruleindex import Contents, RuleIndex, read_contents
 from transpiler.site import Site
 
 SHIPPED = "transpiler.rules"
@@ -26,23 +28,29 @@ class RuleBook:
     """Rules by direction and qualified name, and the knowledge the interpreter reads."""
 
     def __init__(self) -> None:
-        self.rules: dict[Direction, dict[str, list[Rule | Rewriter]]] = {"tf": {}, "torch": {}}
+        self.rules: dict[Direction, Registry[list[Rule | Rewriter]]] = {
+            "tf": Registry(), "torch": Registry()
+        }  # fmt: skip
         self.knowledge = Knowledge()
         self.unsupported: dict[str, str] = {}
         self.weights: dict[str, Any] = {}
         """How the parameters of emitted classes map, by the classes' names."""
-        self.modules: list[str] = []
 
-    def add_module(self, module: ModuleType) -> None:
-        """Take in everything that a rule file defines."""
-        self.modules.append(module.__name__)
-        for value in list(vars(module).values()):
-            if isinstance(value, (Rule, Rewriter, Inference)):
-                self.add(value)
-            elif isinstance(value, (list, tuple)):
-                for item in value:
-                    if isinstance(item, (Rule, Rewriter, Inference)):
-                        self.add(item)
+    def add_module(self, module: ModuleType, *, first: bool = False) -> None:
+        """Take in everything that a rule file defines; `first`: before what is there."""
+        contents = Contents(module)
+        for to, registry in self.rules.items():
+            for name, items in contents.rules[to].items():
+                known = registry.get(name, [])
+                registry[name] = [*items, *known] if first else [*known, *items]
+        for name, function in contents.functions.items():
+            self.knowledge.functions.put(name, function)
+        for name, function in contents.properties.items():
+            self.knowledge.properties.put(name, function)
+        self.add_settings(module)
+
+    def add_settings(self, module: ModuleType) -> None:
+        """Take in what a rule file says beside its rules and inferences."""
         knowledge = self.knowledge
         knowledge.entries.update(getattr(module, "ENTRIES", {}))
         knowledge.prepares.update(getattr(module, "PREPARES", {}))
@@ -55,28 +63,20 @@ class RuleBook:
         self.unsupported.update(getattr(module, "UNSUPPORTED", {}))
         self.weights.update(getattr(module, "WEIGHTS", {}))
 
-    def add(self, item: Rule | Rewriter | Inference) -> None:
-        if isinstance(item, Inference):
-            registry: dict[str, Any] = (
-                self.knowledge.properties if item.is_property else self.knowledge.functions
-            )
-            for name in item.names:
-                registry[name] = item.function
-        elif isinstance(item, Rewriter):
-            for name in item.names:
-                self._index(item.to, name, item)
-        else:
-            if item.to in (None, "tf"):
-                for spelling in spellings(item.torch):
-                    self._index("tf", spelling_name(spelling), item)
-            if item.to in (None, "torch"):
-                for spelling in spellings(item.keras):
-                    self._index("torch", spelling_name(spelling), item)
+    def expect(self, index: RuleIndex, to: Direction) -> None:
+        """Take in the shipped rule files for a direction, each when a name of it is asked for."""
+        for module in index.at_once:
+            self.add_settings(importlib.import_module(module))
 
-    def _index(self, to: Direction, name: str, item: Rule | Rewriter) -> None:
-        found = self.rules[to].setdefault(name, [])
-        if item not in found:
-            found.append(item)
+        def contents(number: int) -> Contents:
+            return read_contents(index.modules[number])
+
+        self.rules[to].expect(index.rules, lambda at, name: contents(at).rules[to][name])
+        knowledge = self.knowledge
+        knowledge.functions.expect(index.functions, lambda at, name: contents(at).functions[name])
+        knowledge.properties.expect(
+            index.properties, lambda at, name: contents(at).properties[name]
+        )
 
     def candidates(self, to: Direction, name: str) -> list[Rule | Rewriter]:
         """The rules for a name, in the order in which they are tried."""
@@ -114,21 +114,32 @@ class RuleBook:
 def load(files: tuple[str, ...] = (), to: Direction | None = None) -> RuleBook:
     """The shipped rules and the user's own rule files, which come first.
 
-    to: leaves out what is only about reading the target itself, which takes a while to import.
+    to: only the rules of this direction. The shipped files are then imported as their names are
+        asked for: importing all of them takes longer than what most translations need of them.
     """
-    return _load(files, to == "tf")
+    return _load(files, to)
 
 
 @lru_cache(maxsize=4)
-def _load(files: tuple[str, ...], forward: bool) -> RuleBook:
+def _load(files: tuple[str, ...], to: Direction | None) -> RuleBook:
     book = RuleBook()
-    for file in files:
-        book.add_module(_load_file(Path(file)))
-    package = importlib.import_module(SHIPPED)
-    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda i: i.name):
-        if not info.ispkg and not (forward and info.name.startswith(FROM_TENSORFLOW)):
-            book.add_module(importlib.import_module(f"{SHIPPED}.{info.name}"))
+    if to is not None and (index := ruleindex.read(SHIPPED, to)) is not None:
+        book.expect(index, to)
+    else:
+        modules = _list_shipped(to)
+        for module in modules:
+            book.add_module(importlib.import_module(module))
+        if to is not None:
+            ruleindex.write(SHIPPED, to, modules)
+    for file in reversed(files):
+        book.add_module(_load_file(Path(file)), first=True)
     return book
+
+
+def _list_shipped(to: Direction | None) -> list[str]:
+    package = importlib.import_module(SHIPPED)
+    names = sorted(i.name for i in pkgutil.iter_modules(package.__path__) if not i.ispkg)
+    return [f"{SHIPPED}.{n}" for n in names if to != "tf" or not n.startswith(FROM_TENSORFLOW)]
 
 
 def _load_file(path: Path) -> ModuleType:

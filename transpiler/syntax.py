@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
+from itertools import chain
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import libcst as cst
@@ -45,6 +47,8 @@ def _node_fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
 _IS_NODE: dict[type[Any], bool] = {}
 _MATCHES: dict[tuple[type[Any], tuple[type[Any], ...]], bool] = {}
 _WALKS: dict[cst.CSTNode, list[cst.CSTNode]] = {}
+_FOUND: dict[tuple[cst.CSTNode, tuple[type[Any], ...]], list[cst.CSTNode]] = {}
+_BY_CLASS: dict[cst.CSTNode, dict[type[Any], list[tuple[int, cst.CSTNode]]]] = {}
 _CHILDREN: dict[cst.CSTNode, tuple[cst.CSTNode, ...]] = {}
 
 
@@ -102,16 +106,37 @@ def walk(node: cst.CSTNode) -> list[cst.CSTNode]:
 
 
 def forget_walks() -> None:
-    """Let go of the trees that `walk` and `children` remember."""
+    """Let go of the trees that `walk`, `find` and `children` remember."""
     _WALKS.clear()
+    _FOUND.clear()
+    _BY_CLASS.clear()
     _CHILDREN.clear()
 
 
 def find(node: cst.CSTNode, *kinds: type[Node]) -> Iterator[Node]:
-    """Nodes of the given classes at or under a node."""
-    for item in walk(node):
-        if is_a(item, *kinds):
-            yield item  # type: ignore[misc]
+    """Nodes of the given classes at or under a node, parents first."""
+    found = _FOUND.get((node, kinds))
+    if found is None:
+        items = walk(node)
+        if node not in _WALKS:
+            return (item for item in items if is_a(item, *kinds))  # type: ignore[misc]
+        found = _FOUND[node, kinds] = _of_classes(node, items, kinds)
+    return iter(found)  # type: ignore[arg-type]
+
+
+def _of_classes(
+    node: cst.CSTNode, items: list[cst.CSTNode], kinds: tuple[type[Any], ...]
+) -> list[cst.CSTNode]:
+    """The nodes of some classes: every planner looks for its own, over the whole module."""
+    table = _BY_CLASS.get(node)
+    if table is None:
+        table = _BY_CLASS[node] = {}
+        for index, item in enumerate(items):
+            table.setdefault(type(item), []).append((index, item))
+    groups = [table[kind] for kind in table if not set(kinds).isdisjoint(kind.__mro__)]
+    if len(groups) == 1:
+        return [item for _, item in groups[0]]
+    return [item for _, item in sorted(chain.from_iterable(groups), key=itemgetter(0))]
 
 
 def rebuild(node: Node, change: Callable[[cst.CSTNode], cst.CSTNode | None]) -> Node:
@@ -160,6 +185,9 @@ def names_read(node: cst.CSTNode) -> set[str]:
     return found
 
 
+_WITHOUT_COMMENTS = {cst.SimpleWhitespace, cst.Newline, cst.MaybeSentinel}
+
+
 def comments(node: cst.CSTNode) -> Counter[str]:
     """Texts of the comments at or under a node, in order, with how often each stands there."""
     found: Counter[str] = Counter()
@@ -172,7 +200,7 @@ def comments(node: cst.CSTNode) -> Counter[str]:
         elif is_node(item):
             for name in reversed(_node_fields(kind)):
                 value = getattr(item, name)
-                if value is not None and type(value) is not cst.SimpleWhitespace:
+                if value and type(value) not in _WITHOUT_COMMENTS:
                     stack.append(value)
         elif kind is tuple or kind is list:
             stack.extend(reversed(item))

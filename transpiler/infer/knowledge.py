@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from transpiler import signatures
 from transpiler.infer.values import UNKNOWN, Bound, Class, Instance, Symbol, Tensor, Value
+from transpiler.registry import Registry
 from transpiler.units import module_name
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ class Knowledge:
     """The registries that the rule book fills."""
 
     def __init__(self) -> None:
-        self.functions: dict[str, InferFunction] = {}
-        self.properties: dict[str, Callable[[Value], Value]] = {}
+        self.functions: Registry[InferFunction] = Registry()
+        self.properties: Registry[Callable[[Value], Value]] = Registry()
         self.entries: dict[str, str] = {}  # library base class -> the method that a call runs
         self.prepares: dict[str, str] = {}  # library base class -> what runs before the first call
         self.arrays: dict[str, str] = {}  # library -> its array class
