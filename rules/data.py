@@ -64,10 +64,12 @@ def tensor_dataset(site: Site) -> Any:
 def slices(site: Site) -> Any:
     """What translations to PyTorch write for `from_tensor_slices`."""
     found = _datasets(site, site.node)
-    if not site.is_call or not _is_pipeline(found):
-        raise Unfit("the rows of arrays are used for more than to be batched")
+    if not site.is_call:
+        return site.emit("ArrayDataset")
     loaders = [loader for i in found for loader in i.state.get("loaders", ())]
     data = site.arg("data")
+    if not _is_pipeline(found):
+        return call(site.context.emit("ArrayDataset"), data)
     if not isinstance(_first_leaf(data), (cst.Name, cst.Attribute, cst.Call)) and any(
         "shuffle" in loader.arguments for loader in loaders
     ):

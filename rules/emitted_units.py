@@ -62,6 +62,9 @@ def same_data(call_: Invocation) -> Value:
 @rewrites("to_torch.to_device", to="tf")
 def to_device(site: Site) -> Any:
     """TensorFlow puts tensors where they are used."""
+    assigned = site.assigned_to
+    if assigned is not None and assigned.deep_equals(site.arg("data")):
+        return []
     return site.arg("data")
 
 

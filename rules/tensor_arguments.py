@@ -50,11 +50,21 @@ class Arguments:
     def get(self, *names: str, at: int | None = None) -> Any:
         """The argument as it is written; None where it is not given or written as None."""
         found = next((self.keywords[n] for n in names if n in self.keywords), None)
-        if found is None and at is not None and at < len(self.rest):
-            found = self.rest[at]
-        if isinstance(found, cst.StarredElement):
-            raise Unfit(f"arguments of {self.site.short} are unpacked with *")
+        if found is None and at is not None:
+            self._spread(at)
+            found = self.rest[at] if at < len(self.rest) else None
         return None if found is None or _is_none(found) else found
+
+    def _spread(self, at: int) -> None:
+        """Write unpacked arguments up to a place one by one."""
+        for index in range(at + 1):
+            node = self.rest[index] if index < len(self.rest) else None
+            while isinstance(node, cst.StarredElement):
+                parts = self.site.spread(node.value)
+                if parts is None:
+                    raise Unfit(f"arguments of {self.site.short} are unpacked with *")
+                self.rest[index : index + 1] = parts
+                node = self.rest[index] if index < len(self.rest) else None
 
     def given(self, *names: str, at: int | None = None) -> Any:
         """The argument as it is written, OMIT where it is not given."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import libcst as cst
 
-from transpiler.infer.values import Tensor
 from transpiler.modules import in_module_method
 from transpiler.rule import Proof, Rule, Unfit, rewrites
 from transpiler.rules.operands import both, integers, methods
@@ -209,11 +208,8 @@ def rank(site: Site) -> Any:
     *both("numel"), "torch.Tensor.nelement", to="tf",
 )  # fmt: skip
 def numel(site: Site) -> Any:
-    x = Arguments(site).x
-    fact = site.context.fact(x)
-    if isinstance(fact, Tensor) and fact.variable:
-        return fill("math.prod(x.shape)", x=x)
-    return fill("int(tf.size(x))", x=x)
+    """A Python number also where a graph is traced, which knows the sizes of its tensors."""
+    return fill("math.prod(x.shape)", x=Arguments(site).x)
 
 
 @rewrites("torch.Size", to="tf")

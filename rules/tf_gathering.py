@@ -334,8 +334,10 @@ def tensordot(site: Site) -> Any:
 def einsum(site: Site) -> Any:
     if not site.positional:
         raise Unfit(f"{site.short} is called without its equation")
-    text, *parts = site.positional
-    return fill("torch.einsum(e, *xs)", e=text, xs=[cst.Arg(tensor(site, p)) for p in parts])
+    assert isinstance(site.node, cst.Call)
+    text, *parts = (a for a in site.node.args if a.keyword is None)
+    parts = [a if a.star else cst.Arg(tensor(site, a.value)) for a in parts]
+    return fill("torch.einsum(e, *xs)", e=text.value, xs=parts)
 
 
 LINALG = {"inv": "inv", "det": "det", "cholesky": "cholesky", "pinv": "pinv", "slogdet": "slogdet",

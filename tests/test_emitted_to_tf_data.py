@@ -101,6 +101,15 @@ def test_rows_of_tensors_come_at_once() -> None:
             data.Subset(data.Subset(whole, places), [4, 1, 2]),
             torch_data.Subset(torch_data.Subset(tensors, places), [4, 1, 2]),
         ),
+        (
+            data.Subset(data.ArrayDataset((rows, {"label": labels})), places),
+            torch_data.Subset(
+                torch_data.StackDataset(
+                    torch.tensor(rows), torch_data.StackDataset(label=torch.tensor(labels))
+                ),
+                places,
+            ),
+        ),
         (data.Subset(Examples(), places), torch_data.Subset(Examples(), places)),
     ]
     for ours, theirs in pairs:

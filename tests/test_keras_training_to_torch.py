@@ -555,6 +555,25 @@ one = part.train_on_batch(x, y)
     assert ".to(device)).cpu()" in conversion.code
 
 
+def test_inputs_of_a_model_in_a_list_that_holds_another() -> None:
+    """A decoder is given its token and whatever states there are."""
+    assert_twins(
+        """
+token, states = layers.Input((1,), dtype="int32"), [layers.Input((6,)), layers.Input((6,))]
+table = layers.Embedding(5, 4)
+y, h, c = layers.LSTM(6, return_state=True)(table(token), initial_state=states)
+model = keras.Model([token, *states], [layers.Dense(5)(y), h, c])
+step = np.zeros((3, 1), dtype="int32")
+# train
+kept = [rng.normal(size=(3, 6)), rng.normal(size=(3, 6))]
+scores, *kept = model.predict_on_batch([step, *kept])
+second, *kept = model.predict([step, *kept], verbose=0)
+third, *kept = model.predict_on_batch([step] + kept)
+""",
+        "scores", "second", "third", "kept",
+    )  # fmt: skip
+
+
 def test_a_function_that_compiles_is_called_several_times() -> None:
     conversion = assert_twins(
         """

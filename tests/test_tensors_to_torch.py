@@ -32,6 +32,7 @@ def lines(source: str) -> list[str]:
         ("y = x.shape.ndims", "y = x.ndim"),
         ("y = x[:, tf.newaxis]", "y = x[:, None]"),
         ("y = x[..., ::-1]", "y = torch.flip(x, [-1])"),
+        ("y = tf.einsum('ij,jk->ik', *[x, x])", 'y = torch.einsum("ij,jk->ik", *[x, x])'),
         ("y = K.int_shape(x)[1]", "y = x.shape[1]"),
         ("y = tf.reduce_mean(x).numpy()", "y = torch.mean(x).item()"),
         ("y = x / tf.sqrt(tf.cast(tf.shape(x)[-1], tf.float32))",

@@ -19,10 +19,11 @@ from transpiler.infer.values import (
     Value,
     is_none,
     items_of,
+    join,
     options,
 )
 from transpiler.rule import Unfit
-from transpiler.syntax import literal
+from transpiler.syntax import dotted, literal
 from transpiler.template import OMIT, as_node, fill, parse_expression
 
 _MISSING = object()
@@ -50,6 +51,8 @@ class Site:
         self.keywords: dict[str, cst.BaseExpression] = {}
         self.starred: list[cst.Arg] = []
         self.receiver: cst.BaseExpression | None = None
+        self.spreads = False
+        """Whether a rule has read what the call unpacks, one by one."""
         self._args: dict[str, Any] | None = None
         self._read()
 
@@ -81,13 +84,30 @@ class Site:
     def args(self) -> dict[str, Any]:
         """Arguments by parameter name; raises Unfit where the call does not bind."""
         if self._args is None:
-            if self.starred:
-                raise Unfit(f"arguments of {self.short} are unpacked with * or **")
             try:
-                self._args = dict(signatures.bind(self.name, self.positional, self.keywords))
+                positional = self._spread() if self.starred else self.positional
+                self._args = dict(signatures.bind(self.name, positional, self.keywords))
             except signatures.BindError as error:
                 raise Unfit(f"arguments of {self.short} do not match: {error}") from None
         return self._args
+
+    def _spread(self) -> list[cst.BaseExpression]:
+        """The positional arguments, unpacked ones one by one."""
+        found: list[cst.BaseExpression] = []
+        assert isinstance(self.node, cst.Call)
+        for arg in self.node.args:
+            parts = [arg.value] if not arg.star else None
+            if arg.star == "*":
+                parts = self.spread(arg.value)
+            if parts is None:
+                raise Unfit(f"arguments of {self.short} are unpacked with * or **")
+            found += parts if arg.keyword is None else []
+        return found
+
+    def spread(self, node: cst.BaseExpression) -> list[cst.BaseExpression] | None:
+        """The elements of what is unpacked with `*`, where it is known how many there are."""
+        self.spreads = True
+        return _elements(self.context, node)
 
     @property
     def short(self) -> str:
@@ -228,6 +248,21 @@ class Site:
 
     def request_import(self, statement: str) -> None:
         self.context.request_import(statement)
+
+
+def _elements(context: Context, node: cst.BaseExpression) -> list[cst.BaseExpression] | None:
+    if isinstance(node, (cst.Tuple, cst.List)):
+        plain = all(isinstance(e, cst.Element) for e in node.elements)
+        return [e.value for e in node.elements] if plain else None
+    known = [items_of(o) for o in options(context.fact(node))]
+    counts = {None if items is None else len(items) for items in known}
+    if dotted(node) is None or len(counts) != 1 or None in counts:
+        return None
+    parts: list[cst.BaseExpression] = []
+    for index in range(counts.pop() or 0):
+        parts.append(fill("items[i]", items=node, i=index))
+        context.facts[parts[-1]] = join(*(items[index] for items in known if items is not None))
+    return parts
 
 
 def _literal_value(node: cst.CSTNode) -> Value:

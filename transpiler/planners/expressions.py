@@ -303,6 +303,8 @@ class _Planner:
             result = context.rulebook.translate(site)
             if isinstance(result, cst.Call) and self.is_callable(node):
                 raise Unfit(f"{name} is used without being called")
+            if _loses_arguments(site, result):
+                raise Unfit(f"arguments of {site.short} are unpacked with * or **")
         except Keep:
             context.anchor(node, first)
             return
@@ -342,6 +344,14 @@ class _Planner:
         except Unfit as error:
             return error
         return None
+
+
+def _loses_arguments(site: Site, result: Any) -> bool:
+    """Whether a rule has read a call without what it unpacks."""
+    if not site.starred or site.spreads or not isinstance(result, cst.Call):
+        return False
+    kept = set(walk(result))
+    return any(arg.value not in kept for arg in site.starred)
 
 
 def _is_own(receiver: Instance, attribute: str) -> bool:

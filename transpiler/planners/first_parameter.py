@@ -31,9 +31,16 @@ def plan(context: Context) -> None:
     for node in find(context.module, cst.Attribute):
         if node.attr.value == "device" and _is_first_parameter(node.value):
             if isinstance(node.value, cst.Call) and node not in context.claimed:
-                for inner in walk(node):
-                    context.claim(inner)
-                context.edits.replace(node, fill("tf.constant(0.0).device"))
+                _write_device(context, node)
+    for node in find(context.module, cst.Call):
+        if _is_first_device(node) and node not in context.claimed:
+            _write_device(context, node)
+
+
+def _write_device(context: Context, node: cst.BaseExpression) -> None:
+    for inner in walk(node):
+        context.claim(inner)
+    context.edits.replace(node, fill("tf.constant(0.0).device"))
 
 
 def _is_first_parameter(node: Any) -> bool:
@@ -44,6 +51,32 @@ def _is_first_parameter(node: Any) -> bool:
             return _is_first_parameter(inner)
         case cst.Call(func=cst.Attribute(attr=cst.Name(value="parameters")), args=[]):
             return True
+    return False
+
+
+def _is_first_device(node: cst.Call) -> bool:
+    """`next((p.device for p in model.parameters()), "cpu")`."""
+    match node:
+        case cst.Call(
+            func=cst.Name(value="next"),
+            args=[
+                cst.Arg(
+                    value=cst.GeneratorExp(
+                        elt=cst.Attribute(value=cst.Name(value=one), attr=cst.Name(value="device")),
+                        for_in=cst.CompFor(
+                            target=cst.Name(value=each),
+                            ifs=[],
+                            inner_for_in=None,
+                            iter=cst.Call(
+                                func=cst.Attribute(attr=cst.Name(value="parameters")), args=[]
+                            ),
+                        ),
+                    )
+                ),
+                *_,
+            ],
+        ):
+            return one == each
     return False
 
 

@@ -144,8 +144,7 @@ class Batches:
         """Inputs as tensors of the dtype that the model takes."""
         given = graph_inputs(self.models)
         if isinstance(node, (cst.List, cst.Tuple)) and not is_row(self.context, node):
-            parts = [self.input(e.value, given, i) for i, e in enumerate(node.elements)]
-            return cst.Tuple([cst.Element(p) for p in parts])
+            return cst.Tuple([self.element(e, given, i) for i, e in enumerate(node.elements)])
         if isinstance(node, cst.Dict):
             pairs = []
             for e in node.elements:
@@ -159,6 +158,30 @@ class Batches:
         if kind == "many":
             return fill("tuple(x)", x=node)
         return as_node(node) if kind == "named" else self.input(node, given, 0)
+
+    def batch(self, node: Any) -> cst.BaseExpression:
+        """All inputs as the tensors of one batch."""
+        kind = self.kind_of(node)
+        if isinstance(node, (cst.List, cst.Tuple, cst.Dict)) or kind == "one":
+            return self.inputs(node)
+        form = "[convert(x) for x in inputs]"
+        if kind == "named":
+            form = "{key: convert(x) for key, x in inputs.items()}"
+        names = {n: cst.Name(n) for n in ("key", "x")}
+        return fill(form, convert=cst.Name(self.context.emit("to_tensor")), inputs=node, **names)
+
+    def element(self, element: Any, given: dict[Any, Value], index: int) -> cst.BaseElement:
+        """One of the inputs in a list, or the rest of them."""
+        if isinstance(element, cst.Element):
+            return cst.Element(self.input(element.value, given, index))
+        starts: list[Value | None] = [
+            v for k, v in given.items() if isinstance(k, int) and k >= index
+        ]
+        kinds = {"int64" if self.takes_ids(s) else floatx(self.context) for s in starts or [None]}
+        if len(kinds) > 1:
+            raise Unfit("which inputs are numbers of words is not known before the program runs")
+        form = f"(torch.as_tensor(x, dtype=torch.{kinds.pop()}) for x in inputs)"
+        return cst.StarredElement(fill(form, x=cst.Name("x"), inputs=element.value))
 
     def input(self, node: Any, given: dict[Any, Value], key: Any) -> cst.BaseExpression:
         kind = "int64" if self.takes_ids(given.get(key)) else floatx(self.context)

@@ -102,7 +102,7 @@ class Writer:
     def write_from_tensor_slices(self, step: Step) -> Any:
         data = step.site.arg("tensors")
         fact = self.context.fact(data)
-        if isinstance(data, cst.Tuple):
+        if isinstance(data, cst.Tuple) and all(isinstance(e, cst.Element) for e in data.elements):
             return self.tensors([e.value for e in data.elements])
         if isinstance(fact, Sequence) and fact.items is not None:
             if all(isinstance(i, Tensor) for i in fact.items):

@@ -207,6 +207,8 @@ class Use:
             loader: Any = self.batches.pipeline(x, [])
             if len(parts) > 1:
                 loader = fill("(first for first, *_ in x)", x=loader, first=cst.Name("x"))
+        elif self.name == "predict_on_batch":
+            loader = cst.List([cst.Element(self.batches.batch(x))])
         else:
             data = call(self.context.emit("slices"), self.batches.inputs(x))
             loader = self.batches.loader(data, 32 if size is OMIT else size)

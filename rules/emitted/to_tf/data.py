@@ -86,6 +86,23 @@ class TensorDataset:
         return tuple(tf.gather(tensor, indices) for tensor in self.tensors)
 
 
+class ArrayDataset:
+    """Examples that are the rows of arrays, in the tuples and dicts that the arrays come in."""
+
+    def __init__(self, arrays):
+        self.arrays = tf.nest.map_structure(tf.convert_to_tensor, arrays)
+
+    def __len__(self):
+        return len(tf.nest.flatten(self.arrays)[0])
+
+    def __getitem__(self, index):
+        return tf.nest.map_structure(lambda array: array[index], self.arrays)
+
+    def take_rows(self, indices):
+        """The examples at several places, stacked."""
+        return tf.nest.map_structure(lambda array: tf.gather(array, indices), self.arrays)
+
+
 class Subset:
     """The examples of a dataset at the given indices."""
 

@@ -28,6 +28,8 @@ from transpiler.syntax import code, walk
 _HOST_METHODS = frozenset(
     {"torch.Tensor.item", "torch.Tensor.numpy", "torch.Tensor.tolist", "torch.Tensor.cpu"}
 )
+_TRACED = ("torch.", "torchvision.", "to_torch.")
+"""Where functions come from that rules write as TensorFlow's."""
 _HOST_BUILTINS = frozenset({"print", "input", "open", "next", "iter", "exec", "eval"})
 
 
@@ -187,7 +189,7 @@ def _call_reason(context: Context, node: cst.Call) -> str | None:
                 if short in ("float", "int", "bool") and node.args:
                     if isinstance(context.fact(node.args[0].value), Tensor):
                         return f"`{short}()` of a tensor needs the value itself"
-            elif not value.name.startswith(("torch.", "torchvision.")) and not _is_constant_call(
+            elif not value.name.startswith(_TRACED) and not _is_constant_call(
                 context, node, value.name
             ):
                 return f"`{code(node.func)}()` runs in Python, once, when a graph is traced"

@@ -402,15 +402,12 @@ def solve(batch, longest=3):
     for _ in range(longest):
         probs, *states = predict_batches(
             advance,
-            DataLoader(
-                slices(
-                    (
-                        torch.as_tensor(token, dtype=torch.int64),
-                        torch.as_tensor(states, dtype=torch.float32),
-                    )
-                ),
-                batch_size=32,
-            ),
+            [
+                (
+                    torch.as_tensor(token, dtype=torch.int64),
+                    *(torch.as_tensor(x, dtype=torch.float32) for x in states),
+                )
+            ],
             call=call_with_all,
         )
         token = probs[:, -1].argmax(-1)[:, None]

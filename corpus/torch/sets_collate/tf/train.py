@@ -241,7 +241,7 @@ def evaluate(model: layers.Layer, loader: tf.data.Dataset) -> float:
     total, count = 0.0, 0
     for pts, mask, target in loader:
         total += float(tf.reduce_sum(tf.abs(model(pts, mask) - target)))
-        count += int(tf.size(target))
+        count += math.prod(target.shape)
     return total / count
 
 
