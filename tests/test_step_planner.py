@@ -366,6 +366,35 @@ for epoch in range(3):
         assert any("eager" in f.message for f in conversion.findings)
 
 
+def test_the_step_begins_with_the_sums_and_lists_that_it_fills() -> None:
+    code = to_tf("""
+import torch
+from torch import nn
+cell, head = nn.RNNCell(4, 8), nn.Linear(8, 1)
+optimizer = torch.optim.SGD([*cell.parameters(), *head.parameters()], lr=0.1)
+x = torch.randn(16, 5, 4)
+for epoch in range(3):
+    seen = 0
+    outputs = []
+    state = torch.zeros(x.size(0), 8)
+    loss = 0
+    for t in range(5):
+        state = cell(x[:, t], state)
+        outputs.append(head(state))
+        loss += outputs[-1].square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    print(loss.data, len(outputs))
+""")
+    step = definition(code, "train_step")
+    assert "def train_step():" in step
+    assert step.index("outputs = []") < step.index("loss = 0") < step.index("with tf.GradientTape")
+    assert "seen = 0" not in step
+    assert "loss, outputs = train_step()" in code or "outputs, loss = train_step()" in code
+    assert "print(loss, len(outputs))" in code  # an attribute of what is a number only at first
+
+
 def test_backward_without_a_step_is_not_dropped() -> None:
     [reason] = reasons(f"{ONE}\nfor _ in range(2):\n    optimizer.step()\n")
     assert reason

@@ -17,9 +17,9 @@ from transpiler.infer.values import (
     Sequence,
     Tensor,
     Value,
-    is_none,
     items_of,
     join,
+    lacks,
     options,
 )
 from transpiler.rule import Unfit
@@ -71,7 +71,7 @@ class Site:
         if isinstance(func, cst.Attribute):
             fact = self.context.fact(func)
             receiver = self.context.fact(func.value)
-            objects = [o for o in options(receiver) if not is_none(o)]
+            objects = [o for o in options(receiver) if not lacks(o, func.attr.value)]
             of_object = objects and all(isinstance(o, (Tensor, Instance)) for o in objects)
             if of_object or all(isinstance(o, Bound) for o in options(fact)):
                 self.receiver = func.value

@@ -272,7 +272,7 @@ class Expressions(Builtins):
                     if member is not None:
                         return Symbol(member)
             case Union():
-                able = [o for o in receiver.options if not _lacks(o, name)]
+                able = [o for o in receiver.options if not v.lacks(o, name)]
                 return join(*(self.attribute(o, name) for o in able))
             case Sequence() if name in (fields := receiver.kind.partition(":")[2].split(",")):
                 return receiver.items[fields.index(name)] if receiver.items else receiver.element
@@ -529,12 +529,6 @@ def _named(value: Number, node: cst.BaseExpression) -> Number:
     """A number that is handed on, with the attribute that it was: `options.width`."""
     text = dotted(node) if isinstance(node, cst.Attribute) else None
     return Number(value.type, text) if text and value.type == "int" else value
-
-
-def _lacks(value: Value, name: str) -> bool:
-    """Whether an attribute that the program reads can not be one of this value."""
-    kind = {"int": int, "float": float, "bool": bool}.get(scalar_type(value) or "")
-    return v.is_none(value) or (kind is not None and not hasattr(kind, name))
 
 
 def _fold(operation: str, left: Any, right: Any) -> Value:

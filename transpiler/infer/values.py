@@ -377,6 +377,15 @@ def is_none(value: Value) -> bool:
     return isinstance(value, Const) and value.value is None
 
 
+def lacks(value: Value, name: str) -> bool:
+    """Whether an attribute that the program reads can not be one of this value.
+
+    A loss that begins as the number 0 is a tensor where its gradient is asked for.
+    """
+    kind = {"int": int, "float": float, "bool": bool}.get(scalar_type(value) or "")
+    return is_none(value) or (kind is not None and not hasattr(kind, name))
+
+
 def without_none(value: Value) -> Value:
     """The value where it is not None."""
     if isinstance(value, Union):

@@ -17,7 +17,7 @@ from transpiler.infer.values import (
     Tensor,
     Union,
     Value,
-    is_none,
+    lacks,
     options,
 )
 from transpiler.planners.receivers import ARRAY, NUMERIC, is_tensor_by_use
@@ -236,8 +236,8 @@ class _Planner:
 
         Several names where the object may be of several classes; none where any is unknown.
         """
-        receivers = [o for o in options(self.context.fact(node.value)) if not is_none(o)]
         attribute = node.attr.value
+        receivers = [o for o in options(self.context.fact(node.value)) if not lacks(o, attribute)]
         names: set[str | None] = set()
         for receiver in receivers:
             if isinstance(receiver, Tensor):

@@ -18,6 +18,7 @@ from transpiler.infer.values import (
     Number,
     SourceModule,
     Symbol,
+    Tensor,
     options,
 )
 from transpiler.modules import is_module, owner_class, self_name
@@ -27,7 +28,7 @@ from transpiler.planners.step.homes import own_home, rebound_beside
 from transpiler.planners.step.regions import Region
 from transpiler.planners.step.several import build_beforehand
 from transpiler.planners.step.tracing import called_functions, reason_not_traceable
-from transpiler.syntax import code, find, walk
+from transpiler.syntax import code, find, names_read, walk
 from transpiler.template import fill_statements
 
 Items = list[tuple[int, cst.BaseStatement]]
@@ -54,7 +55,7 @@ def lift(
     after: list[cst.BaseStatement],
 ) -> None:
     """Move the region into a traced function, or leave it in place with a note."""
-    cut = _cut(region, updates, items, planned)
+    cut = _cut(context, region, updates, items, planned)
     mark_called(context, cut.originals)
     region.home = own_home(context, region)
     settings = Settings(context, region)
@@ -147,9 +148,11 @@ def _is_unhashable(context: Context, value: Instance) -> bool:
     )
 
 
-def _cut(region: Region, updates: list[Update], items: Items, planned: Planned) -> _Cut:
+def _cut(
+    context: Context, region: Region, updates: list[Update], items: Items, planned: Planned
+) -> _Cut:
     """Split the statements; what only logs between the tape and the last step is put off."""
-    first = min(u.first for u in updates)
+    first = _with_starts(context, min(u.first for u in updates), items, planned)
     if updates[0].accumulates:
         last = max(e.index for u in updates for e in u.losses)
     else:
@@ -178,6 +181,42 @@ def _cut(region: Region, updates: list[Update], items: Items, planned: Planned) 
         deferred,
         [s for i, s in items if i > last],
     )
+
+
+def _with_starts(context: Context, first: int, items: Items, planned: Planned) -> int:
+    """The step begins with the sums and lists that it fills: `loss = 0`, `outputs = []`."""
+    inside = [s for i, s in items if i >= first]
+    found = first
+    for index, statement in reversed([(i, s) for i, s in items if i < first]):
+        if statement in planned or not _is_start(context, statement):
+            break
+        inside.insert(0, statement)
+        if writes(statement) & exposed_reads(_with_events(inside[1:], planned)):
+            found = index
+    return found
+
+
+def _is_start(context: Context, statement: cst.BaseStatement) -> bool:
+    """An assignment of a number, of an empty container or of zeros."""
+    match statement:
+        case cst.SimpleStatementLine(body=[cst.Assign(targets=[target], value=value)]):
+            empty = isinstance(value, (cst.List, cst.Dict)) and not value.elements
+            number = isinstance(value, (cst.Integer, cst.Float))
+            zeros = isinstance(value, cst.Call) and _makes_zeros(context, value)
+            return isinstance(target.target, cst.Name) and (empty or number or zeros)
+    return False
+
+
+def _makes_zeros(context: Context, call: cst.Call) -> bool:
+    """Whether a call makes a first state, from nothing that changes from step to step."""
+    made = context.fact(call.func)
+    if not isinstance(made, Symbol) or made.name not in ("torch.zeros", "torch.zeros_like"):
+        return False
+    names = {n for a in call.args for n in names_read(a.value)}
+    facts = [
+        context.fact(n) for a in call.args for n in find(a.value, cst.Name) if n.value in names
+    ]
+    return all(isinstance(fact, (Const, Tensor, Symbol)) for fact in facts)
 
 
 def _reads_of(statement: cst.BaseStatement, planned: Planned) -> set[str]:
