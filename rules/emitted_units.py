@@ -46,6 +46,11 @@ OPTIMIZERS = [
 ]  # fmt: skip
 
 
+@rewrites("to_torch.count_step", to="tf")
+def count_step(site: Site) -> Any:
+    return fill("optimizer.iterations.assign_add(1)", optimizer=site.arg("optimizer"))
+
+
 @rewrites("to_torch.regularization", to="tf")
 def regularization(site: Site) -> Any:
     """Keras collects the penalties of all layers."""

@@ -8,6 +8,7 @@ import libcst as cst
 
 from transpiler.infer.arrays import is_float
 from transpiler.infer.values import Const, Number, Symbol, Tensor, Union, options
+from transpiler.planners.first_parameter import DEVICES
 from transpiler.rule import Proof, Rule, Unfit, rewrites
 from transpiler.rules.operands import CASTS, DTYPES, dtype_of, methods
 from transpiler.rules.tensor_arguments import (
@@ -106,6 +107,8 @@ def _is_device(site: Site, node: Any) -> bool:
     if known:
         return True
     words = text(node).lower()
+    if any(words == name.lower() for _, name in site.context.notes.get(DEVICES, ())):
+        return True
     return any(w in words for w in ("device", "cuda", "gpu", "rank"))
 
 
@@ -187,7 +190,7 @@ def _core(site: Site, node: Any) -> Any:
             inner = func.value
             if func.attr.value == "to" and not all(
                 (_is_device(site, a.value) and dtype_of(site.fact(a.value)) is None)
-                or (a.keyword is not None and a.keyword.value == "non_blocking")
+                or (a.keyword is not None and a.keyword.value in ("device", "non_blocking"))
                 for a in node.args
             ):  # fmt: skip
                 return node
@@ -200,7 +203,8 @@ def _core(site: Site, node: Any) -> Any:
         else:
             return node
         before = site.context.fact(inner)
-        if not isinstance(before, Tensor) or not isinstance(fact, (Tensor, Union)):
+        known = isinstance(before, Tensor) and isinstance(fact, (Tensor, Union))
+        if not known and node is not site.node:
             return node
         if site.context.edits.wrapped(node):
             return node

@@ -132,6 +132,20 @@ def test_ways_to_write_loaders(shop: Workshop, tmp_path: Path) -> None:
     assert "from_tensor_slices((x, y)).batch(4, drop_remainder=True)" in code
 
 
+def test_classes_of_data_that_a_program_asks_for(shop: Workshop, tmp_path: Path) -> None:
+    source = (
+        HEAD
+        + """
+torch.manual_seed(0)
+whole = TensorDataset(torch.arange(20.).view(10, 2), torch.arange(10))
+for data in (whole, Subset(whole, [1, 2])):
+    loader = DataLoader(data, batch_size=4) if isinstance(data, Subset) else data
+    print(int(isinstance(loader, DataLoader)), int(isinstance(data, (TensorDataset, DataLoader))))
+"""
+    )
+    check(shop, tmp_path, source)
+
+
 PIPELINES = """
 import torch
 import torch.nn as nn

@@ -85,6 +85,17 @@ def test_a_unit_under_another_name_is_known() -> None:
     assert "torch.utils.data.Subset(" in again
 
 
+def test_a_sequence_changes_its_order_and_back() -> None:
+    """For sequences there and back are the same permutation."""
+    text = back(
+        "import keras\n\nmodel = keras.Sequential([keras.Input((6, 3)), keras.layers.Conv1D(4, 3), "
+        "keras.layers.LSTM(5), keras.layers.Dense(2)])\n",
+        "torch",
+    )
+    assert "Conv1D" in text
+    assert "Permute" not in text
+
+
 @pytest.mark.parametrize("call", ["torch_uniform(3)((2, 2))", "[torch_uniform][0](2)"])
 def test_what_no_rule_could_say_keeps_its_definition(call: str) -> None:
     there = convert(TORCH, "tf", config=EXACT).code

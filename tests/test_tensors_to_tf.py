@@ -62,6 +62,18 @@ def test_statements_that_say_nothing_go(statement: str) -> None:
     assert to_tf(X + statement) == to_tf(X)
 
 
+@pytest.mark.parametrize(
+    "device", ["next(model.parameters()).device", "next((p.device for p in model.parameters()), 0)"]
+)
+def test_a_device_that_only_moves_batches_goes(device: str) -> None:
+    source = "def run(model, loader):\n    place = {}\n    for x in loader:\n        x = x.to({})\n"
+    code = to_tf((source + "        print(model(x))\n").format(device, "device=place"))
+    assert code.endswith("def run(model, loader):\n    for x in loader:\n        print(model(x))\n")
+    assert "place = tf.constant(0.0).device" in to_tf(
+        source.format(device, "place") + "    return place"
+    )
+
+
 def test_one_type_of_tensors_for_all_devices() -> None:
     code = to_tf(
         "gpu = torch.cuda.is_available()\n"

@@ -51,6 +51,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.element_updates",
         "transpiler.planners.indexing",
         "transpiler.planners.expressions",
+        "transpiler.planners.unread_devices",
     ),
     "torch": (
         "transpiler.planners.former_python",

@@ -149,18 +149,30 @@ def sequence_layout(context: Context, elements: Sequence[Value] | None) -> Modul
     """The convention of layers run one after the other."""
     if elements is None:
         return TORCH_ORDER
-    layouts = [_element_layout(context, e) for e in elements]
-    sensitive = [x for x in layouts if not x.keeps]
+    sensitive = [x for x in _element_layouts(context, elements) if not x.keeps]
     if not sensitive:
         return KEEPS
     return ModuleLayout(sensitive[0].takes, sensitive[-1].gives)
 
 
-def _element_layout(context: Context, element: Value) -> ModuleLayout:
-    """The convention of an element; what only changes the order is left out again."""
-    if isinstance(element, Instance) and (change := change_of_order(element)) is not None:
-        return ModuleLayout(takes=not change, gives=change)
-    return module_layout(context, element)
+def _element_layouts(context: Context, elements: Sequence[Value]) -> list[ModuleLayout]:
+    """The conventions of elements in a row; what only changes the order is left out again."""
+    found: list[ModuleLayout] = []
+    last = False
+    for element in elements:
+        change = change_of_order(element) if isinstance(element, Instance) else None
+        if change is None:
+            found.append(module_layout(context, element))
+        else:
+            if _is_swap(element):  # there and back are the same
+                change = not last
+            found.append(ModuleLayout(takes=not change, gives=change))
+        last = last if found[-1].keeps else found[-1].gives
+    return found
+
+
+def _is_swap(module: Any) -> bool:
+    return len(module.arguments["axes"]) == 3
 
 
 def change_of_order(module: Instance) -> bool | None:
@@ -187,8 +199,7 @@ def transitions(
     whole = sequence_layout(context, elements)
     current = False if outermost else whole.takes
     found: list[tuple[int, bool]] = []
-    for index, element in enumerate(elements):
-        layout = _element_layout(context, element)
+    for index, layout in enumerate(_element_layouts(context, elements)):
         if layout.keeps:
             continue
         if layout.takes != current:

@@ -12,7 +12,9 @@ from transpiler.infer.values import (
     UNKNOWN,
     Bound,
     Class,
+    Const,
     Instance,
+    Number,
     Symbol,
     Tensor,
     Union,
@@ -23,7 +25,6 @@ from transpiler.infer.values import (
 from transpiler.planners.receivers import ARRAY, NUMERIC, is_tensor_by_use
 from transpiler.rule import Unfit
 from transpiler.rules.naming import AMBIGUOUS_METHODS, ANNOTATIONS, MODULE_METHODS, SOURCE_ROOTS
-from transpiler.rules.operands import DTYPES
 from transpiler.site import Keep, Site
 from transpiler.syntax import code, walk
 from transpiler.template import fill
@@ -87,19 +88,17 @@ def _guess_method(context: Context, func: cst.CSTNode) -> str | None:
 
 
 def _moves_an_array(context: Context, call: Any) -> bool:
-    """Whether a call is `x.to(device)`, which models have as well, or `x.to(y.dtype)`."""
+    """Whether a call is torch's `x.to(...)`, which models have as well."""
     func = call.func
     if not isinstance(func, cst.Attribute) or func.attr.value != "to" or not call.args:
         return False
-    first = call.args[0]
-    asks = first.keyword is not None and first.keyword.value == "dtype"
-    fact, text = context.fact(first.value), code(first.value).strip()
-    asks = (
-        asks
-        or text.endswith(".dtype")
-        or (isinstance(fact, Symbol) and fact.name.rpartition(".")[2] in DTYPES)
-    )
-    return asks or "device" in text.lower()
+    fact = context.fact(call.args[0].value)
+    if isinstance(fact, Const):
+        return isinstance(fact.value, int) or str(fact.value).startswith(_DEVICES)
+    return fact is UNKNOWN or isinstance(fact, (Tensor, Symbol, Number, Union))
+
+
+_DEVICES = ("cuda", "cpu", "mps", "xpu", "xla", "meta")
 
 
 class _Planner:

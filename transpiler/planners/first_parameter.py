@@ -17,6 +17,9 @@ PLACES = frozenset({"new_zeros", "new_ones", "new_full", "new_empty", "new_tenso
                     "dtype", "is_cuda"})  # fmt: skip
 """What is read of such a parameter that the translation can do without."""
 
+DEVICES = "devices of first parameters"
+"""The assignments that keep such a device, and the names that they bind; see `unread_devices`."""
+
 
 def plan(context: Context) -> None:
     """Drop `weight = next(self.parameters())` where only such things are read of it."""
@@ -41,6 +44,9 @@ def _write_device(context: Context, node: cst.BaseExpression) -> None:
     for inner in walk(node):
         context.claim(inner)
     context.edits.replace(node, fill("tf.constant(0.0).device"))
+    match context.edits.parent.get(node):
+        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]) as assign:
+            context.notes.setdefault(DEVICES, []).append((assign, name))
 
 
 def _is_first_parameter(node: Any) -> bool:

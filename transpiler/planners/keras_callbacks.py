@@ -84,11 +84,8 @@ def _beyond_the_end(context: Context, site: Site) -> list[Callback]:
     optimizer = optimizer_of(context, site)
     if optimizer is None:
         return []
-    lines = fill_statements(
-        "for group in optimizer.param_groups:\n"
-        "    if 'iterations' in group:\n        group['iterations'] += 1\n",
-        optimizer=optimizer, group=cst.Name("group"),
-    )  # fmt: skip
+    unit = cst.Name(context.emit("count_step"))
+    lines = fill_statements("unit(optimizer)", unit=unit, optimizer=optimizer)
     return [Callback(at_end=lines)]
 
 

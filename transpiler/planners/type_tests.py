@@ -8,11 +8,15 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Symbol
+from transpiler.infer.values import Symbol, Value
+from transpiler.rules.facts_data import DATA, mark_indexed
 from transpiler.rules.layer_classes import CLASS_NAMES, CLASSES, DEPTHWISE, RECURRENT
 from transpiler.rules.naming import SOURCE_ROOTS
 from transpiler.syntax import find
 from transpiler.template import fill
+
+WRITTEN = ("TensorDataset", "Subset", "ConcatDataset", "DataLoader")
+"""Classes of torch.utils.data that are written out by the same name."""
 
 
 def plan(context: Context) -> None:
@@ -63,7 +67,7 @@ def _plan_classes(context: Context, node: Any) -> None:
     if name.partition(".")[0] not in SOURCE_ROOTS[context.to]:
         return
     context.claim(node)
-    new = CLASSES.get(name)
+    new = _data_class(context, name) or CLASSES.get(name)
     if name in RECURRENT:
         new = RECURRENT[name][context.exact]
         if context.exact:
@@ -75,6 +79,19 @@ def _plan_classes(context: Context, node: Any) -> None:
         context.edits.replace(node, fill(f"({new}, {DEPTHWISE[name]})"))
     else:
         context.edits.replace(node, fill(new))
+
+
+def _data_class(context: Context, name: str) -> str | None:
+    """A written-out class of data sets or loaders, whose objects then are no pipelines."""
+    short = name.removeprefix(DATA)
+    if not name.startswith(DATA) or short not in WRITTEN:
+        return None
+    for instance in context.interpreter.instances.values():
+        if isinstance(instance.cls, Symbol) and instance.cls.name == name:
+            mark_indexed(instance)
+            dataset = instance.arguments.get("dataset")
+            mark_indexed(dataset if isinstance(dataset, Value) else None)
+    return context.emit(short)
 
 
 def _has_depthwise(context: Context, name: str) -> bool:

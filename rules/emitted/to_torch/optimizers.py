@@ -76,6 +76,13 @@ class KerasSGD(KerasOptimizer):
         p.add_(change)
 
 
+def count_step(optimizer):
+    """Keras counts a step more at an epoch's end where it does not know a pipeline's length."""
+    for group in optimizer.param_groups:
+        if "iterations" in group:
+            group["iterations"] += 1
+
+
 def squared_gradient(p, g):
     """g * g, or what a KerasEmbedding recorded for its weight if all of g comes from there."""
     recorded, p.recorded = getattr(p, "recorded", None), None
