@@ -26,6 +26,7 @@ from transpiler.infer.values import (
     items_of,
     join,
     options,
+    stretches_of,
 )
 from transpiler.rule import infers, infers_property
 from transpiler.rules.facts_keras_layers import result_of
@@ -174,10 +175,20 @@ def run_layers(call: Invocation, model: Instance, inputs: list[Value]) -> Value:
     start = model.state.get("start")
     if isinstance(start, Tensor):
         x = refined(start, x)
-    for layer in model.state["layers"]:
-        if isinstance(layer, Instance):
-            x = call.interpreter.call(layer, [x], {}, None)
+    for loop, layers in model.state.get("stretches") or [(None, model.state["layers"])]:
+        for _ in range(1 if loop is None else 2):
+            before = x
+            for layer in layers:
+                if isinstance(layer, Instance):
+                    x = passed_through(call, layer, x)
+            x = x if loop is None else join(before, x)
     return x
+
+
+def passed_through(call: Invocation, layer: Instance, x: Value) -> Value:
+    """What comes out behind a layer that is there, or perhaps there."""
+    result = call.interpreter.call(layer, [x], {}, None)
+    return join(x, result) if layer.state.get("perhaps") else result
 
 
 def refined(declared: Tensor, x: Value) -> Value:
@@ -195,16 +206,21 @@ def sequential(call: Invocation) -> Value:
     """A model of layers in order."""
     model = call.interpreter.allocate(Symbol("keras.Sequential"), call.node, call.bound)
     model.state["layers"] = []
-    model.state.pop("start", None)
+    for name in ("start", "stretches"):
+        model.state.pop(name, None)
     given = call.arg("layers", at=0)
     if given is None:
         return model
-    items = items_of(given)
-    if items is None:
-        model.state["layers"] = [UNKNOWN]
-        return model
-    for item in items:
-        append(call, model, item)
+    for loop, items in stretches_of(given):
+        if loop is not None:  # any number of these
+            model.state["loop"] = True
+            model.state["layers"].append(UNKNOWN)
+        for item in items:
+            append(call, model, item)
+        if loop is not None:
+            model.state["layers"].append(UNKNOWN)
+    if model.state.get("loop"):
+        model.state["stretches"] = stretches_of(given)
     return model
 
 
@@ -229,7 +245,7 @@ def append(call: Invocation, model: Instance, layer: Value) -> None:
                 )
         state["layers"].append(option)
         if "start" in state:
-            state["current"] = call.interpreter.call(option, [state["current"]], {}, None)
+            state["current"] = passed_through(call, option, state["current"])
 
 
 def declared_shape(layer: Instance) -> Shape:

@@ -38,7 +38,9 @@ def layers_of(model: Instance) -> list[Instance] | None:
     """A model's layers in Keras' order, where they are known."""
     held = model.state.get("layers")
     if isinstance(held, list):
-        return [x for x in held if isinstance(x, Instance)] if UNKNOWN not in held else None
+        if UNKNOWN in held or model.state.get("loop"):
+            return None
+        return [x for x in held if isinstance(x, Instance)]
     outputs = model.state.get("outputs")
     if not isinstance(outputs, Value):
         return None

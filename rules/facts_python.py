@@ -46,6 +46,13 @@ def integers(call: Invocation) -> Value:
     return Number("int")
 
 
+@infers("dataclasses.field")
+def field(call: Invocation) -> Value:
+    """What the field is where the constructor is not told."""
+    factory = call.keywords.get("default_factory")
+    return call.call(factory) if factory is not None else call.keywords.get("default", UNKNOWN)
+
+
 @infers("random.choice")
 def choice(call: Invocation) -> Value:
     return element_of(call.positional[0]) if call.positional else UNKNOWN

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, Instance, Value
-from transpiler.syntax import code
-from transpiler.template import fill
+from transpiler.infer.values import Const, Instance, Value, items_of
+from transpiler.syntax import code, find, walk
+from transpiler.template import fill, fill_statements
 
-First = Callable[[], cst.BaseExpression | None]
+First = Callable[[list[Instance], list[int | str | None]], cst.BaseExpression | None]
 
 
 def chained(
@@ -22,26 +23,69 @@ def chained(
     sizes: Sequence[int | str | None],
     first: First,
 ) -> cst.BaseExpression | None:
-    """The size that comes in, as one more variable of the loop: `zip([n, *widths], widths)`."""
+    """The size that comes in: one more variable of the loop, or one that its rounds hand on.
+
+    `for n_in, n in zip([n, *widths], widths)` where every round makes a layer.
+    """
     loop = _loop(context, node)
-    if loop is None or len(made) < 2:
+    rows = _rows(made, sizes)
+    if loop is None or all(len(row) < 2 for row in rows):
         return None
-    among: list[dict[str, Value]] = [m.state.get("made among", {}) for m in made]
-    width = _target(loop)
-    if width is None or any(
-        a.get(width.value) != Const(s) for a, s in zip(among, sizes[1:], strict=False)
-    ):
+    target = _target(loop)
+    if _makes_in_every_round(context, node, loop, rows):
+        name, change = target, _change
+    elif isinstance(loop, cst.For) and _last_line(context, node) is not None:
+        name, change = _handed_on(target, rows), _hand_on
+    else:
         return None
-    known: dict[Any, cst.Name] = context.notes.setdefault("chained loops", {})
-    if loop not in known:
-        start = first()
+    if name is None or not all(_follows(row, name.value) for row in rows):
+        return None
+    known: dict[Any, tuple[cst.Name, list[Any]]] = context.notes.setdefault("chained loops", {})
+    place = loop if change is _change else _last_line(context, node)
+    if (loop, place) not in known:
+        start = first([_outside(row[0][0], loop) for row in rows], [row[0][1] for row in rows])
         if start is None:
             return None
         kind = "features" if _is_flat(made) else "channels"
         taken = isinstance(start, cst.Name) and start.value == f"in_{kind}"
-        known[loop] = cst.Name(f"{kind}_in" if taken else f"in_{kind}")
-        _change(context, loop, width, known[loop], start)
-    return known[loop]
+        new = cst.Name(f"{kind}_in" if taken else f"in_{kind}")
+        known[loop, place] = new, rows
+        change(context, loop, name, new, start, place)
+    found, before = known[loop, place]
+    same = [[s for _, s in row] for row in before] == [[s for _, s in row] for row in rows]
+    return found if same or change is _change else None
+
+
+Row = list[tuple[Instance, int | str | None]]
+
+
+def _rows(made: Sequence[Instance], sizes: Sequence[int | str | None]) -> list[Row]:
+    """The layers that each run of the loop makes, in order, with their sizes."""
+    rows: dict[int, Row] = {}
+    for layer, size in zip(made, sizes, strict=True):
+        rows.setdefault(id(layer.state.get("made in")), []).append((layer, size))
+    return list(rows.values())
+
+
+def _among(layer: Instance) -> dict[str, Value]:
+    found: dict[str, Value] = layer.state.get("made among", {})
+    return found
+
+
+def _follows(row: Row, name: str) -> bool:
+    """Whether a variable is, in each round, the size that the next layer takes."""
+    return all(_among(layer).get(name) == Const(size) for (layer, _), (_, size) in pairwise(row))
+
+
+def _outside(layer: Instance, loop: Any) -> Instance:
+    """A layer as something that is made before the loop: its variables are not there yet."""
+    bound = {n.value for n in find(loop.target, cst.Name)}
+    if isinstance(loop, cst.For):
+        targets = find(loop.body, cst.AssignTarget)
+        bound |= {n.value for t in targets for n in find(t.target, cst.Name)}
+    among = {k: v for k, v in _among(layer).items() if k not in bound}
+    state = {**layer.state, "made among": among}
+    return Instance(layer.cls, layer.arguments, layer.attributes, layer.origin, state)
 
 
 def _loop(context: Context, node: cst.CSTNode) -> Any:
@@ -53,6 +97,17 @@ def _loop(context: Context, node: cst.CSTNode) -> Any:
         plain = not comp.for_in.ifs and comp.for_in.inner_for_in is None
         return comp.for_in if plain else None
     return None
+
+
+def _makes_in_every_round(context: Context, node: cst.CSTNode, loop: Any, rows: list[Row]) -> bool:
+    """Whether there is one layer for each element that the loop goes over."""
+    if not isinstance(loop, cst.For):
+        return True
+    skips = any(isinstance(n, (cst.Continue, cst.Break)) for n in walk(loop.body))
+    if context.edits.enclosing(node, cst.For, cst.If) is loop and not skips:
+        return True
+    held = items_of(context.fact(loop.iter))
+    return held is not None and all(len(row) == len(held) for row in rows)
 
 
 def _target(loop: Any) -> cst.Name | None:
@@ -68,7 +123,7 @@ def _target(loop: Any) -> cst.Name | None:
 
 
 def _change(
-    context: Context, loop: Any, width: cst.Name, name: cst.Name, start: cst.BaseExpression
+    context: Context, loop: Any, width: cst.Name, name: cst.Name, start: Any, place: Any
 ) -> None:
     many: Any = loop.iter if width is loop.target else loop.iter.args[0].value
     new = fill("zip([start, *many], many)", start=start, many=many)
@@ -77,6 +132,34 @@ def _change(
     if width is loop.target:
         both = both.with_changes(lpar=[], rpar=[])
     context.edits.replace(width, both)
+
+
+def _handed_on(target: cst.Name | None, rows: list[Row]) -> cst.Name | None:
+    """The variable that says how many channels a round's layer gives."""
+    names = [target.value] if target is not None else []
+    names += list(_among(rows[0][0][0]))
+    for name in names:
+        if all(_follows(row, name) for row in rows):
+            return cst.Name(name)
+    return None
+
+
+def _last_line(context: Context, node: cst.CSTNode) -> Any:
+    """The last statement of the block that a call stands in, behind which the next size is said."""
+    block: Any = context.edits.parent[context.edits.statement(node)]
+    last = block.body[-1]
+    leaves = isinstance(last, cst.SimpleStatementLine) and isinstance(
+        last.body[0], (cst.Return, cst.Raise, cst.Continue, cst.Break)
+    )
+    return None if leaves else last
+
+
+def _hand_on(
+    context: Context, loop: Any, width: cst.Name, name: cst.Name, start: Any, place: Any
+) -> None:
+    """`n_in = n` at the end of each round that makes a layer."""
+    context.edits.insert_before(loop, fill_statements("name = start", name=name, start=start))
+    context.edits.insert_after(place, fill_statements("name = width", name=name, width=width))
 
 
 def _is_flat(made: Sequence[Instance]) -> bool:

@@ -139,6 +139,9 @@ class Layer:
             named: cst.BaseExpression | None = self.scope.widths()
             if named is not None:
                 return named
+        counted = self.counted()
+        if counted is not None and axis == -1:
+            return counted
         called = [p for p in self.peers if p.state.get("input") is not None]
         if called:
             sizes = [size_of(p, axis) for p in called]
@@ -150,9 +153,6 @@ class Layer:
                     f"the layers that {self.site.short} makes here differ in their sizes",
                     "give the constructor the input's size as an argument",
                 )
-        counted = self.counted()
-        if counted is not None and axis == -1:
-            return counted
         shape = self.input.shape if self.input is not None else None
         size: Dim = shape[axis] if shape else None
         if isinstance(size, int):

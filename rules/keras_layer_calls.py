@@ -35,7 +35,11 @@ def instances_at(site: Site) -> list[Instance]:
     to="torch",
 )  # fmt: skip
 def layer(site: Site) -> Any:
-    """One module, which takes and gives the user's order of axes."""
+    return stand_alone(site)
+
+
+def stand_alone(site: Site) -> Any:
+    """One module, which takes and gives the user's order of axes. Raises Unfit."""
     from transpiler.planners.keras_sequential import Chain, rank_in, rank_out
 
     if not site.is_call:

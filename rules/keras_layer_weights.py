@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import libcst as cst
+
 from transpiler.infer.values import Const, Instance, Tensor, Value, options
 from transpiler.rule import Unfit, infers_property, rewrites
 from transpiler.site import Site
+from transpiler.syntax import code, walk
 from transpiler.template import fill
 
 NAMES = {
@@ -44,7 +47,22 @@ def layer_weight(site: Site) -> Any:
 
 def is_one_module(site: Site, layer: Instance) -> bool:
     """Whether a layer becomes a single module, which the receiver then is."""
+    if is_asked_for(site):
+        return True
     if layer.arguments.get("activation") in (None, Const(None), Const("linear")):
         return layer.arguments.get("padding") in (None, Const("valid"))
-    held = [m.state.get("layers") for m in site.context.interpreter.instances.values()]
+    models = site.context.interpreter.instances.values()
+    held = [m.state.get("layers") for m in models if "starred" not in m.state]
     return any(isinstance(x, list) and layer in x for x in held)  # an element of a Sequential
+
+
+def is_asked_for(site: Site) -> bool:
+    """Whether the receiver stands under a test of its class, which holds for the module only."""
+    place: Any = site.node
+    while (place := site.context.edits.enclosing(place, cst.If)) is not None:
+        test = place.test
+        if site.node in set(walk(place.body)) and isinstance(test, cst.Call):
+            if code(test.func) == "isinstance" and site.receiver is not None:
+                if code(test.args[0].value) == code(site.receiver):
+                    return True
+    return False

@@ -15,11 +15,13 @@ from transpiler.infer.values import (
     Instance,
     ListObject,
     Number,
+    Symbol,
     Tensor,
     Union,
     Value,
     items_of,
     join,
+    options,
 )
 from transpiler.infer.values import Sequence as Items
 from transpiler.rules.keras_chains import chained
@@ -89,7 +91,7 @@ def solve(
         _attribute(among, sizes)
         or _sibling(context, node, made, sizes)
         or _input(context, node, among, sizes)
-        or chained(context, node, made, sizes, lambda: _first(context, node, made, sizes))
+        or chained(context, node, made, sizes, lambda one, size: _first(context, node, one, size))
         or handed(context, node, made, sizes, solve, _tell)
     )
 
@@ -106,13 +108,9 @@ def _is_width(context: Context, node: cst.CSTNode, name: cst.BaseExpression) -> 
 
 
 def _first(
-    context: Context,
-    node: cst.CSTNode,
-    made: Sequence[Instance],
-    sizes: Sequence[int | str | None],
+    context: Context, node: cst.CSTNode, one: list[Instance], size: list[int | str | None]
 ) -> cst.BaseExpression | None:
-    """What goes into the first of several layers that are made in a loop."""
-    one, size = [made[0]], [sizes[0]]
+    """What goes into the first of several layers that a loop makes, each time that it runs."""
     among: list[dict[str, Value]] = [m.state.get("made among", {}) for m in one]
     loop = context.edits.enclosing(node, cst.ListComp, cst.GeneratorExp, cst.For)
     found = _sibling(context, node, one, size)
@@ -219,8 +217,13 @@ def _width(
                   for o in held[1]]  # fmt: skip
         if all(_is(v, s) for v, s in zip(values, sizes, strict=True)):
             node = _argument_node(call_, name, place)
-            if node is not None and names_read(node) <= _readable(function, params) | PURE:
-                return node
+            if node is None or any(
+                isinstance(o, Instance) and isinstance(o.cls, Symbol)
+                for a in find(node, cst.Attribute) for o in options(context.fact(a.value))
+            ):  # fmt: skip
+                continue  # what is asked of a layer has another name here
+            if names_read(node) <= _readable(function, params) | PURE:
+                return node.deep_clone()
     return None
 
 
@@ -248,10 +251,10 @@ def bound_names(function: cst.FunctionDef) -> set[str]:
 def _argument_node(node: Any, name: str, place: int) -> cst.BaseExpression | None:
     for arg in node.args:
         if arg.keyword is not None and arg.keyword.value == name:
-            found: cst.BaseExpression = arg.value.deep_clone()
+            found: cst.BaseExpression = arg.value
             return found
     plain = [a for a in node.args if a.keyword is None and not a.star]
-    return plain[place].value.deep_clone() if len(plain) > place else None
+    return plain[place].value if len(plain) > place else None
 
 
 def _input(

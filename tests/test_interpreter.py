@@ -85,10 +85,41 @@ def reveal(source: str, siblings: dict[str, str] | None = None) -> str:
             "for i in f(2):\n    reveal(i)",
             "1",
         ),
+        ("i = 2\nreveal(f'block{i}')", "'block2'"),
+        ("i = 2\nreveal(f'{i:03d}')", "str"),
+        ("reveal('block{}'.format(2))", "'block2'"),
+        ("x = [1, 2, 3]\nx.pop()\nreveal(len(x))", "2"),
     ],
 )
 def test_python_itself(source: str, expected: str) -> None:
     assert reveal(source) == expected
+
+
+SETTINGS = """
+from dataclasses import dataclass, field
+@dataclass
+class Settings:
+    name: str
+    widths: list = field(default_factory=lambda: [32, 16])
+    depth: int = field(default=3)
+@dataclass
+class More(Settings):
+    rate: float = 0.5
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("reveal(Settings('a').widths[1])", "16"),
+        ("reveal(Settings('a', [4]).widths[0])", "4"),
+        ("reveal(Settings('a').depth)", "3"),
+        ("reveal(More('a', [], 2, 0.1).rate)", "0.1"),
+        ("Settings('a').widths.append(8)\nreveal(len(Settings('b').widths))", "2"),
+    ],
+)
+def test_fields_of_a_dataclass(source: str, expected: str) -> None:
+    assert reveal(SETTINGS + source) == expected
 
 
 @pytest.mark.parametrize(
@@ -103,6 +134,10 @@ def test_python_itself(source: str, expected: str) -> None:
         ("with open('f') as f:\n    a = 1\nreveal(a)", "1"),
         ("x = None\nif unknown():\n    x = torch.ones(3)\nreveal(x)", "None | [3] float32"),
         ("a = []\nif unknown():\n    a = [torch.ones(3)]\nreveal(a[0])", "[3] float32"),
+        ("a = [1]\nif unknown():\n    a.append(2)\nreveal(len(a))", "int"),
+        ("a = [nn.ReLU()]\nif unknown():\n    a.append(nn.Tanh())\nreveal(len(a))", "int"),
+        ("a = []\nfor i in unknown():\n    a += [i]\nreveal(len(a))", "int"),
+        ("a = [1]\nif unknown():\n    a.clear()\nreveal(len(a))", "int"),
     ],
 )
 def test_ways_that_meet(source: str, expected: str) -> None:

@@ -21,6 +21,7 @@ from transpiler.infer.values import (
     Mapping,
     Number,
     Sequence,
+    Stretch,
     Symbol,
     Tensor,
     Union,
@@ -32,6 +33,7 @@ from transpiler.infer.values import (
     join,
     options,
     scalar_type,
+    stretches_of,
 )
 
 BUILTINS = frozenset(dir(builtins))
@@ -140,7 +142,8 @@ class Builtins(Evaluation):
         if isinstance(value, Tensor) and value.shape:
             return from_dim(value.shape[0])
         if known is not None:
-            return Const(len(known))
+            doubtful = any(isinstance(x, Instance) and "perhaps" in x.state for x in known)
+            return Number("int") if doubtful else Const(len(known))
         if isinstance(value, Const) and isinstance(value.value, (str, bytes)):
             return Const(len(value.value))
         for option in options(value):
@@ -245,6 +248,8 @@ class Builtins(Evaluation):
     ) -> Value:
         name = function.name.removeprefix("builtins.")
         receiver = function.receiver
+        if name == "str.format" and not keywords:
+            return _formatted(receiver, positional)
         if name.startswith("str."):
             return _string_method(name[4:])
         if name == "next":
@@ -271,38 +276,82 @@ class Builtins(Evaluation):
             return False
         return not any(receiver.born < start for start in self.unsure)
 
+    def is_certain(self, receiver: ListObject) -> bool:
+        """Whether what happens to a list here surely happens, and once."""
+        certain = not any(receiver.born < start for start in self.choices)
+        return certain and self.is_counted(receiver)
+
+    def take_in(self, receiver: ListObject, added: Value) -> None:
+        """A list grows at its end by the elements of another."""
+        doubtful = any(receiver.born < start for start in self.choices)
+        known = items_of(added)
+        objects = known is not None and all(isinstance(x, Instance) for x in known)
+        if doubtful and objects:
+            for item in known or ():
+                item.state["perhaps"] = True  # type: ignore[attr-defined]
+        certain = objects or not doubtful
+        if receiver.items is not None and known is not None and self.is_counted(receiver):
+            if certain:
+                receiver.items.extend(known)
+                return
+        receiver.stretches = self.stretched(receiver, added) if certain else None
+        element = self.iterate(added, None)
+        receiver.element = join(receiver.element, *(receiver.items or ()), element)
+        receiver.items = None
+
+    def stretched(self, receiver: ListObject, added: Value) -> list[Stretch] | None:
+        """What a list holds in order, when more comes to its end."""
+        if receiver.items is None and receiver.stretches is None:
+            return None
+        found = stretches_of(receiver)
+        loop = next((x for x, start in zip(self.loops, self.unsure, strict=True)
+                     if receiver.born < start), None)  # fmt: skip
+        if loop is None:
+            return [*found, *stretches_of(added)]
+        if any(key is loop for key, _ in found[:-1]):
+            return None
+        held = [x for _, values in stretches_of(added) for x in values]
+        if found and found[-1][0] is loop:
+            held = [*found.pop()[1], *held]
+        return [*found, (loop, list({id(x): x for x in held}.values()))]
+
     def list_method(self, receiver: ListObject, name: str, positional: list[Value]) -> Value:
         first = positional[0] if positional else UNKNOWN
-        if self.dead and name in ("append", "insert", "add", "appendleft", "extend", "extendleft"):
-            return NONE  # in a branch that is never taken
+        if self.dead and name not in ("copy", "index", "count"):
+            return element_of(receiver) if name.startswith("pop") else NONE  # it never happens
         match name:
-            case "append" | "insert" | "add" | "appendleft":
-                value = positional[-1] if positional else UNKNOWN
-                if name == "append" and receiver.items is not None and self.is_counted(receiver):
-                    receiver.items.append(value)
-                else:
-                    receiver.element = join(receiver.element, *(receiver.items or ()), value)
-                    receiver.items = None
+            case "append" | "extend":
+                self.take_in(receiver, Sequence("list", (first,)) if name == "append" else first)
                 return NONE
-            case "extend" | "extendleft":
-                known = items_of(first)
-                counted = receiver.items is not None and self.is_counted(receiver)
-                if receiver.items is not None and known is not None and counted:
-                    receiver.items.extend(known)
-                else:
-                    element = self.iterate(first, None)
-                    receiver.element = join(receiver.element, *(receiver.items or ()), element)
-                    receiver.items = None
+            case "insert" | "add" | "appendleft" | "extendleft":
+                added = positional[-1] if positional else UNKNOWN
+                added = self.iterate(added, None) if name == "extendleft" else added
+                receiver.element = join(receiver.element, *(receiver.items or ()), added)
+                receiver.items = receiver.stretches = None
                 return NONE
-            case "pop" | "popleft":
-                return element_of(receiver)
+            case "pop" if receiver.items and not positional and self.is_certain(receiver):
+                return receiver.items.pop()
+            case "pop" | "popleft" | "clear" | "remove" | "rotate" | "sort" | "reverse":
+                element = element_of(receiver)
+                receiver.stretches = None
+                if receiver.items:
+                    receiver.element, receiver.items = element, None
+                return element if name.startswith("pop") else NONE
             case "copy":
-                return ListObject(
-                    None if receiver.items is None else list(receiver.items), receiver.element
-                )
+                return v.own_copy(receiver)
             case "index" | "count":
                 return Number("int")
-        return NONE if name in ("sort", "reverse", "clear", "remove", "rotate") else UNKNOWN
+        return UNKNOWN
+
+
+def _formatted(text: Value, given: list[Value]) -> Value:
+    """`"stage{}".format(i)`."""
+    if isinstance(text, Const) and all(isinstance(x, Const) for x in given):
+        try:
+            return Const(text.value.format(*(x.value for x in given if isinstance(x, Const))))
+        except (LookupError, ValueError, TypeError, AttributeError):
+            pass
+    return Number("str")
 
 
 def _mapping_method(receiver: Mapping, name: str, positional: list[Value]) -> Value:

@@ -20,8 +20,9 @@ class Evaluation(ABC):
     facts: dict[cst.CSTNode, Value]
     weak_facts: dict[cst.CSTNode, Value]
     dead: int
-    choices: int
+    choices: list[int]
     unsure: list[int]
+    loops: list[Any]
     placements: int
     rounds: dict[tuple[int, int], object] | None
     latest: tuple[dict[Any, Value], set[Any]] | None

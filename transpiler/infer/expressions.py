@@ -109,13 +109,23 @@ class Expressions(Builtins):
         return Const(...)
 
     def eval_formatted(self, node: cst.FormattedString, frame: Frame) -> Value:
+        text: str | None = ""
         for part in node.parts:
-            if isinstance(part, cst.FormattedStringExpression):
-                self.eval(part.expression, frame)
-                for inner in part.format_spec or ():
-                    if isinstance(inner, cst.FormattedStringExpression):
-                        self.eval(inner.expression, frame)
-        return Number("str")
+            if isinstance(part, cst.FormattedStringText):
+                plain_text = not set("{}\\") & set(part.value)
+                text = text + part.value if text is not None and plain_text else None
+                continue
+            assert isinstance(part, cst.FormattedStringExpression)
+            value = self.eval(part.expression, frame)
+            for inner in part.format_spec or ():
+                if isinstance(inner, cst.FormattedStringExpression):
+                    self.eval(inner.expression, frame)
+            plain = isinstance(value, Const) and isinstance(value.value, (int, str))
+            if text is None or not plain or part.format_spec or part.conversion or part.equal:
+                text = None
+            elif isinstance(value, Const):
+                text += str(value.value)
+        return Number("str") if text is None else Const(text)
 
     def eval_concatenated(self, node: cst.ConcatenatedString, frame: Frame) -> Value:
         self.eval(node.left, frame)
@@ -123,33 +133,30 @@ class Expressions(Builtins):
         return self.eval_literal(node, frame)
 
     def eval_tuple(self, node: cst.Tuple, frame: Frame) -> Value:
-        return Sequence("tuple", *self.eval_elements(node.elements, frame))
+        return Sequence("tuple", *self.eval_elements(node.elements, frame)[:2])
 
     def eval_list(self, node: cst.List | cst.Set, frame: Frame) -> Value:
-        items, element = self.eval_elements(node.elements, frame)
-        return ListObject(
-            None if items is None else list(items), element if items is None else None
-        )
+        items, element, stretches = self.eval_elements(node.elements, frame)
+        if items is not None:
+            return ListObject(list(items))
+        return ListObject(None, element, stretches=stretches)
 
-    def eval_elements(self, elements: Any, frame: Frame) -> tuple[tuple[Value, ...] | None, Value]:
-        found: list[Value] | None = []
+    def eval_elements(
+        self, elements: Any, frame: Frame
+    ) -> tuple[tuple[Value, ...] | None, Value, list[v.Stretch]]:
         seen: list[Value] = []
+        stretches: list[v.Stretch] = []
         for element in elements:
             value = self.eval(element.value, frame)
             if isinstance(element, cst.StarredElement):
-                known = items_of(value)
                 seen.append(element_of(value))
-                if known is None:
-                    found = None
-                elif found is not None:
-                    found.extend(known)
+                stretches += v.stretches_of(value)
             else:
                 seen.append(value)
-                if found is not None:
-                    found.append(value)
-        if found is None:
-            return None, join(*seen)
-        return tuple(found), UNKNOWN
+                stretches.append((None, [value]))
+        if any(loop is not None for loop, _ in stretches):
+            return None, join(*seen), stretches
+        return tuple(x for _, held in stretches for x in held), UNKNOWN, stretches
 
     def eval_dict(self, node: cst.Dict, frame: Frame) -> Value:
         mapping = Mapping()
@@ -563,11 +570,10 @@ def _concatenate(left: Value, right: Value) -> Value:
             return ListObject([*a, *b])
         return Sequence("tuple", (*a, *b))
     element = join(element_of(left), element_of(right))
-    return (
-        ListObject(None, element)
-        if isinstance(left, ListObject)
-        else Sequence("tuple", None, element)
-    )
+    if isinstance(left, ListObject):
+        stretches = [*v.stretches_of(left), *v.stretches_of(right)]
+        return ListObject(None, element, stretches=stretches)
+    return Sequence("tuple", None, element)
 
 
 def _repeat(left: Value, right: Value) -> Value:

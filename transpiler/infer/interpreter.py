@@ -40,6 +40,7 @@ from transpiler.infer.values import (
     items_of,
     join,
     options,
+    own_copy,
 )
 from transpiler.syntax import find
 
@@ -64,7 +65,7 @@ class Interpreter(Expressions):
         self.facts: dict[cst.CSTNode, Value] = {}
         self.weak_facts: dict[cst.CSTNode, Value] = {}  # from branches that are never taken
         self.dead = 0
-        self.choices = 0  # how many branches deep that may be taken or not
+        self.choices: list[int] = []  # since when in branches that may be taken or not
         self.forks = 0  # how many alternatives deep, second ones and on
         self.guessed: dict[tuple[int, str], Instance] = {}  # objects of classes asked for
         self.call_modes: dict[cst.CSTNode, frozenset[bool]] = {}
@@ -79,6 +80,7 @@ class Interpreter(Expressions):
         self.results: dict[Any, Value] = {}
         self.early: set[cst.CSTNode] = set()
         self.unsure: list[int] = []  # when the loops around began whose rounds are not known
+        self.loops: list[Any] = []  # and these loops
         self.rounds: dict[tuple[int, int], object] | None = None
         # Where it is a dict, each round of a known loop makes objects of its own.
         # The last values of expressions in a graph, and all nodes that ever had one.
@@ -269,12 +271,7 @@ class Interpreter(Expressions):
         if isinstance(left, ListObject) and self.dead:
             result = left
         elif isinstance(left, ListObject):
-            known = items_of(right)
-            if left.items is not None and known is not None:
-                left.items.extend(known)
-            else:
-                left.element = join(left.element, element_of(right))
-                left.items = None
+            self.list_method(left, "extend", [right])
             result = left
         if isinstance(left, Tensor) and left.variable:
             result = left
@@ -356,11 +353,11 @@ class Interpreter(Expressions):
                 self.narrow(test, index == 0, frame)
             dead = taken is not None and taken != (index == 0)
             self.dead += dead
-            self.choices += taken is None
+            self.choices += [next(v.births)] * (taken is None)
             self.forks += taken is None and index > 0
             self.exec_body(branch, frame)
             self.forks -= taken is None and index > 0
-            self.choices -= taken is None
+            del self.choices[len(self.choices) - (taken is None) :]
             self.dead -= dead
             outcomes.append((frame.values, self.modes, frame.stopped or dead))
         live = [o for o in outcomes if not o[2]]
@@ -500,7 +497,9 @@ class Interpreter(Expressions):
             before, modes = dict(frame.values), dict(self.modes)
             start()
             self.unsure.append(next(v.births))
+            self.loops.append(node)
             self.exec_body(node.body, frame)
+            self.loops.pop()
             self.unsure.pop()
             frame.stopped = False
             frame.values = self.join_values([before, frame.values])
@@ -676,7 +675,11 @@ class Interpreter(Expressions):
                 if inherited is not None:
                     inherited(invocation)
                 break
-            names = [n for n in cls.members if not n.startswith("__")]
+            names = cls.fields()
+            for name in names:  # each object has lists and dicts of its own
+                default = cls.lookup(name)
+                if default is not None:
+                    instance.attributes[name] = own_copy(default)
             for name, value in [*zip(names, positional, strict=False), *keywords.items()]:
                 instance.attributes[name] = value
         return instance

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import libcst as cst
+import libcst as cst
 
+if TYPE_CHECKING:
     from transpiler.infer.frames import Frame
 
 Dim = int | str | None
@@ -138,6 +138,18 @@ class Class(Value):
                 return found
         return None
 
+    def fields(self) -> list[str]:
+        """What the constructor of a dataclass takes, in order: the annotated names."""
+        found: dict[str, None] = {}
+        for base in reversed(self.bases):
+            if isinstance(base, Class):
+                found |= dict.fromkeys(base.fields())
+        for line in self.node.body.body:
+            for small in line.body if isinstance(line, cst.SimpleStatementLine) else ():
+                if isinstance(small, cst.AnnAssign) and isinstance(small.target, cst.Name):
+                    found[small.target.value] = None
+        return list(found)
+
     def library_bases(self) -> Iterator[str]:
         """Canonical names of the library classes that this class derives from, nearest first."""
         for base in self.bases:
@@ -196,6 +208,10 @@ births = itertools.count()
 """Tells what was made before a loop from what is made in each of its rounds."""
 
 
+Stretch = tuple[Any, list["Value"]]
+"""Elements in order; and what repeats them any number of times, or None."""
+
+
 @dataclass(eq=False, slots=True)
 class ListObject(Value):
     """A mutable list: items in order while they are known, and their join."""
@@ -203,6 +219,8 @@ class ListObject(Value):
     items: list[Value] | None = field(default_factory=list)
     element: Value | None = None
     born: int = field(default_factory=lambda: next(births))
+    stretches: list[Stretch] | None = None
+    """What is known of the order where the items are not: see `stretches_of`."""
 
 
 @dataclass(eq=False, slots=True)
@@ -231,6 +249,16 @@ class Union(Value):
 NONE = Const(None)
 MAX_OPTIONS = 6
 MAX_OBJECTS = 2000  # a factory of models may make many
+
+
+def own_copy(value: Value) -> Value:
+    """A list or dict of its own, with the same in it."""
+    if isinstance(value, ListObject):
+        items = None if value.items is None else list(value.items)
+        return ListObject(items, value.element, stretches=value.stretches)
+    if isinstance(value, Mapping):
+        return Mapping(dict(value.items), value.element)
+    return value
 
 
 def options(value: Value | None) -> tuple[Value, ...]:
@@ -371,6 +399,16 @@ def items_of(value: Value) -> tuple[Value, ...] | None:
         case Tensor() if value.shape and isinstance(value.shape[0], int) and value.shape[0] <= 64:
             return (element_of(value),) * value.shape[0]
     return None
+
+
+def stretches_of(value: Value) -> list[Stretch]:
+    """What stands in a list in order, as far as it is known: `[a, *many, b]`."""
+    items = items_of(value)
+    if items is not None:
+        return [(None, list(items))]
+    if isinstance(value, ListObject) and value.stretches is not None:
+        return list(value.stretches)
+    return [(object(), list(options(element_of(value))))]
 
 
 def is_none(value: Value) -> bool:

@@ -54,17 +54,33 @@ def _write(context: Context, node: cst.Call) -> None:
             if not isinstance(error, Unrolls):
                 raise
     del context.reports[mark:]
+    adds = list(model.every_add())
+    listed = _listed(context, node, model.instances, adds)
+    if listed is not None and listed.fits():
+        listed.write()
+        return
     from transpiler.planners.keras_looped import Looped
     from transpiler.planners.keras_unrolled import Unrolled
 
-    adds = list(model.every_add())
     try:
         Unrolled(context, node, model.instances, adds).write()
     except Unfit as error:
         try:
             Looped(context, node, model.instances, adds).write()
         except Unfit:
-            raise error from None
+            if listed is None:
+                raise error from None
+            listed.write()  # what a layer lacks is told where it is made
+
+
+def _listed(context: Context, node: cst.Call, models: list[Instance], adds: list[cst.Call]) -> Any:
+    """The list of layers that the program makes, where all are written where they are made."""
+    from transpiler.planners.keras_listed import Listed
+
+    try:
+        return Listed(context, node, models, adds)
+    except Unfit:
+        return None
 
 
 def to_first(rank: int) -> list[int]:
