@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import libcst as cst
+
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
     NONE,
@@ -19,7 +21,7 @@ from transpiler.infer.values import (
 from transpiler.modules import descendants
 from transpiler.rule import infers, infers_property
 from transpiler.rules.facts_keras import shape_from
-from transpiler.rules.keras_graph import GraphNode, graph_tensors
+from transpiler.rules.keras_graph import GraphNode, GraphTensor, graph_tensors
 
 MERGING = ("add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate", "dot")
 
@@ -47,31 +49,42 @@ def layers_of(model: Instance) -> list[Instance] | None:
     found: list[Instance] = []
     for node in steps(outputs):
         if node.is_input:
-            found.append(input_layer(node))
+            found.append(input_layer(node, outputs))
         elif node.layer is not None and node.layer not in found:
             found.append(node.layer)
     return found
 
 
-def input_layer(node: GraphNode) -> Instance:
-    """The layer that stands for an input."""
-    return Instance(Symbol("keras.layers.InputLayer"), {}, {}, node.call)
+def input_layer(node: GraphNode, outputs: Value) -> Instance:
+    """The layer that stands for an input of a model."""
+    state: dict[str, Value] = {}
+    if (tensor := _arrays(outputs).get(node)) is not None:
+        state = {"graph input": tensor, "graph output": tensor}
+    given = [a for a in getattr(node.call, "args", ()) if a.keyword and a.keyword.value == "name"]
+    texts = [a.value.evaluated_value for a in given if isinstance(a.value, cst.SimpleString)]
+    options = {"name": Const(texts[0])} if texts else {}
+    return Instance(Symbol("keras.layers.InputLayer"), options, {}, node.call, state)
 
 
 def steps(outputs: Value) -> list[GraphNode]:
     """The steps that lead to the outputs, in the order in which they were made."""
-    seen: set[GraphNode] = set()
-    stack = [t.node for t in graph_tensors(outputs)]
+    return sorted((n for n in _arrays(outputs) if n.whole is None), key=lambda n: n.place)
+
+
+def _arrays(outputs: Value) -> dict[GraphNode, GraphTensor | None]:
+    """The steps that lead to the outputs, with the array that each makes."""
+    found: dict[GraphNode, GraphTensor | None] = {}
+    stack = graph_tensors(outputs)
     while stack:
-        node = stack.pop()
-        if node is None or node in seen:
+        tensor = stack.pop()
+        node = tensor.node
+        if node is None or node in found:
             continue
-        seen.add(node)
+        found[node] = tensor
         if node.whole is not None:
-            stack.append(node.whole)
-        else:
-            stack.extend(t.node for t in node.sources())
-    return sorted((n for n in seen if n.whole is None), key=lambda n: n.place)
+            found.setdefault(node.whole, None)
+        stack.extend(node.sources())
+    return found
 
 
 @infers_property("keras.Model.layers")
@@ -123,6 +136,13 @@ def _state(value: Value, *names: str) -> Value:
 @infers_property("keras.Operation.output")
 def output(value: Value) -> Value:
     return _as_is(_state(value, "outputs", "graph output"))
+
+
+@infers_property("keras.Operation.name", "keras.Layer.name", "keras.Model.name")
+def name(value: Value) -> Value:
+    """The name that the program gave."""
+    given = value.arguments.get("name") if isinstance(value, Instance) else None
+    return given if isinstance(given, Const) and isinstance(given.value, str) else UNKNOWN
 
 
 @infers_property("keras.Layer.output_shape", "keras.Model.output_shape")

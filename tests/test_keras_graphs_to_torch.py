@@ -347,3 +347,80 @@ def choices():
 print(choices())
 """)
     assert left_over(conversion)
+
+
+def test_options_in_a_dict_and_options_that_a_function_passes_on() -> None:
+    conversion = assert_twins(fitted("""
+    def block(x, units, **kwargs):
+        return layers.Dense(units, **kwargs)(x)
+
+    def build():
+        options = {"activation": "relu", "kernel_initializer": keras.initializers.HeNormal()}
+        inputs = keras.Input((6,))
+        x = layers.Dense(5, **options)(inputs)
+        x = block(x, 4, use_bias=False)
+        x = block(x, 4)
+        x = layers.Dense(3, **options)(x)
+        return keras.Model(inputs, layers.Dense(2)(x))
+
+    x, y = rng.normal(size=(20, 6)), rng.normal(size=(20, 2))
+    model = build()
+    model.compile("sgd", "mse")
+    """), "history", "p")  # fmt: skip
+    assert "options" not in conversion.code
+    assert conversion.code.count("nn.ReLU()") == 2
+    assert "bias=False" in conversion.code
+
+
+def test_options_that_are_another_value_later_stay_where_they_are() -> None:
+    conversion = translate_keras(textwrap.dedent("""
+    rate = 1
+    options = dict(units=rate)
+    rate = 2
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(**options)])
+    """))  # fmt: skip
+    assert left_over(conversion)
+    assert "**options" in conversion.code
+
+
+def test_outputs_of_layers_that_are_chosen_by_name() -> None:
+    conversion = assert_twins(fitted("""
+    inputs = keras.Input((6,), name="rows")
+    h = layers.Dense(5, activation="relu", name="dense_a")(inputs)
+    h = layers.Dropout(0.0, name="drop")(h)
+    h = layers.Dense(4, name="dense_b")(h)
+    model = keras.Model(inputs, layers.Dense(2, name="last")(h))
+
+    x, y = rng.normal(size=(20, 6)), rng.normal(size=(20, 2))
+    model.compile("sgd", "mse")
+    chosen = [layer.output for layer in model.layers if "dense_" in layer.name]
+    features = keras.Model(model.inputs, chosen)
+    every = keras.Model(model.inputs, [layer.output for layer in model.layers])
+    """) + """
+a, b = features.predict(x, verbose=0)
+first = every.predict(x, verbose=0)[0]
+""", "history", "p", "a", "b", "first")  # fmt: skip
+    assert "self.dense_b = model.dense_b" in conversion.code
+
+
+def test_the_gradient_of_an_activation_in_the_middle() -> None:
+    assert_twins(fitted("""
+    inputs = keras.Input((6, 6, 2))
+    h = layers.Conv2D(3, 3, activation="relu", name="last")(inputs)
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(h)))
+
+    x, y = rng.normal(size=(20, 6, 6, 2)), rng.normal(size=(20, 2))
+    model.compile("sgd", "mse")
+
+    def heat(model, images, chosen=None):
+        both = keras.Model(model.inputs, [model.get_layer("last").output, model.output])
+        with tf.GradientTape() as tape:
+            maps, scores = both(images)
+            if chosen is None:
+                chosen = tf.argmax(scores[0])
+            score = scores[:, chosen]
+        grads = tape.gradient(score, maps)
+        return tf.reduce_sum(maps * grads, axis=-1).numpy()
+    """) + """
+m = heat(model, x[:2])
+""", "history", "p", "m")  # fmt: skip

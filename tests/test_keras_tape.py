@@ -367,6 +367,29 @@ z = net(data, training=False)
     assert "net.train() y = net(data) net.eval() z = net(data)" in flat(code)
 
 
+def test_modes_of_graphs_with_several_results_and_with_sums() -> None:
+    code = whole(
+        """
+class Twice(layers.Layer):
+    def call(self, x):
+        return x, 2 * x
+
+
+inputs = keras.Input((4,))
+x = layers.Dense(4)(layers.Dropout(0.5)(inputs))
+pair = keras.Model(inputs, Twice()(x))
+added = keras.Model(inputs, x + inputs)
+data = tf.ones([2, 4])
+a = pair(data, training=True)
+b = pair(data)
+c = added(data, training=True)
+d = added(data)
+"""
+    )
+    assert "pair.train() a = pair(data) pair.eval() b = pair(data)" in flat(code)
+    assert "added.train() c = added(data) added.eval() d = added(data)" in flat(code)
+
+
 def test_models_without_modes_are_not_switched() -> None:
     assert ".train()" not in whole(MODEL + "print(model(x, training=True))")
 

@@ -19,6 +19,7 @@ from transpiler.infer.interpreter import Interpreter
 from transpiler.normalize import normalize
 from transpiler.places import Places
 from transpiler.plainer import plainer
+from transpiler.plainer_keras import plainer_keras
 from transpiler.recognition import Known, place_definitions, recognize
 from transpiler.rule import Direction
 from transpiler.siblings import Caller
@@ -122,6 +123,8 @@ def _convert(
     origins: dict[cst.CSTNode, cst.CSTNode] = {}
     if to == "tf":
         module, origins = plainer(module, source)
+    else:
+        module, origins = plainer_keras(module, source)
     interpreter = Interpreter(book.knowledge, reader.loader(siblings))
     interpreter.rounds = {} if to == "torch" else None
     interpreter.run(module, callers=[_Caller(c, reader) for c in callers])

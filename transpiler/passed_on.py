@@ -15,6 +15,8 @@ import libcst as cst
 from transpiler import signatures
 from transpiler.syntax import code, find
 
+_KERAS = ("keras.layers.", "tensorflow.keras.layers.", "tf.keras.layers.")
+_LIBRARIES = ("torch.nn.", *_KERAS)
 Changes = dict[cst.CSTNode, Any]
 Defaults = dict[str, str | None]
 """Parameters in their order; None where there is no default."""
@@ -114,7 +116,7 @@ class _Reader:
         """`torch.nn.Conv2d` of `nn.Conv2d(...)`."""
         first, _, rest = code(call.func).partition(".")
         name = f"{self.imported.get(first, '')}.{rest}".strip(".")
-        return name if name.startswith("torch.nn.") else None
+        return name if name.startswith(_LIBRARIES) else None
 
     def reaches_library(self, forward: _Forward, seen: frozenset[str] = frozenset()) -> bool:
         """Whether all that it calls is the library's, or leads there in the end."""
@@ -195,9 +197,12 @@ class _Reader:
             if entry is None or not entry.signatures:
                 return None
             form = entry.signatures[0].parameters
-            if any(p.kind.startswith("var") for p in form):
-                return None
             params = {p.name: p.default for p in form}
+            if any(p.kind.startswith("var") for p in form):
+                if not (self.library_name(call) or "").startswith(_KERAS):
+                    return None
+                params = {p.name: p.default for p in form if not p.kind.startswith("var")}
+                params |= {"name": "None"}
         named = {a.keyword.value for a in call.args if a.keyword is not None}
         rest = list(params)[self.own_count(call) :]
         return {name: params[name] for name in rest if name not in named}

@@ -74,20 +74,20 @@ def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
     if ".grad" in text and "def " in text:
         write_updates(module, changes, GONE)
     origins: Origins = {}
-    return (_apply(module, changes, origins), origins) if changes else (module, origins)
+    return (apply_changes(module, changes, origins), origins) if changes else (module, origins)
 
 
-def _apply(node: Any, changes: Changes, origins: Origins) -> Any:
+def apply_changes(node: Any, changes: Changes, origins: Origins) -> Any:
     """The tree with its changes, innermost first; what none concerns stays the node it was."""
     new = node
     fields: dict[str, Any] = {}
     for name in child_fields(node.__class__):
         value = getattr(node, name)
         if is_node(value):
-            if (result := _apply(value, changes, origins)) is not value:
+            if (result := apply_changes(value, changes, origins)) is not value:
                 fields[name] = result
         elif type(value) in (tuple, list) and value and is_node(value[0]):
-            items = [_apply(item, changes, origins) for item in value]
+            items = [apply_changes(item, changes, origins) for item in value]
             if any(a is not b for a, b in zip(items, value, strict=True)):
                 lists = [item if isinstance(item, list) else [item] for item in items]
                 fields[name] = [item for lines in lists for item in lines if item is not GONE]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import libcst as cst
@@ -243,6 +243,8 @@ class Expressions(Builtins):
                     result = arithmetic(kind, left, right)
             elif kind in ("Is", "IsNot"):
                 result = _identity(kind, left, right)
+            elif kind in ("In", "NotIn"):
+                result = _membership(kind, left, right)
             elif kind in _COMPARISONS and isinstance(left, Const) and isinstance(right, Const):
                 try:
                     result = Const(bool(_COMPARISONS[kind](left.value, right.value)))
@@ -484,13 +486,10 @@ class Expressions(Builtins):
         if isinstance(node, cst.DictComp):
             self.eval(node.key, inner)
             return Mapping({}, self.eval(node.value, inner))
-        simple = known is not None and not node.for_in.ifs and node.for_in.inner_for_in is None
-        if simple and known is not None and len(known) <= 16:
-            items = []
-            for index, item in enumerate(known):
-                self.assign(node.for_in.target, item, inner)
-                with self.in_round(node, index):
-                    items.append(self.eval(node.elt, inner))
+        items = None
+        if known is not None and node.for_in.inner_for_in is None and _are_few(known):
+            items = self.eval_items(node, known, inner)
+        if items is not None:
             if isinstance(node, cst.GeneratorExp):
                 return Sequence("generator", tuple(items))
             return ListObject(items)
@@ -498,6 +497,19 @@ class Expressions(Builtins):
         if isinstance(node, cst.GeneratorExp):
             return Sequence("generator", None, element)
         return ListObject(None, element)
+
+    def eval_items(self, node: Any, known: Iterable[Value], inner: Frame) -> list[Value] | None:
+        """The elements of a comprehension, one by one; None where a condition is not known."""
+        items = []
+        for index, item in enumerate(known):
+            self.assign(node.for_in.target, item, inner)
+            with self.in_round(node, index):
+                tests = [self.truth(self.eval(t.test, inner)) for t in node.for_in.ifs]
+                if None in tests and False not in tests:
+                    return None
+                if all(tests):
+                    items.append(self.eval(node.elt, inner))
+        return items
 
     def eval_for_in(self, node: cst.CompFor, frame: Frame) -> tuple[Value, ...] | None:
         iterable = self.eval(node.iter, frame)
@@ -530,6 +542,20 @@ class Expressions(Builtins):
             case ListObject() if value.items is not None and value.element is None:
                 return bool(value.items)
         return None
+
+
+def _membership(kind: str, left: Value, right: Value) -> Value:
+    """`"conv" in name` of two texts."""
+    if not isinstance(left, Const) or not isinstance(right, Const):
+        return Number("bool")
+    if not isinstance(left.value, str) or not isinstance(right.value, str):
+        return Number("bool")
+    return Const((left.value in right.value) == (kind == "In"))
+
+
+def _are_few(items: tuple[Value, ...]) -> bool:
+    """Whether the elements are worth a look each; layers are, up to a deep model's."""
+    return len(items) <= (64 if items and isinstance(items[0], Instance) else 16)
 
 
 def _named(value: Number, node: cst.BaseExpression) -> Number:

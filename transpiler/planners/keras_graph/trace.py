@@ -32,7 +32,7 @@ from transpiler.rules.keras_layer import FIRST, LAST
 from transpiler.rules.keras_layers import layer_parts
 from transpiler.rules.keras_masks import input_mask, is_source, output_mask
 from transpiler.site import Site, constant_value, missing
-from transpiler.syntax import code
+from transpiler.syntax import code, find
 from transpiler.template import as_node, call, fill, fill_statements
 
 Expression = cst.BaseExpression
@@ -423,6 +423,9 @@ class Trace:
     def assign(self, node: GraphNode, new: Expression, order: str) -> None:
         for tensor in node.sources():
             self.count(tensor.node, -1)
+        if order == FIRST and (rank := self.rank_between(node)) is not None:
+            new = fill(f"x.permute({', '.join(map(str, to_last(rank)))})", x=new)
+            order = LAST
         self.orders[node] = order
         target = naming.assigned(self.context, node.call)
         if isinstance(target, (cst.Tuple, cst.List)):
@@ -434,6 +437,17 @@ class Trace:
         name = cst.Name(self.free(target.value if isinstance(target, cst.Name) else "x"))
         self.set(node, name)
         self.lines += fill_statements("name = new", name=name, new=new)
+
+    def rank_between(self, node: GraphNode) -> int | None:
+        """The rank of an output that later steps read, if the program asks for its gradient.
+
+        They have to read the very array that is given out, not another order of its axes.
+        """
+        ranks = [t.rank for t in graph_tensors(self.graph.outputs) if t.node is node]
+        if not ranks or self.left[node] <= len(ranks) or not self.graph.is_model:
+            return None
+        calls = find(self.context.module, cst.Attribute)
+        return ranks[0] if any(a.attr.value == "gradient" for a in calls) else None
 
     def set(self, node: GraphNode, value: Expression) -> None:
         """The expression of a step's result, and of each of several."""

@@ -105,10 +105,15 @@ def _detach_carried(context: Context, tapes: list[Tape], tape: Tape, needed: set
             for n in find(tape.block.body, cst.Name)
             if n.value == name and not isinstance(context.edits.parent[n], cst.AssignTarget)
         ]
-        if any(isinstance(f, Tensor) and not f.variable for f in facts):
+        if any(isinstance(f, Tensor) and not f.variable and not _is_whole(f) for f in facts):
             lines += fill_statements("x = x.detach()", x=cst.Name(name))
     if lines:
         context.edits.insert_before(tape.block, lines)
+
+
+def _is_whole(value: Tensor) -> bool:
+    """Whether an array holds whole numbers, which have no gradients."""
+    return (value.dtype or "").startswith(("int", "uint", "bool"))
 
 
 def _made_anew(context: Context, tapes: list[Tape], tape: Tape, name: str) -> bool:
@@ -159,7 +164,7 @@ def _detach_after(context: Context, statement: Any, names: set[str]) -> None:
     """Results as numbers, where what computes them can not do without gradients."""
     for name in sorted(names):
         facts = [context.fact(n) for n in find(statement, cst.Name) if n.value == name]
-        if any(isinstance(f, Tensor) and not f.variable for f in facts):
+        if any(isinstance(f, Tensor) and not f.variable and not _is_whole(f) for f in facts):
             lines = fill_statements("x = x.detach()", x=cst.Name(name))
             context.edits.insert_after(statement, lines)
 

@@ -90,10 +90,10 @@ def _graph_layers(outputs: Value) -> list[Value]:
         if node is None or id(node) in seen:
             continue
         seen.add(id(node))
-        if node.layer is not None:
-            found.append(node.layer)
-        for value in [*node.inputs, *node.keywords.values()]:
-            stack.extend(graph_tensors(value))
+        step = node.whole or node
+        if step.layer is not None:
+            found.append(step.layer)
+        stack.extend(node.sources())
     return found
 
 
