@@ -108,12 +108,11 @@ def _pipeline(site: Site, dataset: cst.BaseExpression, shuffle: bool) -> cst.Bas
     if isinstance(site.fact("batch_size"), Const) and site.const("batch_size") is None:
         raise Unfit("batch_size=None turns batching off")
     last: Any = site.args["drop_last"] if site.has("drop_last") else OMIT
-    text = "dataset.shuffle(n).batch(size, drop_remainder=last)"
+    batches = "batch(size, drop_remainder=last).prefetch(tf.data.AUTOTUNE)"
     if not shuffle:
-        return fill(
-            "dataset.batch(size, drop_remainder=last)", dataset=dataset, size=size, last=last
-        )
-    return fill(text, dataset=dataset, n=_length(site, dataset), size=size, last=last)
+        return fill(f"dataset.{batches}", dataset=dataset, size=size, last=last)
+    n = _length(site, dataset)
+    return fill(f"dataset.shuffle(n).{batches}", dataset=dataset, n=n, size=size, last=last)
 
 
 def _length(site: Site, dataset: cst.BaseExpression) -> cst.BaseExpression:

@@ -291,8 +291,8 @@ labels = tf.constant(digits.target, dtype=tf.int64)
 trainset, testset = tf.data.Dataset.from_tensor_slices(
     (imgs[:1440], labels[:1440])
 ), tf.data.Dataset.from_tensor_slices((imgs[1440:], labels[1440:]))
-trainloader = trainset.shuffle(len(trainset)).batch(48)
-testloader = testset.batch(100)
+trainloader = trainset.shuffle(len(trainset)).batch(48).prefetch(tf.data.AUTOTUNE)
+testloader = testset.batch(100).prefetch(tf.data.AUTOTUNE)
 
 # ---- model
 model = ResNet(args.depth)

@@ -12,7 +12,7 @@ X = tf.constant(X, dtype=tf.float32)
 y = tf.reshape(tf.constant(y, dtype=tf.float32), [-1, 1])
 
 dataset = tf.data.Dataset.from_tensor_slices((X[:640], y[:640]))
-dataloader = dataset.shuffle(len(dataset)).batch(32)
+dataloader = dataset.shuffle(len(dataset)).batch(32).prefetch(tf.data.AUTOTUNE)
 X_val, y_val = X[640:], y[640:]
 
 model = keras.Sequential(

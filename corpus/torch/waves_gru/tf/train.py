@@ -202,8 +202,10 @@ if __name__ == "__main__":
     valid_ds = tf.data.Dataset.from_tensor_slices(
         (tf.convert_to_tensor(x_valid), tf.convert_to_tensor(y_valid))
     )
-    train_dl = train_ds.shuffle(len(train_ds)).batch(batch_size)
-    valid_dl = valid_ds.batch(batch_size)
+    train_dl = (
+        train_ds.shuffle(len(train_ds)).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    )
+    valid_dl = valid_ds.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
     model = BiGRU(input_size, hidden_size, num_layers, num_classes)
     loss_func = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

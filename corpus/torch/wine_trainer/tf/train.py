@@ -264,8 +264,9 @@ def make_loaders(cfg: TrainConfig) -> tuple[tf.data.Dataset, tf.data.Dataset]:
     return (
         to_set(x_tr, y_tr)
         .shuffle(len(x_tr))
-        .batch(cfg.batch_size, drop_remainder=True),
-        to_set(x_va, y_va).batch(len(x_va)),
+        .batch(cfg.batch_size, drop_remainder=True)
+        .prefetch(tf.data.AUTOTUNE),
+        to_set(x_va, y_va).batch(len(x_va)).prefetch(tf.data.AUTOTUNE),
     )
 
 
