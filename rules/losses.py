@@ -14,7 +14,15 @@ import libcst as cst
 
 from transpiler.infer.arrays import broadcast
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import Const, Instance, ListObject, Symbol, Tensor, Value, options
+from transpiler.infer.values import (
+    Const,
+    Instance,
+    Symbol,
+    Tensor,
+    Value,
+    is_empty,
+    options,
+)
 from transpiler.planners.expressions import is_direct_name
 from transpiler.rule import Layout, Proof, Unfit, infers, rewrites
 from transpiler.rules.last_activations import SIGMOIDS, SOFTMAXES, reach_losses
@@ -349,18 +357,13 @@ def loss_call(site: Site) -> Any:
     if stock == {None}:
         return site.keep()
     values = [*site.positional, *site.keywords.values()]
-    if len(values) != 2 or not all(_is_empty(site.fact(a.value)) for a in site.starred):
+    if len(values) != 2 or not all(is_empty(site.fact(a.value)) for a in site.starred):
         raise Unfit("a loss called with more than an output and a target")
     prediction, target = values
     if site.keywords:
         prediction = site.keywords.get("input", prediction)
         target = site.keywords.get("target", target)
     return cst.Call(func=site.node.func, args=arguments([target, prediction]))
-
-
-def _is_empty(value: Value) -> bool:
-    """Whether a list never got an element."""
-    return isinstance(value, ListObject) and not value.items and value.element is None
 
 
 # ---- functions -----------------------------------------------------------------------------------

@@ -7,7 +7,17 @@ import pytest
 
 from transpiler import rulebook
 from transpiler.infer.interpreter import Interpreter
-from transpiler.infer.values import Bound, Const, Instance, Number, Symbol, Tensor, Value, options
+from transpiler.infer.values import (
+    Bound,
+    Const,
+    Instance,
+    Number,
+    Symbol,
+    Tensor,
+    Value,
+    items_of,
+    options,
+)
 from transpiler.normalize import normalize
 from transpiler.syntax import find
 
@@ -326,3 +336,15 @@ net(3)
 )
 def test_it_comes_to_an_end(source: str) -> None:
     interpret(source)
+
+
+def test_what_a_star_takes_is_known_also_where_it_is_nothing() -> None:
+    none, one = interpret("""
+for batch in ([1, 2], (3, 4)):
+    first, second, *others = batch
+    reveal(others)
+first, *others, last = 1, 2, 3
+reveal(others)
+""")
+    assert items_of(none) == ()
+    assert items_of(one) == (Const(2),)

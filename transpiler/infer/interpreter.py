@@ -926,11 +926,15 @@ def void(_: object) -> None:
 def _dealt(
     items: Sequenced[Value] | None, targets: Sequenced[cst.BaseElement]
 ) -> list[Value] | None:
-    """The values of targets of which one may be starred; None where they are not known."""
+    """The values of targets of which one may be starred; None where they are not known.
+
+    What a star takes is a list that programs hand on and do not fill: its length is kept, 0 too.
+    """
     star = next((i for i, t in enumerate(targets) if isinstance(t, cst.StarredElement)), None)
     if items is None or star is None:
         return list(items) if items is not None and len(items) == len(targets) else None
     rest = len(items) - len(targets) + 1
     if rest < 0:
         return None
-    return [*items[:star], ListObject([*items[star : star + rest]]), *items[star + rest :]]
+    taken = Sequence("tuple", tuple(items[star : star + rest]))
+    return [*items[:star], taken, *items[star + rest :]]

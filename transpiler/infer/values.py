@@ -415,6 +415,13 @@ def is_none(value: Value) -> bool:
     return isinstance(value, Const) and value.value is None
 
 
+def is_empty(value: Value) -> bool:
+    """Whether a container never has an element."""
+    if isinstance(value, ListObject):
+        return not value.items and value.element is None
+    return items_of(value) == ()
+
+
 def lacks(value: Value, name: str) -> bool:
     """Whether an attribute that the program reads can not be one of this value.
 

@@ -19,6 +19,7 @@ from transpiler.infer.values import (
     Tensor,
     Union,
     Value,
+    is_empty,
     lacks,
     options,
 )
@@ -350,7 +351,7 @@ def _loses_arguments(site: Site, result: Any) -> bool:
     if not site.starred or site.spreads or not isinstance(result, cst.Call):
         return False
     kept = set(walk(result))
-    return any(arg.value not in kept for arg in site.starred)
+    return any(a.value not in kept and not is_empty(site.fact(a.value)) for a in site.starred)
 
 
 def _is_own(receiver: Instance, attribute: str) -> bool:
