@@ -185,6 +185,9 @@ def registered(call: Invocation) -> Value:
     name, value = call.arg("name", at=0), call.arg("tensor", "param", at=1)
     if isinstance(value, Tensor) and call.name.endswith("buffer"):
         value = value.but(variable=True)  # new values are assigned to it
+        for owner in options(call.receiver):
+            if isinstance(owner, Instance) and isinstance(name, Const):
+                owner.state.setdefault("registered", set()).add(name.value)
     if isinstance(name, Const) and isinstance(name.value, str) and value is not None:
         call.interpreter.set_attribute(call.receiver or UNKNOWN, name.value, value)
     return NONE

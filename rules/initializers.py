@@ -241,6 +241,9 @@ def _is_fresh(site: Site, layer: Any) -> bool:
     }
     if any(name in made for name in _BUILT) or _ties(site):
         return False
+    built = site.context.notes.get("built layers", {})
+    if any(o.origin in built for o in options(site.context.fact(layer)) if isinstance(o, Instance)):
+        return False
     if any(name.startswith("Conv") and "groups" in i.arguments for name, i in made.items()):
         return False
     match layer:

@@ -248,6 +248,16 @@ def named_variables(site: Site) -> Any:
     return fill("model.named_parameters()", model=site.arg("part"))
 
 
+@infers("to_tf.parameters")
+def all_parameters(_: Invocation) -> Value:
+    return ListObject(None, Tensor(library="tf", variable=True))
+
+
+@rewrites("to_tf.parameters", to="torch")
+def parameters(site: Site) -> Any:
+    return fill("list(model.parameters())", model=site.arg("model"))
+
+
 @rewrites("to_tf.named_modules", to="torch")
 def named_modules(site: Site) -> Any:
     return fill("model.named_modules()", model=site.arg("part"))

@@ -6,6 +6,7 @@ from typing import Any
 
 import libcst as cst
 
+from transpiler.freezing import freezes_singly, has_only_parameters, may_be_frozen
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
     UNKNOWN,
@@ -20,12 +21,14 @@ from transpiler.infer.values import (
 )
 from transpiler.modules import children, descendants
 from transpiler.rule import Unfit, infers, rewrites
-from transpiler.rules.checkpoints import build, note_early
+from transpiler.rules.checkpoints import build, building, note_early
 from transpiler.site import Site
 from transpiler.syntax import find
 from transpiler.template import fill, fill_statements
 
 M = "torch.nn.Module."
+LATE = "unfrozen while training"
+"""The note of programs that train parameters again: their optimizers are built beforehand."""
 
 
 # ---- facts ---------------------------------------------------------------------------------------
@@ -89,13 +92,22 @@ def parameters_to_variables(site: Site) -> Any:
     function = site.context.edits.enclosing(site.node, cst.FunctionDef)
     if function not in inside_step and not _in_tape(site):
         build_if_early(site)
+    if may_be_frozen(site.context, site.receiver_fact):
+        return with_frozen(site)
     return fill("model.trainable_variables", model=site.receiver)
+
+
+def with_frozen(site: Site) -> Any:
+    """All parameters: frozen ones are not trainable in Keras, but torch lists them as well."""
+    if has_only_parameters(site.context, site.receiver_fact):
+        return fill("model.weights", model=site.receiver)
+    return fill("unit(model)", unit=site.emit("parameters"), model=site.receiver)
 
 
 def build_if_early(site: Site) -> None:
     """Variables exist only after the first call: build where their list is read on its own."""
     assert site.receiver is not None
-    if is_given_to_optimizer(site):
+    if is_given_to_optimizer(site) and not site.context.notes.get(LATE):
         return  # which finds the variables when it first applies gradients
     if isinstance(site.receiver, cst.Name) and site.receiver.value == "self":
         _refuse_unbuilt(site)
@@ -135,11 +147,34 @@ def _in_tape(site: Site) -> bool:
 
 
 def freezes(site: Site) -> bool:
-    """`for p in model.parameters(): p.requires_grad = False`."""
+    """`for p in model.parameters(): p.requires_grad = False`, where the model as a whole will do.
+
+    A frozen normalization of Keras's uses its moving statistics, in training as well; and layers
+    take no notice of the variables that are frozen one by one.
+    """
     loop = site.parent
     if not isinstance(loop, cst.For) or loop.iter is not site.node or len(loop.body.body) != 1:
         return False
-    return _flag(loop) is not None
+    if _flag(loop) is None:
+        return False
+    return not (freezes_singly(site.context) or _holds_batch_norm(site)) or not _has_variables(site)
+
+
+def _has_variables(site: Site) -> bool:
+    """Whether the model has its variables by then, or can be built before."""
+    assert site.receiver is not None
+    mark, notes = len(site.context.reports), dict(site.context.notes)
+    try:
+        if isinstance(site.receiver, cst.Name) and site.receiver.value == "self":
+            _refuse_unbuilt(site)
+        early = site.node in site.context.interpreter.early
+        return not early or building(site, site.receiver) is not None
+    except Unfit:
+        return False
+    finally:
+        del site.context.reports[mark:]
+        site.context.notes.clear()
+        site.context.notes.update(notes)
 
 
 def _flag(loop: cst.For) -> cst.BaseExpression | None:

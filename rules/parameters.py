@@ -6,6 +6,7 @@ from typing import Any
 
 import libcst as cst
 
+from transpiler.context import Context
 from transpiler.infer.values import (
     UNKNOWN,
     Const,
@@ -50,9 +51,22 @@ def parameter(site: Site) -> Any:
     trainable: Any = OMIT if wanted is True else False if wanted is False else None
     if trainable is None:
         trainable = site.arg("requires_grad")
+    if trainable is OMIT and _is_replaced(site):
+        trainable = False
     if not site.has("data"):
         raise Unfit("a parameter without data")
     return call("keras.Variable", site.arg("data"), trainable=trainable)
+
+
+def _is_replaced(site: Site) -> bool:
+    """Whether another parameter takes this one's place later: no optimizer was given that one."""
+    from transpiler.planners.rebindings import is_replaced
+
+    target = site.assigned_to
+    if not isinstance(target, cst.Attribute):
+        return False
+    owners = options(site.context.fact(target.value))
+    return any(is_replaced(site.context, owner, target.attr.value) for owner in owners)
 
 
 @rewrites("torch.nn.Module.register_buffer", "torch.nn.Module.register_parameter", to="tf")
@@ -163,6 +177,31 @@ def _size_fact(name: str) -> Any:
         return found if found is not None else UNKNOWN
 
     return infer
+
+
+STATISTICS = {"running_mean": "moving_mean", "running_var": "moving_variance"}
+TRACKING = (*each("BatchNorm"), "SyncBatchNorm")
+
+
+@infers_property(*(f"torch.nn.{owner}.{name}" for owner in TRACKING for name in STATISTICS))
+def statistic_fact(value: Value) -> Value:
+    """A running mean or variance; None where none is tracked."""
+    if isinstance(value, Instance):
+        if argument(value, "track_running_stats") == Const(False):
+            return Const(None)
+        return Tensor(
+            (as_dim(argument(value, "num_features") or UNKNOWN),), "float32", "torch", True
+        )
+    return Tensor((None,), "float32", "torch", True)
+
+
+@rewrites(*(f"torch.nn.{owner}.{name}" for owner in TRACKING for name in STATISTICS), to="tf")
+def statistic(site: Site) -> Any:
+    """The variable of that name; what a layer starts with it has already."""
+    if isinstance(site.parent, cst.AssignTarget):
+        raise Unfit("whether this layer has been built by then is not known")
+    _refuse_unbuilt(site)
+    return fill(f"layer.{STATISTICS[site.name.rpartition('.')[2]]}", layer=_layer(site))
 
 
 SIZE_FACTS = [
@@ -364,6 +403,29 @@ def bias(site: Site) -> Any:
     _refuse_targets(site)
     _refuse_unbuilt(site)
     return fill(f"layer.{'beta' if name in NORMS else 'bias'}", layer=layer)
+
+
+_WRITTEN = {1: [2, 1, 0], 2: [2, 3, 1, 0], 3: [2, 3, 4, 1, 0]}
+
+
+def variable_of(context: Context, target: cst.Attribute) -> tuple[Any, list[int] | None] | None:
+    """The variable of a layer of torch's under a name, and how torch's axes go into it."""
+    kinds = {v.cls.name.rpartition(".")[2] if isinstance(v, Instance) and isinstance(v.cls, Symbol)
+             else "" for v in options(context.fact(target.value))}  # fmt: skip
+    role = target.attr.value
+    if kinds <= {*TRACKING} and role in STATISTICS:
+        return fill(f"layer.{STATISTICS[role]}", layer=target.value), None
+    known = {*DENSE, *CONVOLVED, *NORMS, "Embedding"}
+    if not kinds <= known or role not in ("weight", "bias"):
+        return None
+    layer = inner(Site(context, target, f"torch.nn.{min(kinds)}.{role}"), target.value)
+    if role == "bias":
+        [name] = {"beta" if kind in NORMS else "bias" for kind in kinds}
+        return fill(f"layer.{name}", layer=layer), None
+    [name] = {WEIGHT_NAMES.get(kind, "kernel") for kind in kinds}
+    first = min(kinds)
+    order = [1, 0] if first in DENSE else _WRITTEN[int(first[-2])] if first in CONVOLVED else None
+    return fill(f"layer.{name}", layer=layer), order
 
 
 def _kinds(site: Site) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.aliases import warn_of_aliases
-from transpiler.infer.values import Tensor, Union
+from transpiler.infer.values import Instance, Tensor, Union, options
 from transpiler.modules import in_module_method
 from transpiler.planners.element_updates import write_elements
 from transpiler.planners.indices import parts_of
@@ -114,6 +114,9 @@ def _refuse_unbuilt(site: Site, place: Any) -> None:
     function = site.context.edits.enclosing(site.node, cst.FunctionDef)
     if function is None or not isinstance(place, cst.Attribute):
         return
+    owners = [o for o in options(site.context.fact(place.value)) if isinstance(o, Instance)]
+    if owners and all(place.attr.value in o.attributes for o in owners):
+        return  # a parameter or buffer of the program's own module
     if in_module_method(site.context, site.node) and function.name.value == "__init__":
         raise Unfit(
             f"{site.short} sets a weight that Keras has not made yet",

@@ -20,6 +20,7 @@ from transpiler.rules.tensor_arguments import (
 from transpiler.rules.tensors_cast import vanish
 from transpiler.site import Site, constant_value
 from transpiler.syntax import find
+from transpiler.template import fill_statements
 
 # ---- gradients --------------------------------------------------------------------------------
 
@@ -113,6 +114,21 @@ def clone(site: Site) -> Any:
     return vanish(site, x)
 
 
+def is_parameter(site: Site, node: Any) -> bool:
+    """Whether a variable is one of a module's, of which a loop runs over all."""
+    loop = site.context.edits.enclosing(site.node, cst.For)
+    while loop is not None:
+        if isinstance(node, cst.Name) and any(
+            n.value == node.value for n in find(loop.target, cst.Name)
+        ):
+            return any(
+                isinstance(c.func, cst.Attribute) and c.func.attr.value.endswith("parameters")
+                for c in find(loop.iter, cst.Call)
+            )
+        loop = site.context.edits.enclosing(loop, cst.For)
+    return False
+
+
 @rewrites(*methods("requires_grad_"), to="tf")
 def require_gradient(site: Site) -> Any:
     """A tape watches what it is asked for; new tensors that ask for a gradient are variables."""
@@ -120,6 +136,8 @@ def require_gradient(site: Site) -> Any:
     wanted = given.const("requires_grad", at=0, default=True)
     fact = site.receiver_fact
     if isinstance(fact, Tensor) and fact.variable:
+        if is_parameter(site, given.x) and site.alone:
+            return fill_statements("v.trainable = flag", v=given.x, flag=wanted)
         if wanted:
             return vanish(site, given.x)
         raise Unfit(
@@ -140,6 +158,8 @@ def requires_gradient(site: Site) -> Any:
     variable = isinstance(fact, Tensor) and fact.variable
     small = site.context.edits.enclosing(site.node, cst.Assign)
     if isinstance(site.parent, cst.AssignTarget) and isinstance(small, cst.Assign):
+        if variable and is_parameter(site, site.receiver):
+            return fill_statements("v.trainable = flag", v=site.receiver, flag=small.value)
         wanted = constant_value(site.fact(small.value))
         if wanted is True:
             return []

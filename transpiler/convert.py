@@ -30,6 +30,8 @@ from transpiler.units import module_text
 PLANNERS: dict[Direction, tuple[str, ...]] = {
     "tf": (
         "transpiler.planners.mode",
+        "transpiler.planners.rebindings",
+        "transpiler.planners.unfreezing",
         "transpiler.planners.step",
         "transpiler.planners.step.groups",
         "transpiler.planners.step.inner",
@@ -53,6 +55,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.indexing",
         "transpiler.planners.expressions",
         "transpiler.planners.unread_devices",
+        "transpiler.planners.built_optimizers",
     ),
     "torch": (
         "transpiler.planners.former_python",

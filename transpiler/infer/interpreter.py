@@ -18,6 +18,7 @@ from transpiler.infer import values as v
 from transpiler.infer.expressions import Expressions
 from transpiler.infer.frames import Frame
 from transpiler.infer.knowledge import Invocation, Knowledge
+from transpiler.infer.rebindings import is_of_library, note_rebinding
 from transpiler.infer.usage import arrays_by_usage
 from transpiler.infer.values import (
     NONE,
@@ -79,6 +80,7 @@ class Interpreter(Expressions):
         self.runs: dict[Any, int] = {}
         self.results: dict[Any, Value] = {}
         self.early: set[cst.CSTNode] = set()
+        self.rebindings: dict[cst.CSTNode, bool] = {}
         self.unsure: list[int] = []  # when the loops around began whose rounds are not known
         self.loops: list[Any] = []  # and these loops
         self.rounds: dict[tuple[int, int], object] | None = None
@@ -230,6 +232,7 @@ class Interpreter(Expressions):
                 self.eval(node.value, frame)
             case cst.Assign():
                 value = self.eval(node.value, frame)
+                note_rebinding(self, node, value, frame)
                 for target in node.targets:
                     self.assign(target.target, value, frame)
             case cst.AugAssign():
@@ -537,7 +540,9 @@ class Interpreter(Expressions):
                 frame.assign(target.value, value)
                 self.record(target, value)
             case cst.Attribute():
-                self.set_attribute(self.eval(target.value, frame), target.attr.value, value)
+                owner = self.eval(target.value, frame)
+                if not is_of_library(self, target, owner):
+                    self.set_attribute(owner, target.attr.value, value)
                 self.record(target, value)
             case cst.Subscript():
                 self.set_item(target, value, frame)
@@ -563,6 +568,8 @@ class Interpreter(Expressions):
     def set_attribute(self, receiver: Value, name: str, value: Value) -> None:
         for option in options(receiver):
             if isinstance(option, Instance):
+                if isinstance(value, Tensor) and name in option.state.get("registered", ()):
+                    value = value.but(variable=True)
                 have = option.attributes.get(name)
                 if self.dead and have is not None:
                     continue

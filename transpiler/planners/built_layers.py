@@ -16,7 +16,7 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import Instance, Symbol, Tensor, items_of, options
-from transpiler.modules import descendants
+from transpiler.modules import descendants, in_module_method
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.stateful import leaves_traces
 from transpiler.rule import Unfit
@@ -57,14 +57,46 @@ EMPTY = frozenset(
 def plan(context: Context) -> None:
     """Find the models whose variables are read too early, and build their layers one by one."""
     early = context.interpreter.early
-    if not early:
-        return
+    _plan_read_layers(context)
     for call in find(context.module, cst.Call):
         if call in early and _reads_variables(context, call):
             assert isinstance(call.func, cst.Attribute)
             owner = call.func.value
             own = isinstance(owner, cst.Name) and owner.value == "self"
             plan_models(context, context.fact(owner), own=own)
+
+
+def _plan_read_layers(context: Context) -> None:
+    """Layers that are never called, but whose weights are read: tables of codes."""
+    for layer in context.interpreter.instances.values():
+        if not layer.state.get("read early") or layer.state.get("inputs"):
+            continue
+        if isinstance(layer.cls, Symbol) and layer.origin in context.edits.parent:
+            if layer.cls.name in {*CHANNELS, *WHOLE} and _is_read(context, layer):
+                plan_layer(context, layer)
+
+
+def _is_read(context: Context, layer: Instance) -> bool:
+    """Whether a module computes with a layer's weights when it runs."""
+    for node in find(context.module, cst.Attribute):
+        if node.attr.value in ("weight", "bias") and layer in options(context.fact(node.value)):
+            function = context.edits.enclosing(node, cst.FunctionDef)
+            if in_module_method(context, node) and function.name.value != "__init__":
+                return True
+    return False
+
+
+def plan_layer(context: Context, layer: Instance) -> None:
+    """Build a layer where it is made, if its sizes are known."""
+    built = context.notes.setdefault("built layers", {})
+    if layer.origin in built:
+        return
+    try:
+        shape = _shape(Site(context, layer.origin, _name(layer)), flat=True)
+    except Unfit:
+        return
+    built[layer.origin] = shape
+    context.edits.wrap(layer.origin, partial(build_at_once, context, shape))
 
 
 def plan_models(context: Context, value: Any, *, own: bool = False) -> None:

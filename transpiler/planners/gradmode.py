@@ -8,6 +8,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
+from transpiler.infer.values import Const, Function, Instance, ListObject, Number, Sequence, options
 from transpiler.planners.expressions import qualified_name
 from transpiler.syntax import find
 from transpiler.template import fill
@@ -84,9 +85,21 @@ def _cut_gradients(context: Context, node: cst.With) -> None:
     """In a function that a tape runs, what the block computes is cut off from gradients."""
     statements: Iterator[Any] = find(node.body, cst.Assign, cst.Return)
     for statement in statements:
-        value = statement.value
-        if value is not None:
-            context.edits.wrap(value, _stop_gradient)
+        if statement.value is not None:
+            _cut(context, statement.value)
+
+
+def _cut(context: Context, value: cst.BaseExpression) -> None:
+    """Cut off a tensor, or each one of several; numbers and models have nothing to cut."""
+    if isinstance(value, (cst.Tuple, cst.List)):
+        for element in value.elements:
+            _cut(context, element.value)
+        return
+    kinds = options(context.fact(value))
+    if any(isinstance(kind, (Sequence, ListObject)) for kind in kinds):
+        context.edits.wrap(value, lambda x: fill("tf.nest.map_structure(tf.stop_gradient, x)", x=x))
+    elif not all(isinstance(kind, (Const, Number, Instance, Function)) for kind in kinds):
+        context.edits.wrap(value, _stop_gradient)
 
 
 def _stop_gradient(value: cst.BaseExpression) -> cst.BaseExpression:
@@ -103,4 +116,4 @@ def _plan_decorators(context: Context, function: cst.FunctionDef) -> None:
             if function in context.notes.get("taped functions", set()):
                 for statement in find(function.body, cst.Return):
                     if statement.value is not None:
-                        context.edits.wrap(statement.value, _stop_gradient)
+                        _cut(context, statement.value)

@@ -17,6 +17,7 @@ from transpiler.context import Context
 from transpiler.infer.values import Class, Const, Instance, Method, Symbol, Tensor, options
 from transpiler.modules import descendants, is_module, method, module_classes, self_name
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.rebindings import rebinds
 from transpiler.planners.step.tracing import assigned_attributes
 from transpiler.syntax import code, find, walk
 from transpiler.template import fill_statements
@@ -72,11 +73,20 @@ def _reason(context: Context, node: cst.ClassDef) -> str | None:
                     return "depends on values"
             elif isinstance(part, cst.Call):
                 name = qualified_name(context, part.func) or _library_name(context, part.func)
-                if name in _VALUES:
+                if name in _VALUES or _is_number_of_tensor(context, part):
                     return "depends on values"
                 if name.startswith(("random.", "numpy.random.")):
                     return "draws numbers"
     return None
+
+
+def _is_number_of_tensor(context: Context, call: cst.Call) -> bool:
+    """`int(pointer)`."""
+    func = call.func
+    if not isinstance(func, cst.Name) or func.value not in ("int", "float") or not call.args:
+        return False
+    fact = context.fact(call.args[0].value)
+    return isinstance(fact, Tensor) and fact.library == "torch"
 
 
 def _library_name(context: Context, func: cst.BaseExpression) -> str:
@@ -91,7 +101,7 @@ def _kept_name(context: Context, node: cst.ClassDef) -> str | None:
     for function in _running(context, node):
         owner = self_name(function)
         bound: set[str] = set()
-        for name, is_read in _events(function, owner):
+        for name, is_read in _events(context, function, owner):
             if not is_read:
                 bound.add(name)
                 written.setdefault(name)
@@ -112,13 +122,16 @@ def _buffers(context: Context, node: cst.ClassDef) -> set[str]:
     }
 
 
-def _events(function: cst.FunctionDef, owner: str | None) -> Iterator[tuple[str, bool]]:
+def _events(
+    context: Context, function: cst.FunctionDef, owner: str | None
+) -> Iterator[tuple[str, bool]]:
     """The function's own attributes as they are read (True) and changed, a statement at a time."""
     for line in walk(function):
         if not isinstance(line, (cst.BaseSmallStatement, cst.BaseExpression)):
             continue
         parts = list(walk(line)) if isinstance(line, cst.BaseSmallStatement) else [line]
         changed = [t for part in parts for t in _changed(part) if code(t.value) == owner]
+        changed = [t for t in changed if not rebinds(context, t)]
         rebound = changed if isinstance(line, cst.Assign) else []
         for part in parts:
             if isinstance(part, cst.Attribute) and code(part.value) == owner:

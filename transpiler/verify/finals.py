@@ -64,25 +64,49 @@ class Final:
 
 def compare_finals(run: Run, original: Finals, mine: Finals) -> list[Final]:
     """Every pair of variables; those outside of models all together."""
-    found: list[Final] = []
+    all_found: list[Final] = []
     torch_is_mine = run.setup.framework == "torch"
     largest = (mine if torch_is_mine else original).largest
     peak = max((float(a.max(initial=0.0)) for a in largest.values()), default=0.0)
     paired = {index for index, _ in run.partners.values()}
     loaded = [_shapes(m) for index, m in original.models.items() if index not in paired]
+    free = [index for index, _ in run.partners.values()]
     for number, (index, pairs) in run.partners.items():
-        theirs, own = original.models.get(index), mine.models.get(number)
-        if theirs is None or own is None:
-            continue
-        if _shapes(theirs) in loaded:  # a whole model that was loaded has taken its place
-            continue
-        t, k = (own, theirs) if torch_is_mine else (theirs, own)
-        owner = number if torch_is_mine else index
-        sides = _Sides(t, k, {n: largest.get(f"{owner}:{n}") for n in t}, peak, not torch_is_mine)
-        for pair in pairs:
-            for slot in pair.slots:
-                found += sides.compare(pair, slot)
-    return found + list(_loose(original.loose, mine.loose))
+        own = mine.models.get(number)
+        found: dict[int, list[Final]] = {}
+        for other in _alike(original, free, index):
+            theirs = original.models[other]
+            if own is None or _shapes(theirs) in loaded:
+                continue  # a whole model that was loaded has taken its place
+            t, k = (own, theirs) if torch_is_mine else (theirs, own)
+            owner = number if torch_is_mine else other
+            gradients = {n: largest.get(f"{owner}:{n}") for n in t}
+            sides = _Sides(t, k, gradients, peak, not torch_is_mine)
+            found[other] = [
+                f for pair in pairs for slot in pair.slots for f in sides.compare(pair, slot)
+            ]
+        if found:
+            nearest = min(found, key=lambda other: sum(f.distance for f in found[other]))
+            free.remove(nearest)
+            all_found += found[nearest]
+    return all_found + list(_loose(original.loose, mine.loose))
+
+
+def _alike(original: Finals, free: list[int], index: int) -> list[int]:
+    """The models that may be the one at an index: a copy starts with the values of its model."""
+    own = original.models.get(index)
+    return (
+        []
+        if own is None
+        else sorted(
+            (
+                i
+                for i in free
+                if i in original.models and _shapes(original.models[i]) == _shapes(own)
+            ),
+            key=lambda i: i != index,
+        )
+    )
 
 
 def _shapes(model: dict[str, Array]) -> dict[str, tuple[int, ...]]:

@@ -312,7 +312,7 @@ def watch_models(run: Run) -> None:
     @wraps(call)
     def patched_call(self: Any, *args: Any, **kwargs: Any) -> Any:
         models.ranks.setdefault(id(self), len(models.ranks))
-        if models.depth or is_symbolic(args, kwargs):
+        if models.depth or run.draws.pauses or is_symbolic(args, kwargs):
             return call(self, *args, **kwargs)
         return observe(models, self, call, args, kwargs)
 

@@ -315,7 +315,8 @@ def _reached(context: Context, node: cst.CSTNode) -> set[cst.CSTNode]:
     found: set[cst.CSTNode] = set()
     pending: list[cst.CSTNode] = [node]
     while pending:
-        for call in find(pending.pop(), cst.Call):
+        calls: Iterator[Any] = find(pending.pop(), cst.Call, cst.Attribute)
+        for call in calls:
             for function in called_functions(context, call):
                 if function not in found:
                     found.add(function)

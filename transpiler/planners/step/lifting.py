@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -238,7 +239,8 @@ def mark_called(context: Context, statements: list[cst.BaseStatement]) -> None:
     taped: set[cst.CSTNode] = context.notes.setdefault("taped functions", set())
     pending: list[cst.CSTNode] = list(statements)
     while pending:
-        for call in find(pending.pop(), cst.Call):
+        calls: Iterator[Any] = find(pending.pop(), cst.Call, cst.Attribute)
+        for call in calls:
             for function in called_functions(context, call):
                 if function not in taped:
                     taped.add(function)

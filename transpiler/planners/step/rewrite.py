@@ -186,7 +186,8 @@ class _Edits:
                 for part in descendants(module):
                     cls = getattr(part, "cls", None)
                     if isinstance(cls, Symbol) and cls.name.startswith("torch.nn.Embedding"):
-                        return True
+                        if part.state.get("inputs") or not part.state.get("read early"):  # type: ignore[attr-defined]
+                            return True  # one whose table is only read has dense gradients
         return False
 
     def plan_clip(self, update: Update, clip: Event) -> None:

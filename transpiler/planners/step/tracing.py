@@ -23,6 +23,8 @@ from transpiler.infer.values import (
     options,
 )
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.rebindings import rebinds
+from transpiler.planners.unfreezing import LATE
 from transpiler.syntax import code, walk
 
 _HOST_METHODS = frozenset(
@@ -35,6 +37,8 @@ _HOST_BUILTINS = frozenset({"print", "input", "open", "next", "iter", "exec", "e
 
 def reason_not_traceable(context: Context, statements: Iterable[cst.CSTNode]) -> str | None:
     """Why the statements can not be traced, None where they can."""
+    if context.notes.get(LATE):
+        return "which parameters are trained changes while the program runs"
     seen: set[cst.CSTNode] = set()
     pending: list[tuple[cst.CSTNode, bool]] = [(s, False) for s in statements]
     while pending:
@@ -43,7 +47,7 @@ def reason_not_traceable(context: Context, statements: Iterable[cst.CSTNode]) ->
             reason = _reason(context, node, called)
             if reason is not None:
                 return reason
-            if isinstance(node, cst.Call):
+            if isinstance(node, (cst.Call, cst.Attribute)):
                 for function in called_functions(context, node):
                     if function not in seen:
                         seen.add(function)
@@ -52,8 +56,28 @@ def reason_not_traceable(context: Context, statements: Iterable[cst.CSTNode]) ->
     return None
 
 
-def called_functions(context: Context, call: cst.Call) -> list[cst.FunctionDef | cst.Lambda]:
-    """The program's functions that a call may run, `forward` of modules and parts included."""
+def _properties(context: Context, node: cst.Attribute) -> list[cst.FunctionDef | cst.Lambda]:
+    """The methods that the reading of an attribute runs."""
+    found: list[cst.FunctionDef | cst.Lambda] = []
+    for owner in options(context.fact(node.value)):
+        cls = owner.cls if isinstance(owner, Instance) else None
+        member = cls.lookup(node.attr.value) if isinstance(cls, Class) else None
+        if isinstance(member, Function) and any(
+            isinstance(d, Symbol) and d.name.endswith("property") for d in member.decorators
+        ):
+            found.append(member.node)
+    return found
+
+
+def called_functions(
+    context: Context, call: cst.Call | cst.Attribute
+) -> list[cst.FunctionDef | cst.Lambda]:
+    """The program's functions that a call may run, `forward` of modules and parts included.
+
+    Reading an attribute runs a method where that is a property.
+    """
+    if isinstance(call, cst.Attribute):
+        return _properties(context, call)
     found: list[cst.FunctionDef | cst.Lambda] = []
     stack = list(options(context.fact(call.func)))
     seen: set[int] = set()
@@ -124,7 +148,7 @@ def assigned_attributes(node: cst.Assign | cst.AugAssign) -> list[cst.Attribute]
 
 def _keeps_state(context: Context, target: cst.Attribute) -> bool:
     fact = context.fact(target.value)
-    return not isinstance(fact, Tensor)
+    return not isinstance(fact, Tensor) and not rebinds(context, target)
 
 
 def _stale_attribute(context: Context, node: cst.Attribute) -> str | None:
@@ -166,7 +190,7 @@ def changing_attributes(context: Context) -> set[str]:
             if not isinstance(node, (cst.Assign, cst.AugAssign)):
                 continue
             for target in assigned_attributes(node):
-                if _is_moved(target, node.value):
+                if _is_moved(target, node.value) or rebinds(context, target):
                     continue
                 function = context.edits.enclosing(target, cst.FunctionDef)
                 if function is None or function.name.value != "__init__":

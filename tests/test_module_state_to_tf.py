@@ -1,0 +1,169 @@
+"""What modules keep: buffers and parameters that get new values, parameters that are frozen.
+
+Each test trains a program and its translation from equal weights; what they return has to agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from proving_sides import double_precision
+from training import assert_same, train_both
+from translating import reasons
+
+
+@pytest.fixture(autouse=True, scope="module")
+def in_double_precision() -> Iterator[None]:
+    with double_precision():
+        yield
+
+
+CODES = """
+class Codes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Linear(5, 4)
+        self.table = nn.Embedding(6, 4)
+        self.table.weight.data.normal_()
+        self.register_buffer("size", torch.ones(6))
+        self.mean = nn.Parameter(torch.ones(6, 4))
+
+    def forward(self, x):
+        z = self.dense(x)
+        away = ((z.unsqueeze(1) - self.table.weight) ** 2).sum(2)
+        near = F.one_hot(away.argmin(1), 6).to(z.dtype)
+        codes = near @ self.table.weight
+        if self.training:
+            self.size = 0.9 * self.size + 0.1 * near.sum(0)
+            self.mean = nn.Parameter(self.mean * 0.9 + 0.1 * near.t() @ z)
+            self.table.weight = nn.Parameter(self.mean / self.size.unsqueeze(1))
+        return ((codes.detach() - z) ** 2).mean()
+
+model = Codes()
+optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+
+def train():
+    losses = []
+    for _ in range(4):
+        loss = model(features)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, model.size
+"""
+
+TARGET = """
+model, target = nn.Linear(5, 1), nn.Linear(5, 1)
+for p in target.parameters():
+    p.requires_grad = False
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+def prepare():
+    model(features), target(features)
+
+def train():
+    losses = []
+    for _ in range(4):
+        loss = ((model(features) - target(features)) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        for p, q in zip(model.parameters(), target.parameters()):
+            q.data.mul_(0.5).add_(p.data, alpha=0.5)
+        losses.append(loss.item())
+    return losses, sum(p.numel() for p in target.parameters())
+"""
+
+STAGES = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.base = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.head(self.base(x))
+
+model = Net()
+for name, p in model.named_parameters():
+    if "base" in name:
+        p.requires_grad = False
+optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+
+def train():
+    losses = []
+    for step in range(6):
+        if step == 3:
+            for p in model.parameters():
+                p.requires_grad = True
+        loss = (model(features) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    model.eval()
+    return losses, model(features)
+"""
+
+NORM = """
+class Spectral(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(5, 5)
+        self.weight = nn.Parameter(torch.ones(3, 5))
+        self.register_buffer("u", torch.ones(1, 3))
+
+    @property
+    def normed(self):
+        with torch.no_grad():
+            v, u = self.u @ self.weight, self.u
+            v, one = v / v.norm(), 1
+            u = v @ self.weight.t()
+            self.u.copy_(u / u.norm())
+        return self.weight / (self.u @ self.weight @ v.t())
+
+    def forward(self, x):
+        return self.inner(x) @ self.normed.t()
+
+model = Spectral()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+def train():
+    losses = []
+    for _ in range(4):
+        loss = (model(features) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, model.u
+"""
+
+
+@pytest.mark.parametrize("program", [CODES, TARGET, STAGES, NORM], ids=["codes", "target", "stages",
+                                                                        "norm"])  # fmt: skip
+def test_state_of_modules_is_kept(program: str) -> None:
+    assert_same(program)
+
+
+def test_a_buffer_of_a_traced_step_is_assigned_to() -> None:
+    code = train_both(CODES)[2].code
+    assert "self.size.assign(" in code
+    assert "self.table.embeddings.assign(" in code
+    assert "@tf.function" in code
+
+
+def test_all_parameters_are_there_when_frozen() -> None:
+    assert "zip(model.trainable_variables, target.weights)" in train_both(TARGET)[2].code
+
+
+def test_parameters_that_an_optimizer_was_not_given_are_told() -> None:
+    program = STAGES.replace(
+        "Adam(model.parameters()", "Adam(filter(lambda p: p.requires_grad, model.parameters())"
+    )
+    assert reasons(f"features = torch.randn(8, 5)\n{program}\ntrain()\n") == [
+        "parameters are trained again later that this optimizer was not given: torch's leaves "
+        "them alone"
+    ]
