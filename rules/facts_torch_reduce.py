@@ -170,6 +170,8 @@ def python_truths(call: Invocation) -> Value:
 @infers("torch.autograd.grad")
 def gradients(call: Invocation) -> Value:
     """One gradient for each input."""
+    if call.arg("create_graph") == Const(True):
+        call.interpreter.differentiates_twice = True
     inputs = call.arg("inputs", at=1)
     if isinstance(inputs, Tensor):
         return Sequence("tuple", (inputs.but(variable=False),))

@@ -17,10 +17,16 @@ from transpiler.rules.facts_keras_layers import (
 )
 from transpiler.rules.keras_layer import ANY, FIRST, LAST, Layer, Part
 from transpiler.rules.keras_layers import LAYERS, minus_momentum
+from transpiler.rules.keras_layers_more import group_norm
 from transpiler.template import OMIT, call
 
-NORMS: dict[str, dict[str, Any]] = {"TorchBatchNorm": {}, "CumulativeBatchNorm": {"momentum": None},
-         "BatchStatisticsNorm": {"track_running_stats": False}}  # fmt: skip
+TORCH_NORMS = ("TorchBatchNorm", "TwiceDifferentiableBatchNorm")
+NORMS: dict[str, dict[str, Any]] = {
+    **{name: {} for name in TORCH_NORMS},
+    "CumulativeBatchNorm": {"momentum": None},
+    "BatchStatisticsNorm": {"track_running_stats": False},
+}
+GROUPS = "TwiceDifferentiableGroupNorm"
 STACKS = {"TorchLSTM": "LSTM", "TorchGRU": "GRU", "TorchRNN": "RNN", "StackedGRU": "GRU"}
 
 
@@ -30,7 +36,7 @@ def batch_norm(layer: Layer) -> list[Part]:
     if x is None or x.rank is None:
         raise Unfit(f"the rank of the input of {layer.site.short} is not known")
     options: dict[str, Any] = dict(NORMS[layer.name])
-    if layer.name == "TorchBatchNorm" and "momentum" in layer.site.args:
+    if layer.name in TORCH_NORMS and "momentum" in layer.site.args:
         options["momentum"] = minus_momentum(layer)
     plain = layer.const("center", True) and layer.const("scale", True)
     if not plain and (layer.const("center", True) or layer.const("scale", True)):
@@ -84,8 +90,8 @@ def stack_result(layer: Instance, inputs: list[Value]) -> Value:
     return Sequence("tuple", (x.but(shape=(*first_axes, width)), states))
 
 
-SHAPES.update(dict.fromkeys((*NORMS, "TorchPReLU"), keeping))
+SHAPES.update(dict.fromkeys((*NORMS, GROUPS, "TorchPReLU"), keeping))
 SHAPES.update(dict.fromkeys(STACKS, stack_result), PaddedEmbedding=embedding)
-LAYERS.update(dict.fromkeys(NORMS, batch_norm))
+LAYERS.update(dict.fromkeys(NORMS, batch_norm), **{GROUPS: group_norm})
 LAYERS.update(dict.fromkeys(STACKS, stack), PaddedEmbedding=padded_embedding, TorchPReLU=prelu)
-UNITS = (*NORMS, *STACKS, "PaddedEmbedding", "TorchPReLU")
+UNITS = (*NORMS, GROUPS, *STACKS, "PaddedEmbedding", "TorchPReLU")

@@ -63,6 +63,7 @@ MODULES: dict[str, str] = {
     f"{_L}GRU": f"{_N}GRU",
     f"{_L}SimpleRNN": f"{_N}RNN",
     "to_tf.TorchBatchNorm": f"{_N}modules.batchnorm._BatchNorm",
+    "to_tf.TwiceDifferentiableBatchNorm": f"{_N}modules.batchnorm._BatchNorm",
     **{f"to_tf.Torch{kind}": f"{_N}{kind}" for kind in ("LSTM", "GRU", "RNN")},
 }  # fmt: skip
 """The other way: modules that a Keras program's tests of classes ask for."""

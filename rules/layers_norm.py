@@ -84,6 +84,9 @@ def batch_norm(site: Site) -> Any:
     if not site.has("momentum") and "momentum" in site.args:
         return _emitted(site, "CumulativeBatchNorm", options, {"epsilon": 1e-5})
     options = {"momentum": minus(site, "momentum"), **options}
+    if site.context.interpreter.differentiates_twice:
+        usual = {"momentum": 0.9, "epsilon": 1e-5}
+        return _emitted(site, "TwiceDifferentiableBatchNorm", options, usual)
     if site.exact:
         return _emitted(site, "TorchBatchNorm", options, {"momentum": 0.9, "epsilon": 1e-5})
     site.caution(BIASED, "--fidelity exact keeps torch's")
@@ -128,8 +131,7 @@ def instance_norm(site: Site) -> Any:
         }
         usual = {"momentum": 0.9, "epsilon": 1e-5, "affine": False}
         return _emitted(site, "RunningInstanceNorm", options, usual)
-    epsilon = unless_equal(written(site, "eps"), 1e-3, site)
-    return call("keras.layers.GroupNormalization", -1, epsilon=epsilon, **scales(site, "affine"))
+    return _grouped(site, -1)
 
 
 @rewrites(
@@ -148,12 +150,15 @@ def instance_norm(site: Site) -> Any:
     ),
 )
 def group_norm(site: Site) -> Any:
-    return call(
-        "keras.layers.GroupNormalization",
-        site.arg("num_groups"),
-        epsilon=unless_equal(written(site, "eps"), 1e-3, site),
-        **scales(site, "affine"),
-    )
+    return _grouped(site, site.arg("num_groups"))
+
+
+def _grouped(site: Site, groups: Any) -> Any:
+    epsilon = unless_equal(written(site, "eps"), 1e-3, site)
+    new = call("keras.layers.GroupNormalization", groups, epsilon=epsilon, **scales(site, "affine"))
+    if site.context.interpreter.differentiates_twice:
+        return new.with_changes(func=site.emit("TwiceDifferentiableGroupNorm"))
+    return new
 
 
 def last_axes(site: Site) -> Any:

@@ -29,6 +29,11 @@ from transpiler.template import fill, fill_statements
 M = "torch.nn.Module."
 LATE = "unfrozen while training"
 """The note of programs that train parameters again: their optimizers are built beforehand."""
+LONE = {
+    name: M + name
+    for name in ("parameters", "named_parameters", "modules", "named_modules", "named_children")
+}
+"""Methods that only modules have: what has them is one, whatever else is known of it."""
 
 
 # ---- facts ---------------------------------------------------------------------------------------

@@ -82,10 +82,8 @@ AMBIGUOUS_METHODS = frozenset(
 ) - {"view", "numpy", "requires_grad_", "dim", "float", "size", "item"}
 """Method names that arrays of the framework share with other objects: never guessed from."""
 
-MODULE_METHODS = {
-    "tf": frozenset({"parameters", "named_parameters", "named_modules", "named_children"}),
-}
-"""By target: methods that only modules have, also of a receiver of which nothing is known."""
+STATE_METHODS = frozenset({"state_dict", "load_state_dict"})
+"""Methods of models and of optimizers, which are translated in different ways."""
 
 ANNOTATIONS = {
     "torch.Tensor": "tf.Tensor",

@@ -17,6 +17,7 @@ from transpiler.infer.values import (
     items_of,
     options,
 )
+from transpiler.planners.step.passing import may_pass
 from transpiler.rule import Proof, rewrites
 from transpiler.rules.facts_torch_create import LEGACY_NAMES, are_sizes
 from transpiler.rules.operands import LEGACY_TYPES, dtype_of, dtype_of_data
@@ -33,6 +34,7 @@ from transpiler.rules.tensor_arguments import (
     tf_dtype,
 )
 from transpiler.rules.tensors_create import finish
+from transpiler.rules.tensors_gradient import may_have_gradient
 from transpiler.site import Site, constant_value
 
 # ---- from data --------------------------------------------------------------------------------
@@ -225,6 +227,8 @@ def variable(site: Site) -> Any:
     data, wanted = given.get("data", at=0), given.get("requires_grad", at=1)
     if wanted is not None and constant_value(site.fact(wanted)) is True:
         return fill("tf.Variable(x)", x=data)
+    if may_have_gradient(site) and may_pass(site.context, data):
+        return fill("tf.stop_gradient(x)", x=data)  # a leaf of its own, as any wrapped tensor
     if _is_noop(site, data):
         return []
     return data

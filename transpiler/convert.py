@@ -16,6 +16,7 @@ from transpiler.emission import place_units
 from transpiler.findings import Finding
 from transpiler.imports import finish_imports
 from transpiler.infer.interpreter import Interpreter
+from transpiler.inner_gradients import InnerGradients
 from transpiler.normalize import normalize
 from transpiler.places import Places
 from transpiler.plainer import plainer
@@ -124,8 +125,12 @@ def _convert(
     reader = _Reader(to, lambda name: bool(book.candidates(to, name)))
     module = reader.recognize(written, source)
     origins: dict[cst.CSTNode, cst.CSTNode] = {}
+    enclosed: dict[cst.CSTNode, cst.With] = {}
     if to == "tf":
         module, origins = plainer(module, source)
+        gradients = InnerGradients(module)
+        module, enclosed = gradients.enclose(module), gradients.blocks
+        origins |= {new: origins.get(old, old) for new, old in gradients.origins.items()}
     else:
         module, origins = plainer_keras(module, source)
     interpreter = Interpreter(book.knowledge, reader.loader(siblings))
@@ -133,6 +138,7 @@ def _convert(
     interpreter.run(module, callers=[_Caller(c, reader) for c in callers])
     context = Context(module, to, config, interpreter, book, path)
     context.notes["places"] = lambda: Places(written, source, context.edits.parent, origins)
+    context.notes["inner gradients"] = enclosed
     for name in PLANNERS[to]:
         importlib.import_module(name).plan(context)
     context.settle()

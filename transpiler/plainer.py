@@ -8,7 +8,7 @@
 * `sgd([w, b], lr)`, a function that updates its arguments by their gradients: its body.
 * `target = copy.deepcopy(net)`: another one, which loads the state.
 * `net._modules.values()`: `net.children()`.
-* `if cuda: y = f(x.cuda())` with `else: y = f(x)`: the one line.
+* `if cuda: y = f(x.cuda())` with `else: y = f(x)`: the one line; `x.cuda() if cuda else x`: `x`.
 * `data.__len__()`, `loader.__iter__()`: `len(data)`, `iter(loader)`.
 * `nn.parallel.data_parallel(net, x, devices)`: `net(x)`, which gives the same.
 * `getattr(nn, kind)(...)` under `if kind in ("LSTM", "GRU")`: one branch for each name.
@@ -299,13 +299,29 @@ def _join_branches(module: cst.Module, changes: Changes) -> None:
             continue
         [first], [second] = lines
         if _meaning(rebuild(first, _without_cuda)) == _meaning(second):
-            line = second.with_changes(leading_lines=[*node.leading_lines, *second.leading_lines])
-            changes[node] = line
+            above = [*node.leading_lines, *second.leading_lines]
+            said = any(line.comment is not None for line in above)
+            changes[node] = second.with_changes(leading_lines=above)
+            if _is_noop(second) and not said:
+                changes[node] = GONE
+    for choice in find(module, cst.IfExp):
+        if "cuda" in code(choice.body):
+            if _meaning(rebuild(choice.body, _without_cuda)) == _meaning(choice.orelse):
+                changes[choice] = lambda new: new.orelse
 
 
-def _meaning(line: cst.CSTNode) -> str:
-    """A statement without its layout."""
-    return ast.dump(ast.parse(textwrap.dedent(code(line))))
+def _is_noop(line: cst.SimpleStatementLine) -> bool:
+    """`x = x`."""
+    match line.body[0]:
+        case cst.Assign(targets=[cst.AssignTarget(target=target)], value=value):
+            return target.deep_equals(value)
+    return False
+
+
+def _meaning(part: cst.CSTNode) -> str:
+    """A statement or an expression without its layout."""
+    text = textwrap.dedent(code(part))
+    return ast.dump(ast.parse(f"({text})" if isinstance(part, cst.BaseExpression) else text))
 
 
 def _without_cuda(node: cst.CSTNode) -> cst.CSTNode | None:

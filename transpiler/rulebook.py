@@ -55,6 +55,7 @@ class RuleBook:
         knowledge.entries.update(getattr(module, "ENTRIES", {}))
         knowledge.prepares.update(getattr(module, "PREPARES", {}))
         knowledge.arrays.update(getattr(module, "ARRAYS", {}))
+        knowledge.lone.update(getattr(module, "LONE", {}))
         knowledge.modes.update(getattr(module, "MODES", ()))
         knowledge.entry_defaults.update(getattr(module, "ENTRY_DEFAULTS", {}))
         signatures.FORMER.update(getattr(module, "FORMER_PARAMETERS", {}))

@@ -73,7 +73,7 @@ def _list_mentions(path: Path, root: Path | None) -> list[Path]:
         more = [other for other, data in texts.items() if name in data and other not in mentioned]
         mentioned.update(more)
         waiting += more
-    return sorted(mentioned)
+    return sorted(mentioned, key=lambda other: (b"__main__" not in texts[other], other))
 
 
 @lru_cache(maxsize=64)

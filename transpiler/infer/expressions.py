@@ -298,6 +298,8 @@ class Expressions(Builtins):
                 qualified = f"{receiver.name}.{name}"
                 if qualified in self.knowledge.properties:
                     return self.knowledge.properties[qualified](receiver.receiver)
+            case v.Unknown() if name in self.knowledge.lone:
+                return Bound(self.knowledge.lone[name], receiver)
         return UNKNOWN
 
     def symbol_attribute(self, receiver: Symbol, name: str) -> Value:

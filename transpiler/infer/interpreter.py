@@ -81,6 +81,7 @@ class Interpreter(Expressions):
         self.results: dict[Any, Value] = {}
         self.early: set[cst.CSTNode] = set()
         self.rebindings: dict[cst.CSTNode, bool] = {}
+        self.differentiates_twice = False
         self.unsure: list[int] = []  # when the loops around began whose rounds are not known
         self.loops: list[Any] = []  # and these loops
         self.rounds: dict[tuple[int, int], object] | None = None

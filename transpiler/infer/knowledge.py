@@ -87,6 +87,7 @@ class Knowledge:
         self.entries: dict[str, str] = {}  # library base class -> the method that a call runs
         self.prepares: dict[str, str] = {}  # library base class -> what runs before the first call
         self.arrays: dict[str, str] = {}  # library -> its array class
+        self.lone: dict[str, str] = {}  # method that only one class has -> its qualified name
         self.modes: set[str] = set()  # properties that tell train from eval mode
         self.entry_defaults: dict[str, Value] = {}  # "torch.nn.Module.forward" -> parameters' value
         self.tracer: Callable[[Any, Any, Value, Any], Value] | None = None

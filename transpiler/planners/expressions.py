@@ -25,7 +25,7 @@ from transpiler.infer.values import (
 )
 from transpiler.planners.receivers import ARRAY, NUMERIC, is_tensor_by_use
 from transpiler.rule import Unfit
-from transpiler.rules.naming import AMBIGUOUS_METHODS, ANNOTATIONS, MODULE_METHODS, SOURCE_ROOTS
+from transpiler.rules.naming import AMBIGUOUS_METHODS, ANNOTATIONS, SOURCE_ROOTS, STATE_METHODS
 from transpiler.site import Keep, Site
 from transpiler.syntax import code, walk
 from transpiler.template import fill
@@ -78,8 +78,6 @@ def _guess_method(context: Context, func: cst.CSTNode) -> str | None:
         if context.to == "tf" and is_tensor_by_use(context, func):
             return f"{ARRAY}.{func.attr.value}"
         return None
-    if called and func.attr.value in MODULE_METHODS.get(context.to, ()):
-        return f"torch.nn.Module.{func.attr.value}"
     for library in SOURCE_ROOTS[context.to]:
         cls = context.knowledge.arrays.get(library)
         entry = signatures.lookup(f"{cls}.{func.attr.value}") if cls is not None else None
@@ -153,6 +151,12 @@ class _Planner:
         context = self.context
         if context.to != "tf" or not isinstance(func, cst.Attribute):
             return
+        if func.attr.value in STATE_METHODS and context.fact(func.value) is UNKNOWN:
+            context.manual(
+                func, func.attr.value,
+                f"whether `{code(func.value)}` is a model or an optimizer is not known",
+                "annotate it, or translate the file together with the program that calls it",
+            )  # fmt: skip
         if func.attr.value not in NUMERIC or context.fact(func.value) is not UNKNOWN:
             return
         if context.fact(func) is UNKNOWN:

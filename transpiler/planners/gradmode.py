@@ -24,8 +24,10 @@ DROPPED = OFF | {
 
 def plan(context: Context) -> None:
     """Unwrap gradient-mode blocks; inside a tape they stop recording instead."""
+    recorded = context.notes["inner gradients"].values()
     for node in find(context.module, cst.With):
-        _plan_with(context, node)
+        if node not in recorded:
+            _plan_with(context, node)
     for function in find(context.module, cst.FunctionDef):
         _plan_decorators(context, function)
 

@@ -14,6 +14,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.dataflow import read_after
 from transpiler.infer.values import (
+    UNKNOWN,
     Class,
     Const,
     Instance,
@@ -184,7 +185,7 @@ class _Conventions:
             rank = fact.rank if isinstance(fact, Tensor) else None
             if rank is not None and rank >= 3:
                 env[param.name.value] = rank
-            elif rank is None and isinstance(fact, Tensor):
+            elif rank is None and (isinstance(fact, Tensor) or fact is UNKNOWN):
                 guessed = _first_rank(self.context, entry, param.name.value)
                 if guessed is not None:
                     env[param.name.value] = guessed
@@ -356,7 +357,7 @@ class _Run:
                 self.expect(element.value, env, None)
             return
         order = self.visit(value, env)
-        if self.gives and order is None and self.is_array(value):
+        if self.gives and order is None and self.is_array(value, or_unknown=True):
             rank = self.rank(value)
             if rank is not None and rank >= 3:
                 self.convert(value, None, rank)
@@ -425,8 +426,11 @@ class _Run:
                 return value.rank
         return None
 
-    def is_array(self, node: cst.CSTNode) -> bool:
-        return any(isinstance(o, Tensor) for o in options(self.context.fact(node)))
+    def is_array(self, node: cst.CSTNode, *, or_unknown: bool = False) -> bool:
+        fact = self.context.fact(node)
+        if or_unknown and fact is UNKNOWN:
+            return True
+        return any(isinstance(o, Tensor) for o in options(fact))
 
     def expect(self, node: Any, env: Env, want: Order) -> None:
         """Visit an expression and convert it where it is in another order."""
@@ -646,7 +650,8 @@ class _Run:
                 want = rank if rank is not None and rank >= 3 else None
                 if index and layout == CHANNELS_LAST and not isinstance(modules[0].cls, Class):
                     want = None
-            if have != want and (have is not None or self.is_array(arg.value)):
+            moves = have is not None or self.is_array(arg.value, or_unknown=not index)
+            if have != want and moves:
                 self.convert(arg.value, have, want)
             first = want if index == 0 else first
         if not layout.gives:

@@ -21,6 +21,34 @@ class TorchBatchNorm(layers.BatchNormalization):
         return outputs
 
 
+class TwiceDifferentiableBatchNorm(TorchBatchNorm):
+    """torch's BatchNorm in a model whose gradients are differentiated again.
+
+    tf.nn.moments keeps the mean out of the variance's gradient, which is wrong from there on.
+    """
+
+    def _moments(self, inputs, mask):
+        mean = tf.reduce_mean(inputs, self._reduction_axes)
+        return mean, tf.reduce_mean((inputs - mean) ** 2, self._reduction_axes)
+
+
+class TwiceDifferentiableGroupNorm(layers.GroupNormalization):
+    """GroupNormalization in a model whose gradients are differentiated again.
+
+    tf.nn.moments keeps the mean out of the variance's gradient, which is wrong from there on.
+    """
+
+    def call(self, inputs):
+        channels = inputs.shape[-1]
+        groups = channels if self.groups == -1 else self.groups
+        x = tf.reshape(inputs, [tf.shape(inputs)[0], -1, groups, channels // groups])
+        mean = tf.reduce_mean(x, [1, 3], keepdims=True)
+        variance = tf.reduce_mean((x - mean) ** 2, [1, 3], keepdims=True)
+        x = tf.reshape((x - mean) * tf.math.rsqrt(variance + self.epsilon), tf.shape(inputs))
+        x = x * self.gamma if self.scale else x
+        return x + self.beta if self.center else x
+
+
 class CumulativeBatchNorm(layers.BatchNormalization):
     """torch's BatchNorm with momentum=None: statistics averaged over all batches seen."""
 

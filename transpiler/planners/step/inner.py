@@ -7,96 +7,75 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.dataflow import reads, writes
-from transpiler.infer.values import Tensor, options
+from transpiler.infer.values import ListObject, Sequence, Tensor, options
+from transpiler.inner_gradients import NAME
 from transpiler.planners.expressions import qualified_name
 from transpiler.rule import Unfit
 from transpiler.site import Site
-from transpiler.syntax import find, names_read
+from transpiler.syntax import code, find
 from transpiler.template import fill, fill_statements
 
-NAME = "torch.autograd.grad"
+_MOVES = frozenset("to cuda cpu type type_as float double expand expand_as".split())
 
 
 def plan(context: Context) -> None:
-    """A tape around the statements between the inputs and the outputs of each call."""
+    """The block around what each call differentiates (`inner_gradients`) becomes a tape."""
+    blocks: dict[cst.CSTNode, cst.With] = context.notes.get("inner gradients", {})
+    taken: dict[cst.With, list[Site]] = {}
     for call in find(context.module, cst.Call):
         if qualified_name(context, call.func) == NAME:
-            site = Site(context, call, NAME)
             context.claim(call)
             try:
-                _rewrite(context, site, call)
+                site, block = Site(context, call, NAME), blocks.get(call)
+                if block is None:
+                    raise Unfit("the statements that compute this gradient's value were not found")
+                _replace_call(context, site, call, _tape(block))
+                taken.setdefault(block, []).append(site)
             except Unfit as error:
                 context.unfit(call, "autograd.grad", error)
+    for block in dict.fromkeys(blocks.values()):
+        _record(context, block, taken.get(block, []))
 
 
-def _rewrite(context: Context, site: Site, call: cst.Call) -> None:
-    outputs, inputs = site.arg("outputs"), site.arg("inputs")
-    statement = context.edits.statement(call)
-    block: Any = context.edits.parent[statement]
-    if not isinstance(block, (cst.IndentedBlock, cst.Module)):
-        raise Unfit("a gradient inside a condition of its own")
-    body = context.edits.body_of(block)
-    if statement not in body:
-        raise Unfit("the statements around this gradient are rearranged already")
-    place = body.index(statement)
-    first, last, extra = _span(context, body, place, outputs, inputs)
-    tape = cst.Name(context.fresh("inner_tape"))
-    wanted = _wanted(inputs)
-    lines = [] if _is_variable(context, wanted) else fill_statements(
-        "tape.watch(inputs)", tape=tape, inputs=wanted
-    )  # fmt: skip
-    inner = [*lines, *body[first : last + 1]]
-    if extra is not None:
-        name = cst.Name(context.fresh("value"))
-        inner += fill_statements("name = value", name=name, value=extra)
-        outputs = name
-    block_with = fill_statements("with tf.GradientTape() as tape:\n    body", tape=tape, body=inner)
-    context.edits.replace_body(block, [*body[:first], *block_with, *body[last + 1 :]])
-    _replace_call(context, site, call, outputs, inputs, tape)
+def _tape(block: cst.With) -> cst.BaseExpression:
+    asname = block.items[0].asname
+    assert asname is not None
+    assert isinstance(asname.name, cst.Name)
+    return asname.name
 
 
-def _wanted(inputs: cst.BaseExpression) -> cst.BaseExpression:
-    return inputs
+def _record(context: Context, block: cst.With, sites: list[Site]) -> None:
+    """The block as a tape that watches the inputs, where it is still asked for gradients."""
+    context.claim(block.items[0].item)
+    if not sites:
+        context.edits.unwrap(block)
+        return
+    tape = fill("tf.GradientTape(persistent=True)" if len(sites) > 1 else "tf.GradientTape()")
+    context.edits.replace(block.items[0].item, tape)
+    inputs = {code(i): i for s in sites if not _is_variable(context, i := s.arg("inputs"))}
+    for each in inputs.values():
+        lines = fill_statements("tape.watch(inputs)", tape=_tape(block), inputs=each)
+        context.edits.insert_before(block.body.body[0], lines)
 
 
 def _is_variable(context: Context, node: cst.BaseExpression) -> bool:
+    """Whether the inputs are trained variables, which a tape watches by itself."""
+    if isinstance(node, cst.Call):
+        inner = node.args[0].value if code(node.func) in ("list", "tuple") and node.args else node
+        name = qualified_name(context, inner.func) if isinstance(inner, cst.Call) else None
+        return name == "torch.nn.Module.parameters"
     return any(isinstance(o, Tensor) and o.variable for o in options(context.fact(node)))
 
 
-def _span(
-    context: Context, body: list[Any], place: int, outputs: cst.BaseExpression, inputs: Any
-) -> tuple[int, int, cst.BaseExpression | None]:
-    """First and last statement to record; an expression to name inside where outputs is none."""
-    sources = names_read(inputs)
-    bound = [i for i in range(place) if writes(body[i]) & sources]
-    start = (max(bound) + 1) if bound else 0
-    needed = reads(outputs)
-    used: list[int] = []
-    for index in range(place - 1, start - 1, -1):
-        if writes(body[index]) & needed:
-            used.append(index)
-            needed |= reads(body[index])
-    simple = isinstance(outputs, (cst.Name, cst.Attribute))
-    if not used:
-        if simple:
-            raise Unfit("the statements that compute this gradient's value were not found")
-        return place, place - 1, outputs
-    return min(used), max(used), None if simple else outputs
-
-
-def _replace_call(
-    context: Context, site: Site, call: cst.Call, outputs: Any, inputs: Any, tape: cst.Name
-) -> None:
+def _replace_call(context: Context, site: Site, call: cst.Call, tape: cst.BaseExpression) -> None:
     """`grad(outputs, inputs)[0]` is the tape's gradient; without the index, a list of one."""
+    outputs, inputs = site.arg("outputs"), site.arg("inputs")
     weights = site.args.get("grad_outputs")
-    if weights is not None and _is_ones(context, weights):
+    if weights is not None and (code(weights) == "None" or _is_ones(context, weights)):
         weights = None
     template = "tape.gradient(outputs, inputs)"
     if weights is not None:
         template = "tape.gradient(outputs, inputs, output_gradients=weights)"
-    if not isinstance(outputs, (cst.Name, cst.Attribute, cst.List, cst.Tuple)):
-        raise Unfit("the gradient of an expression without a name")
     new = fill(template, tape=tape, outputs=outputs, inputs=inputs, weights=weights)
     parent = context.edits.parent[call]
     many = isinstance(inputs, (cst.List, cst.Tuple)) or _is_list(context, inputs)
@@ -104,26 +83,46 @@ def _replace_call(
         context.edits.replace(call, new)
     elif isinstance(parent, cst.Subscript) and parent.value is call:
         context.edits.replace(parent, new)
+    elif isinstance(parent, cst.Assign) and isinstance(parent.targets[0].target, cst.Tuple):
+        context.edits.replace(call, fill("(value,)", value=new))
     else:
         context.edits.replace(call, fill("[value]", value=new))
 
 
-def _is_list(context: Context, node: cst.CSTNode) -> bool:
-    from transpiler.infer.values import ListObject, Sequence
-
+def _is_list(context: Context, node: cst.BaseExpression) -> bool:
+    if isinstance(node, cst.Call) and _is_variable(context, node):
+        return True
     return any(isinstance(o, (ListObject, Sequence)) for o in options(context.fact(node)))
 
 
 def _is_ones(context: Context, node: cst.BaseExpression) -> bool:
     """Ones as weights are what a tape takes by itself."""
-    for inner in find(node, cst.Call):
-        name = qualified_name(context, inner.func)
-        if name in ("torch.ones_like", "torch.ones"):
-            return True
-    if isinstance(node, cst.Name):
-        scope = context.edits.enclosing(node, cst.FunctionDef) or context.module
-        for assign in find(scope, cst.Assign):
-            target = assign.targets[0].target
-            if isinstance(target, cst.Name) and target.value == node.value:
-                return not isinstance(assign.value, cst.Name) and _is_ones(context, assign.value)
+    match node:
+        case cst.IfExp():
+            return _is_ones(context, node.body) and _is_ones(context, node.orelse)
+        case cst.Call():
+            name = qualified_name(context, node.func)
+            if name in ("torch.ones_like", "torch.ones"):
+                return True
+            if name == "torch.autograd.Variable" and node.args:
+                return _is_ones(context, node.args[0].value)
+            func = node.func
+            moved = isinstance(func, cst.Attribute) and func.attr.value in _MOVES
+            return isinstance(func, cst.Attribute) and moved and _is_ones(context, func.value)
+        case cst.Name():
+            return _all_ones(context, node)
     return False
+
+
+def _all_ones(context: Context, node: cst.Name) -> bool:
+    """Whether all that a function assigns to a name are ones."""
+    scope: Any = context.edits.enclosing(node, cst.FunctionDef) or context.module
+    values = [
+        a.value
+        for a in find(scope, cst.Assign)
+        for t in a.targets
+        if isinstance(t.target, cst.Name) and t.target.value == node.value
+    ]
+    return bool(values) and all(
+        not isinstance(v, cst.Name) and _is_ones(context, v) for v in values
+    )

@@ -18,7 +18,8 @@ from transpiler.syntax import find, names_read, walk
 _LOOPS = (cst.For, cst.While)
 _CUTS = frozenset({"torch.Tensor.detach", "torch.Tensor.item", "torch.Tensor.data",
                    "torch.Tensor.numpy", "torch.Tensor.tolist", "torch.tensor",
-                   "torch.from_numpy", *(f"torch.{kind}Tensor" for kind in (
+                   "torch.from_numpy", "torch.autograd.Variable",
+                   *(f"torch.{kind}Tensor" for kind in (
                        "", "Float", "Double", "Half", "Long", "Int", "Short", "Byte",
                        "Bool"))})  # fmt: skip
 """What gradients do not pass: values read, and tensors made of data."""
@@ -334,7 +335,7 @@ def _reads_without(node: cst.CSTNode, cut: set[cst.CSTNode]) -> set[str]:
 def touches_parameters(context: Context, node: cst.CSTNode) -> bool:
     """Whether a statement or expression may compute with trained variables."""
     for item in walk(node):
-        if isinstance(item, cst.Call) and _call_touches(context, item):
+        if isinstance(item, cst.Call) and call_touches(context, item):
             return True
         if isinstance(item, (cst.Name, cst.Attribute, cst.Subscript)):
             fact = context.fact(item)
@@ -343,7 +344,7 @@ def touches_parameters(context: Context, node: cst.CSTNode) -> bool:
     return False
 
 
-def _call_touches(context: Context, call: cst.Call) -> bool:
+def call_touches(context: Context, call: cst.Call) -> bool:
     for value in options(context.fact(call.func)):
         match value:
             case Instance():

@@ -204,6 +204,9 @@ def _call_reason(context: Context, node: cst.Call) -> str | None:
     name = qualified_name(context, node.func)
     if name in _HOST_METHODS and name != "torch.Tensor.cpu":
         return f"`{code(node.func)}()` needs the value itself"
+    fact = context.fact(node)
+    if isinstance(fact, Tensor) and fact.variable and _asks(node, name):
+        return f"`{code(node.func)}()` makes a variable each time"
     for value in options(context.fact(node.func)):
         if isinstance(value, Symbol):
             if value.name.startswith("builtins."):
@@ -222,6 +225,11 @@ def _call_reason(context: Context, node: cst.Call) -> str | None:
         elif isinstance(value, Unknown) and name is None and not _may_be_module(context, node):
             return f"what `{code(node.func)}()` does is not known, and a graph runs it once"
     return None
+
+
+def _asks(node: cst.Call, name: str | None) -> bool:
+    asked = any(a.keyword is not None and a.keyword.value == "requires_grad" for a in node.args)
+    return asked or name in ("torch.autograd.Variable", "torch.nn.Parameter")
 
 
 def _may_be_module(context: Context, call: cst.Call) -> bool:
