@@ -98,10 +98,15 @@ def save_fact(call: Invocation) -> Value:
 
 @infers("torch.load")
 def load_fact(call: Invocation) -> Value:
-    """What was saved under the same path, where that is known."""
+    """What was saved under the same path; models, where the program saves nothing else."""
     path = call.arg("f", at=0)
     saved = call.interpreter.saved
-    return saved.get(path.value, UNKNOWN) if isinstance(path, Const) else UNKNOWN
+    if isinstance(path, Const):
+        return saved.get(path.value, UNKNOWN)
+    models = [o for value in saved.values() for o in options(value)]
+    derives = call.interpreter.knowledge.derives
+    whole = all(isinstance(o, Instance) and derives(o, "torch.nn.Module") for o in models)
+    return join(*models) if whole else UNKNOWN
 
 
 @infers("copy.deepcopy", "copy.copy")
@@ -123,11 +128,19 @@ def save(site: Site) -> Any:
         if holds_module(context, what):
             _tell_whole(site)
             return fill("model.save_weights(path)", model=what, path=rename(context, path))
-    if holds_module(context, what):
-        _tell_whole(site)
-        what = fill("model.get_weights()", model=what)
     context.emit("save_pickle")
-    return fill("save_pickle(what, path)", what=what, path=path)
+    return fill("save_pickle(what, path)", what=_pickled(site, what), path=path)
+
+
+def _pickled(site: Site, what: cst.BaseExpression) -> cst.BaseExpression:
+    """A model by its weights, also as one of two things that may be saved."""
+    if isinstance(what, cst.IfExp):
+        body, orelse = _pickled(site, what.body), _pickled(site, what.orelse)
+        return what.with_changes(body=body, orelse=orelse)
+    if not holds_module(site.context, what):
+        return what
+    _tell_whole(site)
+    return fill("model.get_weights()", model=what)
 
 
 def _bare(model: cst.BaseExpression) -> cst.BaseExpression:
@@ -168,12 +181,10 @@ def _load_whole(site: Site, path: cst.BaseExpression) -> Any:
     lines: list[cst.BaseStatement] = []
     if not _is_bound_before(site, target):
         found = [o for o in options(site.context.fact(target)) if isinstance(o, Instance)]
-        origin = found[0].origin if len(found) == 1 else None
-        edits = site.context.edits
-        home = edits.enclosing(origin, cst.FunctionDef) if origin in edits.parent else site
-        if home not in (None, edits.enclosing(site.node, cst.FunctionDef)):
+        made = _made_before(site, found[0]) if len(found) == 1 else None
+        if made is None:
             raise Unfit("a whole model is loaded, and how it was made is not known here")
-        lines += fill_statements("model = make", model=target, make=origin)
+        lines += fill_statements("model = make", model=target, make=made)
         built = building(site, target)
         if built is None:
             raise Unfit("a whole model is loaded, and its input shape is not known here")
@@ -181,6 +192,20 @@ def _load_whole(site: Site, path: cst.BaseExpression) -> Any:
     else:
         build(site, target)
     return [*lines, cst.SimpleStatementLine([cst.Expr(load_into(site, target, path))])]
+
+
+def _made_before(site: Site, model: Instance) -> cst.Call | None:
+    """The call that gave a model, where it stands in the same function or in none."""
+    edits = site.context.edits
+    around = (None, edits.enclosing(site.node, cst.FunctionDef))
+    origin = model.origin
+    if isinstance(origin, cst.Call) and edits.enclosing(origin, cst.FunctionDef) in around:
+        return origin if origin in edits.parent else None
+    for assign in find(around[1] or site.context.module, cst.Assign):
+        gives = isinstance(assign.value, cst.Call) and assign.value is not site.node
+        if gives and site.context.fact(assign.value) is model:
+            return assign.value  # type: ignore[return-value]
+    return None
 
 
 def _is_bound_before(site: Site, target: cst.BaseExpression) -> bool:

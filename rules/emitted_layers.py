@@ -44,7 +44,8 @@ LAYERS = [
 ]  # fmt: skip
 
 
-_KEEPING = ("KerasBatchNorm", "GaussianNoise", "GaussianDropout", "Rescaling", "ActivityPenalty")
+_KEEPING = ("KerasBatchNorm", "GaussianNoise", "GaussianDropout", "Rescaling", "ActivityPenalty",
+            "RandomFlip", "RandomAffine", "RandomContrast")  # fmt: skip
 
 
 @infers(*(f"to_torch.{name}.__call__" for name in _KEEPING))

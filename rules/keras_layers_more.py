@@ -149,7 +149,9 @@ def augmenting(layer: Layer) -> list[Part]:
     if mode != "reflect":
         options["fill_mode"] = mode
     if layer.name == "RandomContrast":
-        return [Part(layer.emit("RandomContrast", layer.arg("factor")), FIRST)]
+        limits_ = layer.unless("value_range", (0, 255))
+        module = layer.emit("RandomContrast", layer.arg("factor"), value_range=limits_)
+        return [Part(module, FIRST)]
     if layer.name == "RandomRotation":
         options["rotation"] = limits(layer.value("factor"), layer.site.short)
     elif layer.name == "RandomZoom":

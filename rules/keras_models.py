@@ -9,6 +9,7 @@ import libcst as cst
 from transpiler.infer.values import Instance, options
 from transpiler.rule import Unfit, rewrites
 from transpiler.site import Site
+from transpiler.syntax import code
 from transpiler.template import fill
 
 
@@ -38,7 +39,15 @@ def _stays(site: Site, value: object) -> bool:
 
 @rewrites("keras.callbacks.History.epoch", to="torch")
 def epochs(site: Site) -> Any:
-    return fill('list(range(len(history["loss"])))', history=site.receiver)
+    """A range does, but where lists are put together; `len` is told by any of the values."""
+    edits, parent = site.context.edits, site.parent
+    call = edits.parent.get(parent)
+    if isinstance(call, cst.Call) and code(call.func) == "len":
+        return fill('history["loss"]', history=site.receiver)
+    form = 'range(len(history["loss"]))'
+    if isinstance(parent, (cst.BinaryOperation, cst.AugAssign)):
+        form = f"list({form})"
+    return fill(form, history=site.receiver)
 
 
 @rewrites("keras.Layer.count_params", to="torch")

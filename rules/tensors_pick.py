@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import libcst as cst
+
 from transpiler.rule import Proof, Unfit, rewrites
 from transpiler.rules.operands import both, integers
 from transpiler.rules.tensor_arguments import (
@@ -11,6 +13,7 @@ from transpiler.rules.tensor_arguments import (
     axis,
     cast,
     fill,
+    is_size,
 )
 from transpiler.rules.tensors_choice import as_mask
 from transpiler.rules.tensors_view import static_shape
@@ -149,8 +152,20 @@ def flip(site: Site) -> Any:
     nodes = [named] if named is not None else given.rest
     axes = [a for node in nodes for a in integers(site.fact(node)) or ("?",)]
     if "?" in axes:
-        raise Unfit(f"the axes of {site.short} are not known before the program runs")
+        if site.layout(given.x) == "nhwc" or not nodes:
+            raise Unfit(f"the axes of {site.short} are not known before the program runs")
+        return fill("tf.reverse(x, axes)", x=given.x, axes=_as_axes(site, nodes))
     return fill("tf.reverse(x, axes)", x=given.x, axes=[axis(site, given.x, a) for a in axes])
+
+
+def _as_axes(site: Site, nodes: list[Any]) -> Any:
+    """Axes that only the program knows, as a list."""
+    if len(nodes) > 1 or isinstance(nodes[0], (cst.Tuple, cst.List)):
+        items = nodes if len(nodes) > 1 else [e.value for e in nodes[0].elements]
+        return cst.List([cst.Element(n) for n in items])
+    if not is_size(site.fact(nodes[0])):
+        raise Unfit(f"whether {site.short} gets one axis or several is not known")
+    return cst.List([cst.Element(nodes[0])])
 
 
 @rewrites(*both("roll"), to="tf",

@@ -232,3 +232,16 @@ def test_a_part_that_train_keeps_in_evaluation_mode_is_called_so() -> None:
 )
 def test_a_part_that_may_run_in_training_mode_is_told(first: str, last: str) -> None:
     assert any("another mode" in r for r in reasons(KEPT.format(first=first, last=last)))
+
+
+def test_a_function_that_is_also_given_an_unknown_model_says_its_mode() -> None:
+    code = to_tf("""
+def predict(model, x):
+    model.eval()
+    return model(x)
+
+net = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5))
+predict(net, torch.ones(2, 3))
+predict(unpickle("best"), torch.ones(2, 3))
+""")
+    assert "return model(x, training=False)" in code

@@ -85,6 +85,21 @@ def test_a_unit_under_another_name_is_known() -> None:
     assert "torch.utils.data.Subset(" in again
 
 
+def test_layers_that_change_images_come_back() -> None:
+    layers = [
+        'keras.layers.RandomFlip("horizontal")',
+        "keras.layers.RandomRotation((-0.1, 0.2))",
+        "keras.layers.RandomZoom(0.1, 0.2)",
+        'keras.layers.RandomTranslation(0.1, 0.1, fill_mode="nearest")',
+        "keras.layers.RandomContrast(0.2, value_range=(0, 1))",
+    ]
+    model = f"keras.Sequential([keras.Input((8, 8, 3)), {', '.join(layers)}])"
+    text = back(f"import keras\n\nmodel = {model}\n", "torch")
+    assert [line.strip(" ,") for line in text.splitlines() if "Random" in line] == [
+        line.replace("keras.", "") for line in layers
+    ]
+
+
 def test_a_sequence_changes_its_order_and_back() -> None:
     """For sequences there and back are the same permutation."""
     text = back(

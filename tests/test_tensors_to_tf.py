@@ -40,6 +40,7 @@ def last(source: str) -> str:
         ("z = x.to(torch.int64)", "z = tf.cast(x, tf.int64)"),
         ("z = y.long()", "z = y"),
         ("z = x.size(1)", "z = x.shape[1]"),
+        ("d = -1 if y[0] > 0 else -2\nz = x.flip(d)", "z = tf.reverse(x, [d])"),
         ("z = x.numel()", "z = math.prod(x.shape)"),
         ("z = x.clamp(*(0, 1))", "z = tf.clip_by_value(x, 0, 1)"),
         ("low_high = [0.5, 2.0]\nz = x.clamp(*low_high)",

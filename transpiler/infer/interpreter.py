@@ -70,6 +70,7 @@ class Interpreter(Expressions):
         self.forks = 0  # how many alternatives deep, second ones and on
         self.guessed: dict[tuple[int, str], Instance] = {}  # objects of classes asked for
         self.call_modes: dict[cst.CSTNode, frozenset[bool]] = {}
+        self.callees: dict[cst.CSTNode, dict[Instance, None]] = {}  # also where a fact forgets them
         self.modes: dict[Instance, frozenset[bool]] = {}
         self.modules: dict[str, SourceModule] = {}
         self.instances: dict[tuple[Any, ...], Instance] = {}
@@ -707,6 +708,7 @@ class Interpreter(Expressions):
         if node is not None:
             mode = self.modes.get(instance, frozenset({True}))
             self.call_modes[node] = self.call_modes.get(node, frozenset()) | mode
+            self.callees.setdefault(node, {})[instance] = None
         if positional:
             seen = instance.state.get("inputs")
             instance.state["inputs"] = (

@@ -109,6 +109,8 @@ def _is_part(context: Context, node: cst.BaseExpression) -> bool:
 
 def _plan_call(context: Context, call: cst.Call, switches: list[cst.Call]) -> None:
     values = options(context.fact(call.func))
+    if any(isinstance(o, Unknown) for o in values):  # also what may be a model from a file
+        values = tuple(context.interpreter.callees.get(call, ()))
     modules = [o for o in values if isinstance(o, Instance) and is_module(context, o)]
     if modules:
         if not any(_depends_on_mode(context, m) for m in modules):

@@ -352,7 +352,7 @@ for epoch_2 in range(EPOCHS):
     }
     for key, value in logs.items():
         history.setdefault(key, []).append(value)
-for epoch in list(range(len(history["loss"]))):
+for epoch in range(len(history["loss"])):
     print(
         "epoch %2d" % (epoch + 1),
         *("%s %.4f" % (k, v[epoch]) for k, v in sorted(history.items())),

@@ -500,7 +500,7 @@ def main() -> None:
     early_stopping.restore(model)
     csv_logger.close()
     best_epoch = int(np.argmin(history["val_loss"]))
-    print(f"best epoch: {best_epoch + 1} of {len(list(range(len(history['loss']))))}")
+    print(f"best epoch: {best_epoch + 1} of {len(history['loss'])}")
 
     loss, acc = list(
         evaluate(

@@ -447,7 +447,7 @@ if __name__ == "__main__":
         plateau.step(logs["val_loss"])
         if stop.step(logs["val_f1"], epoch, model):
             break
-    for i in range(len(list(range(len(h["loss"]))))):
+    for i in range(len(h["loss"])):
         print(" ".join(["%s=%.4f" % (k, v[i]) for k, v in h.items()]))
 
     x, y = validation_generator[0]

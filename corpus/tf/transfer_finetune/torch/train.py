@@ -380,7 +380,7 @@ metrics_2 = {"accuracy": MeanMetric(sparse_categorical_accuracy)}
 train_loader = train
 val_loader = valid
 history_fine = {}
-for epoch in range(list(range(len(history["loss"])))[-1] + 1, 6):
+for epoch in range(range(len(history["loss"]))[-1] + 1, 6):
     model.train()
     total = count = 0
     for metric in metrics_2.values():
