@@ -22,6 +22,10 @@ from transpiler.site import Site, constant_value
 from transpiler.syntax import find
 from transpiler.template import fill_statements
 
+UNSUPPORTED = {
+    "torch.Tensor.grad": "TensorFlow keeps no gradients with its variables: a tape gives a list"
+}
+
 # ---- gradients --------------------------------------------------------------------------------
 
 

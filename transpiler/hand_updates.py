@@ -46,11 +46,15 @@ def _updates(function: cst.FunctionDef) -> Any:
     loop = body[0]
     if isinstance(loop, cst.With) and "no_grad" in code(loop.items[0].item):
         loop = loop.body.body[0] if len(loop.body.body) == 1 else None
-    if not isinstance(loop, cst.For) or not isinstance(loop.iter, cst.Name):
+    if not isinstance(loop, cst.For):
         return None
-    if loop.iter.value not in {p.name.value for p in params.params}:
+    root = loop.iter.func if isinstance(loop.iter, cst.Call) else loop.iter
+    root = root.value if isinstance(root, cst.Attribute) else root
+    if not isinstance(root, cst.Name) or root.value not in {p.name.value for p in params.params}:
         return None
-    gradient = f"{code(loop.target)}.grad"
+    inner: Any = loop.body.body[0]
+    grouped = isinstance(inner, cst.For) and code(loop.iter).endswith(".param_groups")
+    gradient = f"{code(inner.target if grouped else loop.target)}.grad"
     reads = any(code(a) == gradient for a in find(loop.body, cst.Attribute))
     returns = any(True for _ in find(loop.body, cst.Return))
     return body[0] if reads and not returns else None

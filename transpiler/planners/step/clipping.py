@@ -16,6 +16,12 @@ def clip_lines(context: Context, clip: Event, name: cst.Name) -> list[cst.BaseSt
     """`clip_grad_norm_` and `clip_grad_value_` on the list of gradients that a name holds."""
     if "change" in clip.notes:
         return _change_lines(context, clip, name)
+    if "formula" in clip.notes:
+        formula: Any = clip.notes["formula"]
+        values = dict(zip("ab", formula[1], strict=False))
+        return fill_statements(
+            f"gs = [g if g is None else {formula[0]} for g in gs]", gs=name, **values
+        )
     arguments = {a.keyword.value: a.value for a in clip.node.args if a.keyword is not None}
     positional = [a.value for a in clip.node.args if a.keyword is None]
     limit = arguments.get("max_norm") or arguments.get("clip_value")
@@ -52,10 +58,8 @@ _SIGNS = {cst.DivideAssign: "/", cst.MultiplyAssign: "*", cst.AddAssign: "+",
 def _change_lines(context: Context, clip: Event, name: cst.Name) -> list[cst.BaseStatement]:
     """What a loop makes of each gradient, made of each one in the list."""
     change_: Any = clip.notes["change"]
-    small, reads = change_
-    assert isinstance(clip.statement, cst.For)
-    assert isinstance(clip.statement.target, cst.Name)
-    g = cst.Name(clip.statement.target.value)  # what is read of the loop is bound by the list
+    small, reads, p = change_
+    g = cst.Name(p.value)  # what is read of the loop is bound by the list
     for node in reads:
         context.edits.replace(node, g)
         context.claim(node)

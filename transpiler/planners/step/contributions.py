@@ -296,8 +296,9 @@ def _assign_clips(context: Context, region: Region, updates: list[Update]) -> No
 def clips(context: Context, clip: Event, step: Event) -> bool:
     """Whether a clip names the modules that a step updates."""
     stepped = {id(d) for m in _stepped_modules(context, step) for d in descendants(m)}
+    own = list(options(step.value))
     for node in walk(clip.target) if clip.target is not None else ():
         for value in options(context.fact(node)):
-            if isinstance(value, Instance) and id(value) in stepped:
+            if isinstance(value, Instance) and (id(value) in stepped or value in own):
                 return True
     return False

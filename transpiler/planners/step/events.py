@@ -155,11 +155,14 @@ def _emptied_by_hand(context: Context, loop: cst.For) -> Event | None:
 
 
 def _clip_by_hand(context: Context, loop: cst.For) -> Event | None:
-    """`for p in model.parameters(): p.grad.data.clamp_(-1, 1)`, guarded by a test or not."""
-    if not isinstance(loop.iter, cst.Call) or loop.orelse is not None:
+    """`for p in model.parameters(): p.grad.data.clamp_(-1, 1)`, guarded by a test or not.
+
+    Or the same in `for group in optimizer.param_groups: for p in group["params"]:`.
+    """
+    owner = _owner_of_gradients(context, loop)
+    if owner is None or loop.orelse is not None:
         return None
-    if qualified_name(context, loop.iter.func) != "torch.nn.Module.parameters":
-        return None
+    whole, loop = loop, _innermost(loop)
     inner: cst.CSTNode = loop
     asked = {f"{code(loop.target)}.{text}" for text in ("grad is not None", "requires_grad")}
     while isinstance(inner, (cst.For, cst.If)) and len(inner.body.body) == 1:
@@ -169,24 +172,56 @@ def _clip_by_hand(context: Context, loop: cst.For) -> Event | None:
     line = inner if isinstance(inner, cst.SimpleStatementLine) else None
     small = line.body[0] if line is not None else None
     call = small.value if isinstance(small, cst.Expr) else None
-    changed = _changed_by_hand(context, loop, small)
+    changed = _changed_by_hand(whole, loop.target, owner, small)
     if changed is not None:
+        changed.value = context.fact(owner)
         return changed
     if not isinstance(call, cst.Call) or not isinstance(call.func, cst.Attribute):
         return None
-    texts = [code(a.value) for a in call.args if a.keyword is None]
     gradient = f"{code(loop.target)}.grad"
-    if call.func.attr.value != "clamp_" or len(texts) != 2 or texts[0] != f"-{texts[1]}":
-        return None
     if code(call.func.value) not in (gradient, f"{gradient}.data"):
         return None
-    name = "torch.nn.utils.clip_grad_value_"
-    return Event("clip", name, loop, call, loop.iter, context.fact(loop.iter))
+    formula = _IN_PLACE.get((call.func.attr.value, len(call.args)))
+    if formula is None or any(a.star for a in call.args):
+        return None
+    event = Event("clip", "by hand", whole, call, owner, context.fact(owner))
+    event.notes["formula"] = (formula, [a.value for a in _in_order(call)])
+    return event
 
 
-def _changed_by_hand(context: Context, loop: cst.For, small: Any) -> Event | None:
+_IN_PLACE = {("clamp_", 2): "tf.clip_by_value(g, a, b)", ("mul_", 1): "g * a",
+             ("div_", 1): "g / a"}  # fmt: skip
+
+
+def _in_order(call: cst.Call) -> list[cst.Arg]:
+    """The arguments of `clamp_`, `max=` behind `min=`."""
+    return sorted(call.args, key=lambda a: a.keyword is not None and a.keyword.value == "max")
+
+
+def _owner_of_gradients(context: Context, loop: cst.For) -> cst.BaseExpression | None:
+    """Whose gradients a loop runs over: a model's parameters, or an optimizer."""
+    if isinstance(loop.iter, cst.Call):
+        name = qualified_name(context, loop.iter.func)
+        return loop.iter if name == "torch.nn.Module.parameters" else None
+    if not isinstance(loop.iter, cst.Attribute) or loop.iter.attr.value != "param_groups":
+        return None
+    return loop.iter.value if _innermost(loop) is not loop else None
+
+
+def _innermost(loop: cst.For) -> cst.For:
+    """`for p in group["params"]` of a loop over an optimizer's groups."""
+    inner = loop.body.body[0]
+    if isinstance(inner, cst.For) and len(loop.body.body) == 1 and inner.orelse is None:
+        if code(inner.iter).replace("'", '"') == f'{code(loop.target)}["params"]':
+            return inner
+    return loop
+
+
+def _changed_by_hand(
+    loop: cst.For, p: cst.BaseExpression, owner: cst.BaseExpression, small: Any
+) -> Event | None:
     """`for p in model.parameters(): p.grad = f(p.grad)`, or `p.grad /= n`."""
-    gradient = f"{code(loop.target)}.grad"
+    gradient = f"{code(p)}.grad"
     match small:
         case cst.Assign(targets=[cst.AssignTarget(target=target)], value=value):
             pass
@@ -197,13 +232,13 @@ def _changed_by_hand(context: Context, loop: cst.For, small: Any) -> Event | Non
     reads = [n for n in find(value, cst.Attribute) if code(n) in (gradient, f"{gradient}.data")]
     inner = {n.value for n in reads}
     outer = [n for n in reads if n not in inner]
-    names = [n for n in find(value, cst.Name) if n.value == code(loop.target)]
-    plain = isinstance(loop.target, cst.Name) and code(target) in (gradient, f"{gradient}.data")
+    names = [n for n in find(value, cst.Name) if n.value == code(p)]
+    plain = isinstance(p, cst.Name) and code(target) in (gradient, f"{gradient}.data")
     if not plain or len(names) != len(outer):
         return None
-    assert isinstance(loop.iter, cst.Call)
-    event = Event("clip", "by hand", loop, loop.iter, loop.iter, context.fact(loop.iter))
-    event.notes["change"] = (small, outer)
+    call = owner if isinstance(owner, cst.Call) else cst.Call(owner)
+    event = Event("clip", "by hand", loop, call, owner, UNKNOWN)
+    event.notes["change"] = (small, outer, p)
     return event
 
 

@@ -26,6 +26,7 @@ from transpiler.modules import is_module, owner_class, self_name
 from transpiler.planners.step.contributions import Update
 from transpiler.planners.step.events import label_of
 from transpiler.planners.step.homes import own_home, rebound_beside
+from transpiler.planners.step.looks import Look
 from transpiler.planners.step.regions import Region
 from transpiler.planners.step.several import build_beforehand
 from transpiler.planners.step.tracing import called_functions, reason_not_traceable
@@ -54,9 +55,10 @@ def lift(
     items: Items,
     planned: Planned,
     after: list[cst.BaseStatement],
+    looks: list[Look],
 ) -> None:
     """Move the region into a traced function, or leave it in place with a note."""
-    cut = _cut(context, region, updates, items, planned)
+    cut = _cut(context, region, updates, items, planned, looks)
     mark_called(context, cut.originals)
     region.home = own_home(context, region)
     settings = Settings(context, region)
@@ -78,7 +80,8 @@ def lift(
             )
         return
     context.notes.setdefault("traced", set()).update(cut.originals)
-    _write(context, region, cut, planned, after, settings)
+    later = {k.name for k in looks if k.statement in [*cut.deferred, *cut.rest]}
+    _write(context, region, cut, planned, after, settings, later)
 
 
 def _runs_once(context: Context, region: Region) -> bool:
@@ -150,7 +153,12 @@ def _is_unhashable(context: Context, value: Instance) -> bool:
 
 
 def _cut(
-    context: Context, region: Region, updates: list[Update], items: Items, planned: Planned
+    context: Context,
+    region: Region,
+    updates: list[Update],
+    items: Items,
+    planned: Planned,
+    looks: list[Look],
 ) -> _Cut:
     """Split the statements; what only logs between the tape and the last step is put off."""
     first = _with_starts(context, min(u.first for u in updates), items, planned)
@@ -159,13 +167,14 @@ def _cut(
     else:
         last = max(e.index for e in region.events if e.kind in ("backward", "step", "clip"))
     inside = [(i, s) for i, s in items if first <= i <= last]
+    fixed = {look.statement for look in looks if not look.movable}
     needed: set[str] = set()
     kept: list[int] = []
     for position in range(len(inside) - 1, -1, -1):
         _index, statement = inside[position]
         is_event = statement in planned or any(s in planned for s in walk(statement))
         is_tape = isinstance(statement, cst.With) and statement not in region.body
-        if is_event or is_tape or (writes(statement) & needed):
+        if is_event or is_tape or statement in fixed or (writes(statement) & needed):
             kept.append(position)
             needed |= _reads_of(statement, planned)
     kept.reverse()
@@ -517,10 +526,11 @@ def _write(
     planned: Planned,
     after: list[cst.BaseStatement],
     settings: Settings,
+    later: set[str],
 ) -> None:
     names = _parameters(context, region, cut, planned)
     names = [n for n in names if not settings.is_settings(n, cut.originals)]
-    wanted = _results(context, region, cut)
+    wanted = _results(context, region, cut) | later
     if after:
         wanted |= {"gradients"} | {n for s in after for n in reads(s) if "gradients" in n}
         wanted -= {"accumulated", "add_gradients"}

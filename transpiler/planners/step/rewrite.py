@@ -15,6 +15,7 @@ from transpiler.planners.step.contributions import Update, clips, updates_of
 from transpiler.planners.step.events import Event, label_of, output_gradients
 from transpiler.planners.step.kept_writing import record
 from transpiler.planners.step.lifting import lift
+from transpiler.planners.step.looks import Held, plan_looks
 from transpiler.planners.step.regions import Region
 from transpiler.planners.step.variables import variables_of
 from transpiler.rule import Unfit
@@ -33,8 +34,9 @@ def rewrite_region(context: Context, region: Region) -> None:
     edits = _Edits(context, region, updates, variables)
     edits.prepare()
     edits.record_elsewhere()
+    looks = plan_looks(context, region, edits.held())
     items = edits.wrap_tapes()
-    lift(context, region, updates, items, edits.planned, edits.after)
+    lift(context, region, updates, items, edits.planned, edits.after, looks)
 
 
 def _name_updates(updates: list[Update]) -> None:
@@ -98,6 +100,15 @@ class _Edits:
                 prefix = f"{prefix or 'step'}{update.steps.index(step) + 1}"
             return f"{prefix}_gradients"
         return f"{update.prefix}gradients"
+
+    def held(self) -> list[Held]:
+        """The lists of gradients that a round computes anew."""
+        return [
+            Held(self.name(u, s), self.variables[s], u.losses[-1].index)
+            for u in self.updates
+            for s in u.steps
+            if not u.accumulates
+        ]
 
     def plan_losses(self, update: Update) -> None:
         """A name for every loss, bound inside the tape where backward() was called on more."""
