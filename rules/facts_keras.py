@@ -46,7 +46,7 @@ ENTRIES = {"keras.Layer": "call"}
 ARRAYS = {"tf": "tf.Tensor", "keras": "tf.Tensor"}
 ENTRY_DEFAULTS = {
     f"keras.{name}": Tensor(library="tf")
-    for name in ("Layer.call", "Loss.call", "Metric.update_state")
+    for name in ("Layer.call", "Loss.call", "Loss.__call__", "Metric.update_state")
 }
 PREPARES = {"keras.Layer": "build"}
 

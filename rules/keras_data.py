@@ -132,6 +132,11 @@ def plot_model(site: Site) -> Any:
 @rewrites("keras.utils.normalize", to="torch")
 def normalize(site: Site) -> Any:
     """Rows divided by their norm, zero rows by one."""
+    x = site.arg("x")
+    fact = site.fact(x) if x is not None else None
+    if isinstance(fact, Tensor) and fact.library in ("tf", "keras"):
+        given = {"p" if n == "order" else "dim": v for n, v in site.args.items() if n != "x"}
+        return call("torch.nn.functional.normalize", x, **{"dim": as_node(-1), **given})
     return call(site.context.emit("normalize_rows"), **_in_order(site))
 
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import libcst as cst
 
+from transpiler.context import Context
 from transpiler.infer.values import Instance, options
 from transpiler.rule import Unfit, rewrites
 from transpiler.rules.keras_loss_objects import OF_LOGITS
 from transpiler.rules.keras_losses import snake
 from transpiler.site import Site, constant_value, missing
-from transpiler.syntax import find
+from transpiler.syntax import code, find
 from transpiler.template import OMIT, call, fill
 
 MEANS = {
@@ -45,11 +46,30 @@ def _given(site: Site) -> dict[str, Any]:
         found[name] = node if value is missing else value
     if not _name_is_read(site):
         found.pop("name", None)
+    elif "name" not in found and goes_through_metrics(site.context):
+        found["name"] = snake(site.name.rpartition(".")[2])
     return found
+
+
+def goes_through_metrics(context: Context) -> bool:
+    """Whether the program asks whatever `compile` was given for their names."""
+    known: bool | None = context.notes.get("metrics by name")
+    if known is None:
+        loops: list[Any] = list(find(context.module, cst.For, cst.CompFor))
+        held = {
+            code(n.target) for n in loops
+            if isinstance(n.iter, cst.Attribute) and n.iter.attr.value == "metrics"
+        }  # fmt: skip
+        names = [n for n in find(context.module, cst.Attribute) if n.attr.value == "name"]
+        known = any(code(n.value) in held for n in names)
+        context.notes["metrics by name"] = known
+    return known
 
 
 def _name_is_read(site: Site) -> bool:
     """Whether the program asks a metric for its name."""
+    if goes_through_metrics(site.context):
+        return True
     for node in find(site.context.module, cst.Attribute):
         if node.attr.value == "name":
             for value in options(site.context.fact(node.value)):

@@ -424,3 +424,32 @@ def test_the_gradient_of_an_activation_in_the_middle() -> None:
     """) + """
 m = heat(model, x[:2])
 """, "history", "p", "m")  # fmt: skip
+
+
+def test_an_encoder_that_two_functions_are_handed() -> None:
+    conversion = assert_twins(fitted("""
+    shift = keras.Sequential([keras.Input((6,)), layers.Dense(6)])
+
+    def encoder_of(width):
+        inputs = keras.Input((6,))
+        return keras.Model(inputs, layers.Dense(width, activation="relu")(shift(inputs)))
+
+    def classifier_of(encoder):
+        inputs = keras.Input((6,))
+        return keras.Model(inputs, layers.Dense(2)(encoder(inputs)))
+
+    def projector_of(encoder, head):
+        inputs = keras.Input((6,))
+        return keras.Model(inputs, head(encoder(inputs)))
+
+    x, y = rng.normal(size=(20, 6)), rng.normal(size=(20, 2))
+    encoder = encoder_of(5)
+    model = classifier_of(encoder)
+    one = projector_of(encoder, keras.Sequential([keras.Input((5,)), layers.Dense(3)]))
+    other = projector_of(encoder, keras.Sequential([keras.Input((5,)), layers.Dense(4)]))
+    model.compile("sgd", "mse")
+    """) + """
+a, b = one.predict(x, verbose=0), other.predict(x, verbose=0)
+""", "history", "p", "a", "b")  # fmt: skip
+    assert "self.encoder = encoder" in conversion.code
+    assert "self.head = head" in conversion.code

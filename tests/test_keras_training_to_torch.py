@@ -863,3 +863,39 @@ losses = [made.model.train_on_batch(x, [y, z]) for _ in range(3)]
 """,
         "losses",
     )
+
+
+def test_a_model_that_only_computes_its_loss_itself() -> None:
+    conversion = assert_twins("""
+    class Student(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.last = layers.Dense(3)
+
+        def compile(self, optimizer, metrics, first, weight):
+            super().compile(optimizer=optimizer, metrics=metrics)
+            self.first = first
+            self.weight = weight
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
+            return self.first(y, y_pred) + self.weight * tf.reduce_mean(tf.square(y_pred))
+
+        def call(self, x):
+            return self.last(x)
+
+    x, y = rng.normal(size=(20, 4)), rng.integers(0, 3, 20)
+    model = Student()
+    model(x)
+    model.compile(
+        "sgd",
+        [keras.metrics.SparseCategoricalAccuracy()],
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        0.5,
+    )
+
+    # train
+    h = model.fit(x, y, epochs=3, batch_size=8, shuffle=False, verbose=0)
+    losses, accuracy = h.history["loss"], h.history["sparse_categorical_accuracy"]
+    end = model.evaluate(x, y, verbose=0)
+    """, "losses", "accuracy", "end")  # fmt: skip
+    assert "loss = self.compute_loss(x=x, y=y, y_pred=y_pred)" in conversion.code

@@ -2,11 +2,13 @@
 
 * `layers.Conv2D(8, 3, **options)` with `options = dict(padding="same")`: the options one by one.
 * `def block(x, n, **kwargs): return layers.Conv2D(n, 3, **kwargs)(x)`: by name what is passed on.
+* `def compute_loss(self, x, y, y_pred)` alone: with the steps that Keras runs around it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import libcst as cst
@@ -14,6 +16,7 @@ import libcst as cst
 from transpiler.passed_on import write_out
 from transpiler.plainer import GONE, Changes, Origins, apply_changes
 from transpiler.syntax import code, find
+from transpiler.written_steps import write_steps
 
 _LINE = cst.SimpleStatementLine
 _FRESH = (cst.List, cst.Dict, cst.Lambda)
@@ -28,17 +31,18 @@ def plainer_keras(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
     text: the module's source.
     """
     origins: Origins = {}
-    if "**" not in text:
-        return module, origins
-    changes: Changes = {}
-    _give_literals(module, changes)
-    if changes:
-        module = apply_changes(module, changes, origins)
-    changes = {}
+    steps: list[Callable[[cst.Module, Changes], None]] = []
+    if "**" in text:
+        steps.append(_give_literals)
     if _PASSED.search(text):
-        write_out(module, changes)
-    if changes:
-        module = apply_changes(module, changes, origins)
+        steps.append(write_out)
+    if "def compute_loss(" in text:
+        steps.append(write_steps)
+    for step in steps:
+        changes: Changes = {}
+        step(module, changes)
+        if changes:
+            module = apply_changes(module, changes, origins)
     return module, origins
 
 

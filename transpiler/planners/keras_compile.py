@@ -86,7 +86,8 @@ def _held(training: Training, metrics: list[Metric]) -> cst.BaseExpression:
     if not lists_metrics(training):
         return cst.Dict([cst.DictElement(cst.SimpleString(f'"{m.name}"'), m.node) for m in metrics])
     elements = [call(training.context.emit("Mean"), name="loss")]
-    elements += [named_metric(m) for m in metrics]
+    written = training.context.edits.parent
+    elements += [m.node if m.node in written else named_metric(m) for m in metrics]
     return cst.List([cst.Element(e) for e in elements])
 
 

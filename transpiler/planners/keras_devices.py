@@ -14,11 +14,11 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Class, Function, Instance, Tensor, Value, options
+from transpiler.infer.values import Class, Function, Instance, Tensor, Value, join, options
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_names import free_name
 from transpiler.rules.keras_graph import GraphTensor
-from transpiler.syntax import find
+from transpiler.syntax import code, find
 from transpiler.template import fill, fill_statements
 
 _MAKERS = frozenset(
@@ -27,6 +27,31 @@ _MAKERS = frozenset(
     categorical shuffle meshgrid tri identity full array cast_to_floatx as_tensor""".split()
 )
 """Calls whose results have no device from their arguments."""
+PREDICT = ("keras.Model.predict", "keras.Model.predict_on_batch")
+WEIGHTLESS = (
+    "Activation",
+    "Add",
+    "Average",
+    "Concatenate",
+    "Cropping",
+    "Dropout",
+    "Flatten",
+    "Global",
+    "Input",
+    "Lambda",
+    "LeakyReLU",
+    "Max",
+    "Multiply",
+    "Permute",
+    "ReLU",
+    "RepeatVector",
+    "Reshape",
+    "Softmax",
+    "Subtract",
+    "UpSampling",
+    "ZeroPadding",
+)
+"""How the names of layers without variables start."""
 
 
 def find_device(context: Context) -> cst.Name | None:
@@ -45,6 +70,7 @@ def plan(context: Context) -> None:
     """Calls by hand, once all else is written."""
     if moved(context) is not None:
         _wrap_calls(context)
+        _move_sharing(context)
 
 
 def define_device(context: Context, node: cst.CSTNode) -> None:
@@ -206,14 +232,14 @@ def _calls(context: Context) -> list[cst.Call]:
     return found
 
 
-def _is_earlier(context: Context, node: cst.Call) -> bool:
+def _is_earlier(context: Context, node: cst.Call, called: Value | None = None) -> bool:
     """Whether a call is made before its model is compiled, and so before it is moved."""
     from transpiler.planners.keras_compile import parts_of
 
-    called = {id(o) for o in options(context.fact(node.func))}
+    ids = {id(o) for o in options(context.fact(node.func) if called is None else called)}
     scope, place = context.edits.enclosing(node, cst.FunctionDef), context.edits.order(node)
     compiles = [
-        c for m in _models(context) if called & {id(p) for p in parts_of([m])}
+        c for m in _models(context) if ids & {id(p) for p in parts_of([m])}
         for c in m.state["compiled"]
     ]  # fmt: skip
     return all(
@@ -254,6 +280,45 @@ def _wrap_calls(context: Context) -> None:
     for node in _direct_calls(context):
         context.edits.wrap(node.args[0].value, move)
         context.edits.wrap(node, lambda y: fill("y.cpu()", y=y))
+
+
+# ---- models beside those that are trained ----------------------------------------------------
+
+
+def _move_sharing(context: Context) -> None:
+    """A model that predicts with parts of moved models and with parts of its own goes there too."""
+    from transpiler.planners.keras_compile import parts_of
+
+    there = {id(p) for p in _parts(context)}
+    done: set[tuple[str, Any]] = set()
+    for node in find(context.module, cst.Call):
+        if qualified_name(context, node.func) not in PREDICT:
+            continue
+        assert isinstance(node.func, cst.Attribute)
+        owner = node.func.value
+        models = [o for o in options(context.fact(owner)) if isinstance(o, Instance)]
+        mixed = [
+            m for m in models
+            if id(m) not in there and any(id(p) in there for p in parts_of([m]))
+            and not all(id(p) in there or not _has_weights(p) for p in parts_of([m]))
+        ]  # fmt: skip
+        key = (code(owner), context.edits.enclosing(node, cst.FunctionDef))
+        shared = [p for p in parts_of(mixed) if id(p) in there]
+        if not shared or _is_earlier(context, node, join(*shared)):
+            continue
+        if key not in done and isinstance(owner, (cst.Name, cst.Attribute)):
+            done.add(key)
+            lines = fill_statements("model.to(device)", model=owner.deep_clone(),
+                                    device=context.notes["device"]["name"])  # fmt: skip
+            context.edits.insert_before(context.edits.statement(node), lines)
+
+
+def _has_weights(part: Instance) -> bool:
+    """Whether a part may hold variables that no other part holds."""
+    if "layers" in part.state or "outputs" in part.state:
+        return False
+    kind = (part.class_names or ("",))[0].rpartition(".")[2]
+    return not kind.startswith(WEIGHTLESS)
 
 
 __all__ = ["define_device", "find_device", "moved"]

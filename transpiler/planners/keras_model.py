@@ -50,7 +50,7 @@ def _check(context: Context, node: cst.ClassDef, cls: Class) -> None:
             raise Unfit(f"a class derived from {name.removeprefix('keras.')} is not translated",
                         "write it as an nn.Module that holds the layer")  # fmt: skip
     for name in ("compute_loss", "compile", "predict_step"):
-        if name == "compile" and method(node, "train_step") is not None:
+        if name != "predict_step" and method(node, "train_step") is not None:
             continue
         if method(node, name) is not None:
             raise Unfit(f"the method `{name}` of a Keras class is not translated",

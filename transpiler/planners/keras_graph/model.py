@@ -50,7 +50,7 @@ class Model:
     def held(self, layer: Instance) -> cst.BaseExpression | None:
         """How the class reaches a layer that is not its own."""
         for graph in self.before:
-            if layer in graph.trace.layers:
+            if layer in graph.trace.layers and layer not in graph.trace.borrowed:
                 owner = self.scope.parameter(self.variable(graph))
                 return cst.parse_expression(f"{owner.value}.{graph.trace.layers[layer]}")
         callee = self.callee(layer)
@@ -112,11 +112,19 @@ class Model:
             func = node.func
             held = isinstance(func, cst.Attribute) and isinstance(func.value, cst.Name)
             if isinstance(func, cst.Name) or held:
-                if self.context.fact(func) is layer:
+                fact = self.context.fact(func)
+                if fact is layer or (self.is_given(func) and layer in options(fact)):
                     found.append(func)  # type: ignore[arg-type]
         around = [f for f in found if self.place(f) is self.builder]
         around += [f for f in found if isinstance(f, cst.Name)]
         return around[0] if around else None
+
+    def is_given(self, func: cst.BaseExpression) -> bool:
+        """Whether a name is a parameter of the function that makes the model: one layer a call."""
+        if not isinstance(func, cst.Name) or not isinstance(self.builder, cst.FunctionDef):
+            return False
+        params = {p.name.value for p in find(self.builder.params, cst.Param)}
+        return func.value in params and self.place(func) is self.builder
 
     def place(self, node: cst.CSTNode) -> Any:
         return self.context.edits.enclosing(node, cst.FunctionDef)

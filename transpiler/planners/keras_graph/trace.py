@@ -56,6 +56,8 @@ class Trace:
         self.setup: dict[str, Expression] = {}
         self.layers: dict[Instance, str] = {}
         """Each layer's attribute; a path where it is part of a block."""
+        self.borrowed: set[Instance] = set()
+        """Those of them that are made elsewhere."""
         self.wanted: dict[Instance, str | None] = {}
         self.lines: list[cst.BaseStatement] = []
         self.values: dict[GraphNode, Expression] = {}
@@ -296,6 +298,8 @@ class Trace:
             masks.make(self, node, layer)
         tensor = node.inputs[0] if node.inputs else next(iter(node.keywords.values()), None)
         held = self.held(layer)
+        if held is not None:
+            self.borrowed.add(layer)
         alone = held is not None and not isinstance(held, cst.Attribute)
         single = len(node.inputs) == 1 and not self.extra(node) and isinstance(tensor, GraphTensor)
         parts = [] if alone else self.parts(layer, tensor)
@@ -390,7 +394,9 @@ class Trace:
             name = text or naming.made_name(self.context, layer, made, not self.graph.is_model)
             name = naming.fresh_attribute(self.setup, name)
             self.layers[layer] = name
-            if held is None:
+            if held is not None:
+                self.borrowed.add(layer)
+            else:
                 self.calls.add(made)
                 held = renamed(made, formulas.other_names(self, made, known, set()))
             self.setup[name] = held

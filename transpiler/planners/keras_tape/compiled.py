@@ -7,7 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import UNKNOWN, Const, Instance, Symbol, options
+from transpiler.infer.values import UNKNOWN, Class, Const, Instance, Symbol, options
 from transpiler.modules import method, module_classes
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_tape.updates import Update, optimizers_at
@@ -15,9 +15,11 @@ from transpiler.rule import Unfit
 from transpiler.rules.keras_optimizers import Recipe
 from transpiler.site import Site
 from transpiler.syntax import code, find
-from transpiler.template import fill, fill_statements
+from transpiler.template import call, fill, fill_statements
 
 COMPILE = "keras.Model.compile"
+ORDER = {0: "optimizer", 3: "metrics"}
+"""What compile is given by position."""
 TRAINING = frozenset(
     f"keras.Model.{n}"
     for n in ("fit", "evaluate", "fit_generator", "evaluate_generator", "train_on_batch",
@@ -48,8 +50,8 @@ def plan_compiled(context: Context, updates: list[Update]) -> None:
         except Unfit as error:
             context.claim(node)
             context.unfit(node, "Model.compile", error)
-    for owner, _ in module_classes(context):
-        _plan_own_compile(context, owner)
+    for owner, cls in module_classes(context):
+        _plan_own_compile(context, owner, cls)
 
 
 def _models(context: Context, node: cst.Call) -> list[Instance]:
@@ -110,8 +112,8 @@ def _is_used(context: Context, node: cst.Call, given: Any, stepped: set[Any]) ->
     return False
 
 
-def _plan_own_compile(context: Context, owner: cst.ClassDef) -> None:
-    """`super().compile()` has nothing to do in PyTorch."""
+def _plan_own_compile(context: Context, owner: cst.ClassDef, cls: Class) -> None:
+    """`super().compile()` leaves an optimizer, and the metrics that a step goes through."""
     own = method(owner, "compile")
     if own is None:
         return
@@ -121,7 +123,42 @@ def _plan_own_compile(context: Context, owner: cst.ClassDef) -> None:
             continue
         context.claim(node)
         lines: list[cst.BaseStatement] = []
-        for arg in node.args:
-            if arg.keyword is not None and arg.keyword.value == "optimizer":
-                lines = fill_statements("self.optimizer = new", new=arg.value)
+        for place, arg in enumerate(node.args):
+            name = arg.keyword.value if arg.keyword is not None else ORDER.get(place)
+            if arg.star or name is None:
+                continue
+            if name == "optimizer":
+                _make_named(context, own, cls, arg.value)
+                lines += fill_statements("self.optimizer = new", new=arg.value)
+            if name == "metrics" and lists_metrics(owner):
+                mean = call(context.emit("Mean"), name="loss")
+                lines += fill_statements("self.metrics = [mean, *new]", mean=mean, new=arg.value)
         context.edits.replace(context.edits.statement(node), lines)
+
+
+def _make_named(
+    context: Context, own: cst.FunctionDef, cls: Class, given: cst.BaseExpression
+) -> None:
+    """`model.compile("adam", ...)` of a class's own: the optimizer of that name."""
+    order = [p.name.value for p in own.params.params[1:]]
+    name = code(given)
+    for node in find(context.module, cst.Call):
+        func = node.func
+        if not isinstance(func, cst.Attribute) or func.attr.value != "compile":
+            continue
+        if not any(m.cls is cls for m in _models(context, node)):
+            continue
+        for place, arg in enumerate(node.args):
+            to = arg.keyword.value if arg.keyword is not None else dict(enumerate(order)).get(place)
+            fact = context.fact(arg.value)
+            if to == name and not arg.star and isinstance(fact, Const):
+                params = fill("model.parameters()", model=func.value.deep_clone())
+                statement = context.edits.statement(node)
+                context.edits.replace(arg.value, Recipe(context, fact, statement).write(params))
+
+
+def lists_metrics(owner: cst.ClassDef) -> bool:
+    """Whether a class goes through `self.metrics` as compile leaves them."""
+    return method(owner, "metrics") is None and any(
+        n.attr.value == "metrics" and code(n.value) == "self" for n in find(owner, cst.Attribute)
+    )
