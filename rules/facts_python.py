@@ -6,7 +6,7 @@ import math
 import string
 
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import UNKNOWN, Const, ListObject, Number, Value, element_of
+from transpiler.infer.values import UNKNOWN, Const, ListObject, Number, Symbol, Value, element_of
 from transpiler.rule import Inference, infers, infers_property
 from transpiler.rules.operands import in_module
 
@@ -51,6 +51,14 @@ def field(call: Invocation) -> Value:
     """What the field is where the constructor is not told."""
     factory = call.keywords.get("default_factory")
     return call.call(factory) if factory is not None else call.keywords.get("default", UNKNOWN)
+
+
+@infers("types.SimpleNamespace", "argparse.Namespace")
+def namespace(call: Invocation) -> Value:
+    """Settings by name."""
+    settings = call.interpreter.allocate(Symbol(call.name), call.node, {})
+    settings.attributes.update(call.keywords)
+    return settings
 
 
 @infers("random.choice")

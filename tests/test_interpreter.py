@@ -99,6 +99,7 @@ def reveal(source: str, siblings: dict[str, str] | None = None) -> str:
         ("i = 2\nreveal(f'{i:03d}')", "str"),
         ("reveal('block{}'.format(2))", "'block2'"),
         ("x = [1, 2, 3]\nx.pop()\nreveal(len(x))", "2"),
+        ("import types\nhp = types.SimpleNamespace(lr=0.1, dim=8)\nreveal(hp.dim)", "8"),
     ],
 )
 def test_python_itself(source: str, expected: str) -> None:
