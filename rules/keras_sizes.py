@@ -319,8 +319,8 @@ def _write_sizes(
     method: bool = True,
 ) -> None:
     for call_, size in new.items():
-        context.edits.wrap(call_, _with_first(size))
-    context.edits.wrap(params, _with_parameter(name, method))
+        context.edits.wrap(call_, with_first(size))
+    context.edits.wrap(params, with_parameter(name, method))
 
 
 def _tell(
@@ -350,7 +350,7 @@ def _constructor(cls: Class) -> cst.Parameters | None:
     return None
 
 
-def _with_first(size: cst.BaseExpression) -> Callable[[Any], Any]:
+def with_first(size: cst.BaseExpression) -> Callable[[Any], Any]:
     def change(node: Any) -> Any:
         if not isinstance(node, cst.Call):
             return node
@@ -359,7 +359,7 @@ def _with_first(size: cst.BaseExpression) -> Callable[[Any], Any]:
     return change
 
 
-def _with_parameter(name: str, method: bool = True) -> Callable[[Any], Any]:
+def with_parameter(name: str, method: bool = True) -> Callable[[Any], Any]:
     def change(node: Any) -> Any:
         if not isinstance(node, cst.Parameters):
             return node

@@ -204,12 +204,12 @@ def _without_orphans(
     if isinstance(node, cst.ImportFrom):
         if node.relative or (dotted(node.module) or "").partition(".")[0] not in roots:
             return statement
-        left = [a for a in node.names if _bound_by(a) in used]
+        left = [a for a in node.names if bound_by(a) in used]
     else:
         left = [
             a
             for a in node.names
-            if (dotted(a.name) or "").partition(".")[0] not in roots or _bound_by(a) in used
+            if (dotted(a.name) or "").partition(".")[0] not in roots or bound_by(a) in used
         ]
     if len(left) == len(node.names):
         return statement
@@ -219,7 +219,7 @@ def _without_orphans(
     return statement.with_changes(body=[node.with_changes(names=left)])
 
 
-def _bound_by(alias: cst.ImportAlias) -> str:
+def bound_by(alias: cst.ImportAlias) -> str:
     if alias.asname is not None and isinstance(alias.asname.name, cst.Name):
         return alias.asname.name.value
     return (dotted(alias.name) or "").partition(".")[0]
@@ -259,7 +259,7 @@ def _imported_names(module: cst.Module) -> set[str]:
             continue
         match node:
             case cst.ImportAlias():
-                found.add(_bound_by(node))
+                found.add(bound_by(node))
             case cst.FunctionDef() | cst.ClassDef():
                 found.add(node.name.value)
             case cst.AssignTarget(target=cst.Name(value=name)):

@@ -8,20 +8,24 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import Instance
+from transpiler.planners.keras_deferred import on_schedule
 from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_tape.chains import order_of
+from transpiler.planners.keras_tape.factories import is_read_before, plan_factories
 from transpiler.planners.keras_tape.groups import is_groups
-from transpiler.planners.keras_tape.pairs import paired_variables
+from transpiler.planners.keras_tape.handed_classes import is_handed_on, write_handed
+from transpiler.planners.keras_tape.pairs import is_one, paired_variables
 from transpiler.planners.keras_tape.reaching import Reached, reach_variables
 from transpiler.planners.keras_tape.updates import Update, scope_of
 from transpiler.rule import Unfit
 from transpiler.rules.keras_optimizers import Recipe
-from transpiler.syntax import code, find
+from transpiler.syntax import code
 from transpiler.template import fill_statements
 
 
 def plan_optimizers(context: Context, updates: list[Update]) -> set[Any]:
     """Write each optimizer that the program steps by itself; those of varying variables."""
+    plan_factories(context, updates)
     groups: dict[Any, list[Update]] = {}
     made: dict[Any, Instance] = {}
     for update in updates:
@@ -29,6 +33,10 @@ def plan_optimizers(context: Context, updates: list[Update]) -> set[Any]:
             if isinstance(optimizer.origin, cst.Call):
                 groups.setdefault(optimizer.origin, []).append(update)
                 made[optimizer.origin] = optimizer
+    for instance in context.interpreter.instances.values():
+        if instance.origin in context.notes["handed parameters"]:  # in a branch not taken as well
+            groups.setdefault(instance.origin, [])
+            made.setdefault(instance.origin, instance)
     narrow = set()
     fitted = context.notes.get("fitted optimizers", ())
     for origin, own in groups.items():
@@ -61,21 +69,35 @@ class _Maker:
     def write(self) -> None:
         context, origin = self.context, self.origin
         reached = self.variables()
+        if is_handed_on(context, origin.func):
+            new = write_handed(context, origin, self.value, reached.expression)
+            context.claim(origin)
+            self.put(new, self.later(reached))
+            return
         recipe = Recipe(context, self.value, self.statement)
         recipe.counted = origin in context.notes.get("counted optimizers", ())
         new = recipe.write(reached.expression)
         context.claim(origin)
         after = self.later(reached)
-        parent = context.edits.parent[origin]
-        if recipe.schedule is not None:
+        if recipe.schedule is not None and origin in context.notes["handed parameters"]:
+            context.edits.replace(origin, on_schedule(context, recipe.schedule, new))
+        elif recipe.schedule is not None:
             self.schedule(recipe, new, after)
-        elif after is None:
-            context.edits.replace(origin, new)
         else:
-            self.defer(parent, new, after, [])
+            self.put(new, after)
+
+    def put(self, new: cst.BaseExpression, after: Any) -> None:
+        """Write the optimizer where it stands, or after another statement."""
+        if after is None:
+            self.context.edits.replace(self.origin, new)
+        else:
+            self.defer(self.context.edits.parent[self.origin], new, after, [])
 
     def variables(self) -> Reached:
         """What all its updates update."""
+        handed = self.context.notes.get("handed parameters", {}).get(self.origin)
+        if handed is not None:
+            return Reached(handed)
         found: dict[str, Reached] = {}
         for update in self.updates:
             node: Any = update.variables
@@ -83,7 +105,7 @@ class _Maker:
                 node = cst.List([cst.Element(v) for _, v in update.pairs])
             if node is None:
                 raise Unfit("which variables this optimizer updates is not known here")
-            if len({o.origin for o in update.optimizers}) > 1:
+            if len({o.origin for o in update.optimizers}) > 1 and not is_one(self.context, node):
                 node = paired_variables(self.context, update, node, self.origin)
             reached = reach_variables(self.context, node, self.origin)
             found.setdefault(code(reached.expression).strip(), reached)
@@ -117,7 +139,7 @@ class _Maker:
         if not isinstance(parent, cst.Assign) or len(parent.targets) != 1:
             raise Unfit("the optimizer is made before the model, inside of another expression",
                         "make it in a statement of its own, after the model")  # fmt: skip
-        if self.is_read_before(parent, after):
+        if is_read_before(context, parent, after):
             raise Unfit("the optimizer is used before its model is made")
         target = parent.targets[0].target.deep_clone()
         lines = fill_statements("target = new", target=target, new=new)
@@ -126,16 +148,6 @@ class _Maker:
             lines[0] = lines[0].with_changes(leading_lines=kept)
         context.edits.replace(self.statement, [])
         context.edits.insert_after(after, [*lines, *more])
-
-    def is_read_before(self, assign: cst.Assign, after: Any) -> bool:
-        order, text = order_of(self.context), code(assign.targets[0].target).strip()
-        scope = scope_of(self.context, self.origin)
-        start, end = order.end(assign), order.index[after]
-        for node in find(scope, cst.Name, cst.Attribute):
-            if start < order.index[node] < end and code(node).strip() == text:
-                if scope_of(self.context, node) is scope:
-                    return True
-        return False
 
     # ---- schedules ---------------------------------------------------------------------------
 

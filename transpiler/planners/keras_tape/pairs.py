@@ -41,6 +41,14 @@ def paired_variables(
     return node.with_changes(value=found) if root is not node else found
 
 
+def is_one(context: Context, node: cst.BaseExpression) -> bool:
+    """Whether an update is always of the same model, whichever optimizer makes it."""
+    node = resolve_list(context, node)
+    if not isinstance(node, cst.Attribute) or not is_variable_list(node):
+        return False
+    return sum(isinstance(o, Instance) for o in options(context.fact(node.value))) == 1
+
+
 def _makes(context: Context, node: cst.BaseExpression, origin: cst.Call) -> bool:
     """Whether an expression is the optimizer that a call made, and no other."""
     found = {o.origin for o in options(context.fact(node)) if isinstance(o, Instance)}
