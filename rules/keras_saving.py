@@ -35,7 +35,7 @@ _WAYS = ("save", "write", "restore", "read")
 _STATUS = ("expect_partial", "assert_consumed", "assert_existing_objects_matched",
            "initialize_or_restore", "run_restore_ops")  # fmt: skip
 _FORMS = ("keras.models.save_model", "keras.saving.save_model")
-_LOADS = ("keras.models.load_model", "keras.saving.load_model", "tf.saved_model.load")
+WHOLE_MODELS = ("keras.models.load_model", "keras.saving.load_model", "tf.saved_model.load")
 
 
 # ---- facts ---------------------------------------------------------------------------------------
@@ -58,16 +58,20 @@ def remember(call: Invocation, path: Value | None, model: Value | None) -> None:
         files[key] = join(files[key], model) if key in files else model
 
 
-@infers(*_LOADS)
+@infers(*WHOLE_MODELS)
 def loaded(call: Invocation) -> Value:
-    """The model that was saved there, or the only one that was saved at all."""
+    """The model that was saved there, or the only one that was saved at all; else any model."""
     files = call.interpreter.saved
     path = call.arg("filepath", "export_dir", at=0)
     key = path.value if isinstance(path, Const) else None
     if key in files:
         return files[key]
     found = {id(o): o for v in files.values() for o in options(v)}
-    return next(iter(found.values())) if len(found) == 1 else UNKNOWN
+    if len(found) == 1:
+        return next(iter(found.values()))
+    model = call.interpreter.allocate(Symbol("keras.Model"), call.node, {})
+    model.state["loaded"] = True
+    return model
 
 
 @infers("keras.Model.save_weights", "keras.Model.load_weights")
@@ -191,10 +195,16 @@ def load_weights(site: Site) -> Any:
     return new
 
 
-@rewrites(*_LOADS, to="torch")
+@rewrites(*WHOLE_MODELS, to="torch")
 def load_model(site: Site) -> Any:
     """A model that was pickled whole."""
     name = "export_dir" if "saved_model" in site.name else "filepath"
+    found = options(site.context.fact(site.node))
+    if any(isinstance(o, Instance) and "loaded" in o.state for o in found):
+        site.caution(
+            "the file has to hold a PyTorch model pickled whole, with the outputs of Keras' model",
+            "make the model by its class and convert its weights: transpile weights",
+        )
     return call("torch.load", _path(site, name), map_location=device_of(site), weights_only=False)
 
 

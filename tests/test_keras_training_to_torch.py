@@ -899,3 +899,41 @@ def test_a_model_that_only_computes_its_loss_itself() -> None:
     end = model.evaluate(x, y, verbose=0)
     """, "losses", "accuracy", "end")  # fmt: skip
     assert "loss = self.compute_loss(x=x, y=y, y_pred=y_pred)" in conversion.code
+
+
+def test_training_on_after_loading_needs_the_optimizer_of_the_file() -> None:
+    """The optimizer at hand moves the parameters of the model that was saved."""
+    source = (
+        compiled()
+        + """
+model.fit(x, y, verbose=0)
+model.save("model.keras")
+again = keras.models.load_model("model.keras")
+again.evaluate(x, y, verbose=0)
+"""
+    )
+    on = "again.fit(x, y, verbose=0)\n"
+    assert left_over(translate_keras(source)) == []
+    [reason] = left_over(translate_keras(source + on))
+    assert "does not hold its optimizer" in reason
+    assert left_over(translate_keras(source + 'again.compile("sgd", "mse")\n' + on)) == []
+
+
+def test_a_model_from_an_unknown_file_is_used_as_any_model() -> None:
+    conversion = translate_keras("""
+x, y = rng.normal(size=(22, 4)), rng.normal(size=(22, 1))
+model = keras.models.load_model("model.h5")
+model.summary()
+model.compile("sgd", "mse")
+model.fit(x, y, epochs=2)
+print(model.evaluate(x, y), model.predict(x))
+""")
+    assert left_over(conversion) == []
+    assert any("pickled whole" in f.message for f in conversion.findings)
+    for method in ("compile", "fit", "evaluate", "predict", "summary"):
+        assert f"model.{method}(" not in conversion.code
+    lines = conversion.code.splitlines()
+    device, load = (next(i for i, line in enumerate(lines) if t in line) for t in (
+        "device = torch.device", "= torch.load(",
+    ))  # fmt: skip
+    assert device < load

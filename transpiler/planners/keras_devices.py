@@ -74,12 +74,18 @@ def plan(context: Context) -> None:
 
 
 def define_device(context: Context, node: cst.CSTNode) -> None:
-    """The device, before the top-level statement that first compiles a model."""
+    """The device, before the top-level statement that first compiles a model or reads one back."""
     known: dict[str, Any] = context.notes["device"]
     if known.get("defined"):
         return
     known["defined"] = True
-    top: Any = context.edits.statement(node)
+    reads = [
+        c for c in find(context.module, cst.Call)
+        if context.edits.enclosing(c, cst.FunctionDef) is None
+        and code(c.func).rpartition(".")[2] in ("load_model", "load_weights")
+    ]  # fmt: skip
+    first = min([node, *reads], key=context.edits.order)
+    top: Any = context.edits.statement(first)
     while not isinstance(context.edits.parent[top], cst.Module):
         top = context.edits.statement(context.edits.parent[top])
     context.edits.insert_before(top, fill_statements(

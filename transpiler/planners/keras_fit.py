@@ -26,6 +26,7 @@ from transpiler.planners.keras_tape.sensitive import fits_in_inference
 from transpiler.planners.keras_training import Training, calls_of, models_of, output_of
 from transpiler.rule import Unfit
 from transpiler.rules.facts_keras import is_generator
+from transpiler.rules.keras_saving import WHOLE_MODELS
 from transpiler.site import Site, constant_value, missing
 from transpiler.syntax import find, walk
 from transpiler.template import OMIT, call, fill, fill_statements
@@ -151,7 +152,27 @@ class Use:
             "predict_on_batch": self.write_predict, "train_on_batch": self.write_on_batch,
             "test_on_batch": self.write_on_batch,
         }  # fmt: skip
+        if self.name in ("fit", "train_on_batch") and self.is_read_back():
+            raise Unfit("the file of the model that trains on here does not hold its optimizer",
+                        "compile the model that was loaded")  # fmt: skip
         writers[self.name]()
+
+    def is_read_back(self) -> bool:
+        """Whether the model was loaded after the compilation whose optimizer trains it.
+
+        That optimizer moves the parameters of the model that was saved.
+        """
+        order, around = self.context.edits.order, self.context.edits.enclosing
+        loads = [
+            order(assign)
+            for assign in find(self.context.module, cst.Assign)
+            if any(t.target.deep_equals(self.model) for t in assign.targets)
+            and isinstance(assign.value, cst.Call)
+            and qualified_name(self.context, assign.value.func) in WHOLE_MODELS
+            and around(assign, cst.FunctionDef) is around(self.node, cst.FunctionDef)
+            and order(assign) < order(self.node)
+        ]
+        return bool(loads) and bool(self.trainings) and max(loads) > order(self.training.node)
 
     def replace(self, new: cst.BaseExpression) -> None:
         self.context.claim(self.node)
