@@ -137,6 +137,9 @@ _SAME = ("drop", "dropna", "fillna", "astype", "sample", "head", "reset_index", 
          "drop_duplicates", "sort_index", "clip", "round", "abs")  # fmt: skip
 
 
+_OTHER_COLUMNS = ("drop", "dropna", "apply", "reset_index", "set_index", "map")
+
+
 def _table(call: Invocation, name: str = FRAME) -> Value:
     return call.interpreter.allocate(Symbol(name), call.node, {})
 
@@ -153,7 +156,11 @@ def column(call: Invocation) -> Value:
 
 @infers(*(f"{name}.{n}" for name in (FRAME, SERIES) for n in _SAME))
 def same_table(call: Invocation) -> Value:
-    return call.receiver or _table(call)
+    table = call.receiver
+    name = call.name.rpartition(".")[2]
+    if isinstance(table, Instance) and "columns" in table.state and name in _OTHER_COLUMNS:
+        return _table(call, table.class_names[0])
+    return table or _table(call)
 
 
 @infers(f"{FRAME}.__getitem__")
@@ -170,8 +177,20 @@ def picked(call: Invocation) -> Value:
         return _table(call, SERIES)
     if isinstance(last, Instance) and last.class_names[:1] == (SERIES,):
         return call.receiver or UNKNOWN  # rows, where a column says so
-    known = isinstance(last, (ListObject, Sequence))
-    return (call.receiver or _table(call)) if known else UNKNOWN
+    if not isinstance(last, (ListObject, Sequence)):
+        return UNKNOWN
+    named = items_of(last)
+    if items is not None or not named or not all(_is_text(n) for n in named):
+        return call.receiver or _table(call)
+    part = _table(call)
+    if isinstance(part, Instance):
+        same = part.state.setdefault("columns", len(named)) == len(named)
+        part.state["columns"] = len(named) if same else None
+    return part
+
+
+def _is_text(value: Value) -> bool:
+    return isinstance(value, Const) and isinstance(value.value, str)
 
 
 @infers(f"{SERIES}.__getitem__")
@@ -196,7 +215,10 @@ def rank_of(value: Value) -> int | None:
 
 def _content(value: Value) -> Value:
     rank = rank_of(value)
-    return Tensor((None,) * rank if rank else None, library="numpy")
+    shape: tuple[Dim, ...] | None = (None,) * rank if rank else None
+    if rank == 2 and isinstance(value, Instance) and "elements set" not in value.state:
+        shape = (None, value.state.get("columns"))
+    return Tensor(shape, library="numpy")
 
 
 @infers_property(f"{FRAME}.values", f"{SERIES}.values")

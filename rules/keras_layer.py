@@ -20,6 +20,7 @@ from transpiler.infer.values import (
     is_none,
     items_of,
     join,
+    options,
 )
 from transpiler.rule import Unfit
 from transpiler.rules.keras_activations import activation_module, activation_name
@@ -189,8 +190,9 @@ class Layer:
 
     def starts_as_torch(self) -> bool:
         """Whether the kernel starts from torch's own initial values."""
-        given = self.instance.arguments.get("kernel_initializer")
-        return isinstance(given, Instance) and given.class_names == ("to_tf.torch_uniform",)
+        given = options(self.instance.arguments.get("kernel_initializer"))
+        own = ("to_tf.torch_uniform",)
+        return bool(given) and all(isinstance(g, Instance) and g.class_names == own for g in given)
 
     def declared(self) -> cst.BaseExpression | None:
         """The last size of `input_shape=` or `input_dim=` as the program writes it."""

@@ -123,7 +123,8 @@ def adapts(context: Context) -> bool:
     made = {n.rpartition(".")[2].lower() for n in names if n.startswith("keras.optimizers.")}
     texts = [s.evaluated_value for s in find(context.module, cst.SimpleString)]
     made |= {t.lower() for t in texts if isinstance(t, str)} & {"sgd", *ADAPTIVE}
-    return bool(made & ADAPTIVE) or "sgd" not in made
+    sums = "sgd" in made or any(n.startswith("to_tf.Torch") for n in names)
+    return bool(made & ADAPTIVE) or not sums
 
 
 ADAPTIVE = frozenset({"adam", "adamw", "nadam", "adamax", "rmsprop", "adagrad", "adadelta", "ftrl"})

@@ -99,6 +99,11 @@ def reveal(source: str, siblings: dict[str, str] | None = None) -> str:
         ("i = 2\nreveal(f'{i:03d}')", "str"),
         ("reveal('block{}'.format(2))", "'block2'"),
         ("x = [1, 2, 3]\nx.pop()\nreveal(len(x))", "2"),
+        ("import pandas as pd\nt = pd.read_csv('f')\nreveal(t[['a', 'b']].values)", "[?,2] None"),
+        (
+            "import pandas as pd\nt = pd.read_csv('f')[['a']]\nt['b'] = 1\nreveal(t.values)",
+            "[?,?] None",
+        ),
         ("import types\nhp = types.SimpleNamespace(lr=0.1, dim=8)\nreveal(hp.dim)", "8"),
     ],
 )

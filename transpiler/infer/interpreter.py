@@ -592,6 +592,8 @@ class Interpreter(Expressions):
                     option.element = join(option.element, value)
             elif isinstance(option, ListObject):
                 option.element = join(option.element, value)
+            elif isinstance(option, Instance):
+                option.state["elements set"] = True
 
     # ---- calls -------------------------------------------------------------------------------
 
