@@ -28,7 +28,7 @@ from transpiler.rules.layer_arguments import known
 from transpiler.rules.layer_names import each
 from transpiler.site import Site
 from transpiler.syntax import code, find
-from transpiler.template import OMIT, call, fill
+from transpiler.template import OMIT, call, fill, fill_statements
 
 
 @rewrites(
@@ -202,6 +202,18 @@ def statistic(site: Site) -> Any:
         raise Unfit("whether this layer has been built by then is not known")
     _refuse_unbuilt(site)
     return fill(f"layer.{STATISTICS[site.name.rpartition('.')[2]]}", layer=_layer(site))
+
+
+@rewrites(*(f"torch.nn.{owner}.reset_running_stats" for owner in TRACKING), to="tf")
+def reset_statistics(site: Site) -> Any:
+    """Means of 0 and variances of 1, assigned to the variables."""
+    if site.receiver is None or not site.alone:
+        raise Unfit(f"{site.short} is used inside of an expression")
+    return fill_statements(
+        "norm.moving_mean.assign(tf.zeros_like(norm.moving_mean))\n"
+        "norm.moving_variance.assign(tf.ones_like(norm.moving_variance))",
+        norm=site.receiver,
+    )
 
 
 SIZE_FACTS = [

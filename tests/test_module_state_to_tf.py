@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from proving_sides import double_precision
 from training import assert_same, train_both
-from translating import reasons
+from translating import reasons, to_tf
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -142,8 +142,42 @@ def train():
 """
 
 
-@pytest.mark.parametrize("program", [CODES, TARGET, STAGES, NORM], ids=["codes", "target", "stages",
-                                                                        "norm"])  # fmt: skip
+SETTINGS = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Linear(5, 4)
+        self.norm = nn.BatchNorm1d(4)
+        for m in self.modules():
+            if isinstance(m, nn.BatchNorm1d):
+                m.eps = 1e-3
+                m.momentum = 0.03
+
+    def forward(self, x):
+        return self.norm(self.dense(x))
+
+model = Net()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+def train():
+    found = []
+    for step in range(4):
+        loss = ((model(features) - 1) ** 4).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        model.norm.momentum = 0.5 / (step + 1)
+        found += [loss.item(), model.norm.momentum, model.norm.eps]
+        found.append(model.norm.running_var.sum().item())
+        if step == 2:
+            model.norm.running_mean = torch.zeros_like(model.norm.running_mean)
+    model.eval()
+    return found, model(features)
+"""
+
+
+@pytest.mark.parametrize("program", [CODES, TARGET, STAGES, NORM, SETTINGS],
+                         ids=["codes", "target", "stages", "norm", "settings"])  # fmt: skip
 def test_state_of_modules_is_kept(program: str) -> None:
     assert_same(program)
 
@@ -167,3 +201,10 @@ def test_parameters_that_an_optimizer_was_not_given_are_told() -> None:
         "parameters are trained again later that this optimizer was not given: torch's leaves "
         "them alone"
     ]
+
+
+def test_changed_settings_of_layers_are_renamed_or_told() -> None:
+    code = to_tf("drop = nn.Dropout(0.1)\ndrop.p = 0.3\nprint(drop.p)\n")
+    assert "drop.rate = 0.3\nprint(drop.rate)" in code
+    found = reasons("conv = nn.Conv2d(1, 2, 3)\nconv.stride = (2, 2)\n")
+    assert found == ["`stride` of a layer is changed after it was made"]

@@ -32,6 +32,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
     "tf": (
         "transpiler.planners.mode",
         "transpiler.planners.rebindings",
+        "transpiler.planners.layer_settings",
         "transpiler.planners.unfreezing",
         "transpiler.planners.step",
         "transpiler.planners.step.groups",

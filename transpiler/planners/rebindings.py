@@ -13,11 +13,11 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Symbol, options
+from transpiler.infer.values import Instance, Symbol, options
 from transpiler.modules import is_module
 from transpiler.planners.expressions import qualified_name
-from transpiler.rules.parameters import variable_of
-from transpiler.syntax import find
+from transpiler.rules.parameters import STATISTICS, variable_of
+from transpiler.syntax import code, find
 from transpiler.template import fill
 
 
@@ -26,10 +26,43 @@ def plan(context: Context) -> None:
     for node in find(context.module, cst.Assign):
         if rebinds(context, node.targets[0].target):
             _plan_assignment(context, node)
+    for attribute in find(context.module, cst.Attribute):
+        _plan_statistic(context, attribute)
     for instance in list(context.interpreter.instances.values()):
         if isinstance(instance.cls, Symbol) and is_replaced(context, instance, "weight"):
             if instance.origin in context.edits.parent:
                 context.edits.wrap(instance.origin, _freeze)
+
+
+def _plan_statistic(context: Context, node: cst.Attribute) -> None:
+    """`module.running_mean` of one of many modules: only normalizations have such a thing."""
+    if node.attr.value not in STATISTICS or node in context.claimed:
+        return
+    owners = options(context.fact(node.value))
+    if _is_own(context, node.attr.value) or (
+        isinstance(node.value, cst.Name) and (node.value.value == "self")
+    ):
+        return
+    if all(isinstance(o, Instance) and isinstance(o.cls, Symbol) for o in owners):
+        return  # the rule knows
+    context.claim(node)
+    place = fill(f"layer.{STATISTICS[node.attr.value]}", layer=node.value)
+    parent = context.edits.parent[node]
+    assign = context.edits.parent[parent] if isinstance(parent, cst.AssignTarget) else None
+    if isinstance(assign, cst.Assign) and len(assign.targets) == 1:
+        line = cst.SimpleStatementLine([cst.Expr(fill("v.assign(x)", v=place, x=assign.value))])
+        context.edits.replace(context.edits.statement(assign), [line])
+    elif assign is None:
+        context.edits.replace(node, place)
+
+
+def _is_own(context: Context, name: str) -> bool:
+    """Whether the program registers buffers under a name of torch's statistics."""
+    texts = (f'"{name}"', f"'{name}'")
+    return any(s.value in texts for s in find(context.module, cst.SimpleString)) or any(
+        node.attr.value == name and code(node.value) == "self"
+        for node in find(context.module, cst.Attribute)
+    )
 
 
 def _freeze(layer: Any) -> Any:

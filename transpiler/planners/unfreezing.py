@@ -19,7 +19,7 @@ from transpiler.syntax import code, find
 
 def plan(context: Context) -> None:
     """Find what is unfrozen while the program trains."""
-    late = [node for node in _unfreezes(context) if _is_late(context, node)]
+    late = [node for node in _unfreezes(context) if is_late(context, node)]
     if late:
         context.notes[LATE] = late
 
@@ -42,7 +42,7 @@ def _unfreezes(context: Context) -> list[cst.CSTNode]:
     return found
 
 
-def _is_late(context: Context, node: cst.CSTNode, depth: int = 3) -> bool:
+def is_late(context: Context, node: cst.CSTNode, depth: int = 3) -> bool:
     """Whether a statement runs in a loop that does something else than to go over parameters."""
     loop = context.edits.enclosing(node, cst.For, cst.While)
     while loop is not None:
@@ -53,7 +53,7 @@ def _is_late(context: Context, node: cst.CSTNode, depth: int = 3) -> bool:
     if function is None or not depth:
         return False
     calls = [c for c in find(context.module, cst.Call) if _calls(context, c, function)]
-    return any(_is_late(context, call, depth - 1) for call in calls)
+    return any(is_late(context, call, depth - 1) for call in calls)
 
 
 def _runs_over_parts(loop: cst.For | cst.While) -> bool:
@@ -70,4 +70,4 @@ def _calls(context: Context, call: cst.Call, function: cst.CSTNode) -> bool:
     return False
 
 
-__all__ = ["LATE", "plan"]
+__all__ = ["LATE", "is_late", "plan"]

@@ -23,6 +23,7 @@ from transpiler.infer.values import (
     options,
 )
 from transpiler.planners.expressions import qualified_name
+from transpiler.planners.layer_settings import CHANGING
 from transpiler.planners.rebindings import rebinds
 from transpiler.planners.unfreezing import LATE
 from transpiler.syntax import code, walk
@@ -39,6 +40,8 @@ def reason_not_traceable(context: Context, statements: Iterable[cst.CSTNode]) ->
     """Why the statements can not be traced, None where they can."""
     if context.notes.get(LATE):
         return "which parameters are trained changes while the program runs"
+    if context.notes.get(CHANGING):
+        return "a setting of a layer changes while the program runs"
     seen: set[cst.CSTNode] = set()
     pending: list[tuple[cst.CSTNode, bool]] = [(s, False) for s in statements]
     while pending:
