@@ -7,10 +7,11 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import NONE, Instance, Symbol, Value
+from transpiler.infer.values import NONE, Instance, Number, Symbol, Value
 from transpiler.rule import Unfit, infers, rewrites
 from transpiler.site import Site
 from transpiler.syntax import find
+from transpiler.template import fill
 
 SCALERS = ("torch.cuda.amp.GradScaler", "torch.amp.GradScaler")
 
@@ -60,3 +61,35 @@ def nothing(site: Site) -> Any:
     if not site.alone:
         raise Unfit(f"{site.short} inside an expression")
     return []
+
+
+def _methods(name: str) -> tuple[str, ...]:
+    return tuple(f"{scaler}.{name}" for scaler in SCALERS)
+
+
+@rewrites(*_methods("load_state_dict"), to="tf")
+def no_state(site: Site) -> Any:
+    """There is no state to go on with."""
+    if not site.alone:
+        raise Unfit(f"{site.short} is used inside of an expression")
+    return []
+
+
+@rewrites(*_methods("state_dict"), to="tf")
+def empty_state(site: Site) -> Any:
+    """An entry of a checkpoint is left out of it."""
+    if isinstance(site.parent, cst.DictElement):
+        site.context.edits.replace(site.parent, [])
+        return site.keep()
+    return fill("{}")
+
+
+@rewrites(*_methods("get_scale"), *_methods("is_enabled"), to="tf")
+def settings(site: Site) -> Any:
+    """What a scaler says that is turned off."""
+    return fill("1.0" if site.name.endswith("scale") else "False")
+
+
+@infers(*_methods("get_scale"))
+def scale_factor(_: Invocation) -> Value:
+    return Number("float")

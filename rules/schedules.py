@@ -11,7 +11,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import NONE, ListObject, Number, Value
+from transpiler.infer.values import NONE, ListObject, Number, Sequence, Value, options
 from transpiler.rule import Unfit, infers, rewrites
 from transpiler.rules.optimizers import given
 from transpiler.site import Site
@@ -74,12 +74,24 @@ def warm_restarts(site: Site) -> Any:
 _SAME = ("CyclicLR", "OneCycleLR", "ReduceLROnPlateau", "SequentialLR", "ChainedScheduler")
 
 
+_SINGLE = {"CyclicLR": ("base_lr", "max_lr"), "ReduceLROnPlateau": ("min_lr",)}
+
+
+def _is_list(site: Site, node: Any) -> bool:
+    return node is not None and any(
+        isinstance(o, (ListObject, Sequence)) for o in options(site.fact(node))
+    )
+
+
 @rewrites(*(_PREFIX + name for name in _SAME), to="tf")
 def same_signature(site: Site) -> Any:
     """Schedules that are written out as a class with torch's own arguments."""
     name = site.name.rpartition(".")[2]
     site.context.emit(name)
     arguments = {n: v for n, v in site.args.items() if n != "verbose"}
+    listed = [n for n in _SINGLE.get(name, ()) if _is_list(site, arguments.get(n))]
+    if listed:
+        raise Unfit(f"`{listed[0]}` of {name} is one of each group")
     first = [arguments.pop(n) for n in ("optimizer",) if n in arguments]
     return call(name, *first, **arguments)
 

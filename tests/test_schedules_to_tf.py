@@ -129,8 +129,7 @@ scheduler = lr_scheduler.LambdaLR(optimizer, warmup)
     assert_same(script(made, per_batch="scheduler.step()", optimizer=ADAM))
 
 
-def test_groups_keep_their_ratio() -> None:
-    source = """
+GROUPS = """
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
@@ -143,7 +142,7 @@ class Net(nn.Module):
 model = Net()
 optimizer = torch.optim.SGD([{"params": model.a.parameters()},
                              {"params": model.b.parameters(), "lr": 0.02}], lr=0.1, momentum=0.9)
-scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 3, gamma=0.5)
+SCHEDULER
 
 def train():
     values = []
@@ -154,10 +153,24 @@ def train():
         optimizer.step()
         scheduler.step()
         values.append(loss)
-        values.append(optimizer.param_groups[1]["lr"])
+        values += [optimizer.param_groups[1]["lr"], *scheduler.get_last_lr()]
     return values
 """
-    assert_same(source)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "StepLR(optimizer, 3, gamma=0.5)",
+        "OneCycleLR(optimizer, max_lr=0.05, total_steps=12)",
+        "OneCycleLR(optimizer, max_lr=[0.05, 0.2], total_steps=12)",
+        "ReduceLROnPlateau(optimizer, patience=0, min_lr=0.01)",
+    ],
+)
+def test_groups_have_rates_of_their_own(made: str) -> None:
+    step = "scheduler.step(1.0)" if "Plateau" in made else "scheduler.step()"
+    source = GROUPS.replace("SCHEDULER", f"scheduler = torch.optim.lr_scheduler.{made}")
+    assert_same(source.replace("scheduler.step()", step))
 
 
 def test_rate_by_hand_for_all_groups() -> None:

@@ -35,6 +35,8 @@ for epoch in range(3):
     writer.add_histogram("weight", model.weight, epoch)
 writer.add_image("noise", torch.rand(3, 4, 5), 0)
 writer.close()
+torch.save({"model": model.state_dict(), "scaler": scaler.state_dict()}, "last.pt")
+scaler.load_state_dict(torch.load("last.pt")["scaler"])
 padded = pad_sequence([torch.ones(3, 2), torch.ones(5, 2)], batch_first=True, padding_value=-1.0)
 """
 

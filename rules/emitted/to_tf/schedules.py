@@ -9,9 +9,14 @@ def learning_rate_of(optimizer):
     return float(str(optimizer.learning_rate.numpy()))
 
 
+def parts_of(optimizer):
+    """The optimizers of an optimizer's groups, each with a learning rate of its own."""
+    return [part for part, _ in getattr(optimizer, "groups", [(optimizer, None)])]
+
+
 def set_momentum(optimizer, value):
     """Set the momentum (beta_1 of the Adam family) of each group, also in traced steps."""
-    for part, _ in getattr(optimizer, "groups", [(optimizer, None)]):
+    for part in parts_of(optimizer):
         name = "beta_1" if hasattr(part, "beta_1") else "momentum"
         getattr(part, name).assign(value)
 
@@ -48,7 +53,8 @@ class EpochSchedule:
                 part.learning_rate = self.minimum + span * self.factor(self.last_epoch)
 
     def get_last_lr(self):
-        return [self.last_lr]
+        parts = parts_of(self.optimizer)
+        return [self.last_lr] if len(parts) == 1 else [learning_rate_of(part) for part in parts]
 
     def state_dict(self):
         return {"last_epoch": self.last_epoch, "initial": self.initial}
@@ -144,6 +150,10 @@ class OneCycleLR(EpochSchedule):
         last_epoch=-1,
     ):
         total = total_steps or epochs * steps_per_epoch
+        share_rate(optimizer)
+        if isinstance(max_lr, (list, tuple)):  # one of each group: all go up and down alike
+            optimizer.ratios = [rate / max_lr[0] for rate in max_lr]
+            max_lr = max_lr[0]
         start = max_lr / div_factor
         # Each phase: its last step, then learning rate and momentum at its two ends.
         peak = pct_start * total - 1
@@ -157,7 +167,6 @@ class OneCycleLR(EpochSchedule):
             self.phases = [up, (total - 1, (max_lr, end), (base_momentum, max_momentum))]
         self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum
-        share_rate(optimizer)
         super().__init__(optimizer, None, last_epoch=last_epoch)
 
     def anneal(self, start, end, part):
@@ -284,14 +293,15 @@ class ReduceLROnPlateau:
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
-            old = learning_rate_of(self.optimizer)
-            new = max(old * self.factor, self.min_lr)
-            if old - new > self.eps:
-                self.optimizer.learning_rate = new
+            for part in parts_of(self.optimizer):
+                old = learning_rate_of(part)
+                new = max(old * self.factor, self.min_lr)
+                if old - new > self.eps:
+                    part.learning_rate = new
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
 
     def get_last_lr(self):
-        return [learning_rate_of(self.optimizer)]
+        return [learning_rate_of(part) for part in parts_of(self.optimizer)]
 
     def state_dict(self):
         names = "best", "num_bad_epochs", "cooldown_counter", "last_epoch"
