@@ -7,6 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.aliases import warn_of_aliases
+from transpiler.element_homes import rebound
 from transpiler.infer.values import Instance, Tensor, Union, options
 from transpiler.modules import in_module_method
 from transpiler.planners.element_updates import write_elements
@@ -83,10 +84,9 @@ def write_back(site: Site, x: Any, new: Any, variable_method: Any = None) -> Any
         _refuse_unbuilt(site, place)
         change = variable_method or fill("v.assign(x)", v=place, x=new)
         return [cst.SimpleStatementLine([cst.Expr(change)])]
-    warn_of_aliases(site.context, site.node, place)
-    # A copy: the node itself may be read in another order of axes.
-    target = cst.AssignTarget(place.deep_clone() if isinstance(place, cst.Name) else place)
-    return [cst.SimpleStatementLine([cst.Assign([target], new)])]
+    if isinstance(place, cst.Name):
+        return rebound(site.context, site.node, place, new)
+    return [cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(place)], new)])]
 
 
 def _is_last_use(site: Site, place: cst.Name) -> bool:

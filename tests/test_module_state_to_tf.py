@@ -208,3 +208,47 @@ def test_changed_settings_of_layers_are_renamed_or_told() -> None:
     assert "drop.rate = 0.3\nprint(drop.rate)" in code
     found = reasons("conv = nn.Conv2d(1, 2, 3)\nconv.stride = (2, 2)\n")
     assert found == ["`stride` of a layer is changed after it was made"]
+
+
+KEPT = """
+class Stats:
+    def __init__(self):
+        self.total = torch.zeros(5)
+        self.parts = [torch.zeros(5), torch.ones(5)]
+        self.table = {"a": torch.zeros(5)}
+
+    def update(self, x):
+        total = self.total
+        total.add_(x)
+        for p, n in zip(self.parts, [1, 2]):
+            p.mul_(0.5).add_(n * x)
+            p -= 1
+        for v in self.table.values():
+            v.add_(x)
+
+model = nn.Linear(5, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+stats = Stats()
+
+def train():
+    losses = []
+    for step in range(3):
+        loss = (model(features) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        stats.update(features.mean(0))
+        losses.append(loss.item())
+    return losses, stats.total, stats.parts[0], stats.parts[1], stats.table["a"]
+"""
+
+
+def test_tensors_changed_by_local_names_change_where_they_are_kept() -> None:
+    code = assert_same(KEPT).code
+    assert "for i, (p, n) in enumerate(zip(self.parts, [1, 2])):" in code
+    assert "self.table[key] = v + x" in code
+
+
+def test_elements_without_a_place_are_told() -> None:
+    found = reasons("for row in (torch.zeros(2), torch.ones(2)):\n    row.add_(1)\n")
+    assert found == ["`row` is an element of something that is changed in place"]

@@ -7,6 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
+from transpiler.element_homes import home_of
 from transpiler.infer.values import (
     Const,
     Number,
@@ -17,9 +18,10 @@ from transpiler.infer.values import (
     Value,
     options,
 )
+from transpiler.rule import Unfit
 from transpiler.rules.promotion import casts
 from transpiler.syntax import find
-from transpiler.template import fill
+from transpiler.template import fill, fill_statements
 
 
 def plan(context: Context) -> None:
@@ -89,6 +91,20 @@ def _plan_augmented(context: Context, node: cst.AugAssign) -> None:
             wrap_cast(context, node.target, dtype)
     if target.variable:
         _plan_assignment(context, node)
+    elif isinstance(node.target, cst.Name):
+        _plan_element(context, node, node.target)
+
+
+def _plan_element(context: Context, node: cst.AugAssign, name: cst.Name) -> None:
+    """`x += 1` of an element of a list, which changes there as well."""
+    try:
+        home = home_of(context, node, name.value)
+    except Unfit as error:
+        context.unfit(node, "in-place", error)
+        return
+    if home is not None:
+        lines = fill_statements("home = name", home=home, name=name.deep_clone())
+        context.edits.insert_after(context.edits.statement(node), lines)
 
 
 def _plan_assignment(context: Context, node: cst.AugAssign) -> None:

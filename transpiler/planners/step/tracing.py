@@ -7,12 +7,15 @@ from collections.abc import Iterable
 import libcst as cst
 
 from transpiler.context import Context
+from transpiler.element_homes import is_kept
 from transpiler.infer.values import (
     Bound,
     Class,
     Const,
     Function,
     Instance,
+    ListObject,
+    Mapping,
     Method,
     Number,
     Sequence,
@@ -124,6 +127,9 @@ def _reason(context: Context, node: cst.CSTNode, called: bool) -> str | None:
         case cst.CompFor() if isinstance(context.fact(node.iter), Tensor):
             return "a comprehension runs over a tensor"
         case cst.Assign() | cst.AugAssign():
+            element = _changed_element(context, node)
+            if element is not None:
+                return f"`{element}` is kept in a list or dict between steps"
             for target in assigned_attributes(node):
                 if _keeps_state(context, target):
                     return f"`{code(target)}` keeps a value between steps"
@@ -147,6 +153,18 @@ def assigned_attributes(node: cst.Assign | cst.AugAssign) -> list[cst.Attribute]
         elif isinstance(target, (cst.Tuple, cst.List)):
             pending.extend(e.value for e in target.elements)
     return found
+
+
+def _changed_element(context: Context, node: cst.Assign | cst.AugAssign) -> str | None:
+    """What a statement changes in a container of an object, or as an element of one."""
+    target = node.target if isinstance(node, cst.AugAssign) else node.targets[0].target
+    if isinstance(target, cst.Subscript) and isinstance(target.value, cst.Attribute):
+        held = options(context.fact(target.value))
+        if any(isinstance(o, (ListObject, Mapping)) for o in held):
+            return code(target)
+    if isinstance(node, cst.AugAssign) and isinstance(target, cst.Name):
+        return target.value if is_kept(context, node, target.value) else None
+    return None
 
 
 def _keeps_state(context: Context, target: cst.Attribute) -> bool:
@@ -205,6 +223,10 @@ def changing_attributes(context: Context) -> set[str]:
 
 def _call_reason(context: Context, node: cst.Call) -> str | None:
     name = qualified_name(context, node.func)
+    if name is not None and name.startswith("torch.Tensor.") and name.endswith("_"):
+        owner = node.func.value if isinstance(node.func, cst.Attribute) else node
+        if isinstance(owner, cst.Name) and is_kept(context, node, owner.value):
+            return f"`{owner.value}` is kept in a list or dict between steps"
     if name in _HOST_METHODS and name != "torch.Tensor.cpu":
         return f"`{code(node.func)}()` needs the value itself"
     fact = context.fact(node)
