@@ -52,6 +52,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.stateful",
         "transpiler.planners.states",
         "transpiler.planners.gradmode",
+        "transpiler.planners.partials",
         "transpiler.planners.operators",
         "transpiler.planners.element_updates",
         "transpiler.planners.indexing",
