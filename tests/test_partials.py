@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keras_training import assert_twins
 from proving_sides import double_precision
 from training import assert_same
 from translating import reasons, to_tf, translate
@@ -84,3 +85,24 @@ a, b = norm(8), norm(8, eps=0.1)
 def test_what_can_not_be_bound_is_said() -> None:
     [reason] = reasons("from functools import partial\nmake = partial(nn.Linear, *sizes)\n")
     assert "unpacked" in reason
+
+
+def test_partials_of_keras_layers_are_the_layers() -> None:
+    """Each call is written with what the partial has given, or the call itself."""
+    conversion = assert_twins(
+        """
+from functools import partial
+Conv = partial(layers.Conv2D, kernel_size=3, padding="same", activation="relu")
+Wide = partial(layers.Dense, 6, kernel_regularizer=keras.regularizers.l2(0.01))
+model = keras.Sequential([layers.Input((8, 8, 1)), Conv(filters=4), Conv(2, kernel_size=1),
+                          layers.Flatten(), Wide(), Wide(activation="tanh"), layers.Dense(1)])
+x, y = rng.normal(size=(22, 8, 8, 1)), rng.normal(size=(22, 1))
+model.compile("sgd", "mse")
+# train
+h = model.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0)
+losses = h.history["loss"]
+p = model.predict(x, verbose=0)
+""",
+        "losses", "p",
+    )  # fmt: skip
+    assert "partial" not in conversion.code

@@ -1,6 +1,7 @@
 """Spellings of Keras programs that say the same as plainer ones, put in those before inference.
 
 * `layers.Conv2D(8, 3, **options)` with `options = dict(padding="same")`: the options one by one.
+* `Conv = partial(layers.Conv2D, padding="same")`: the layer itself where it is called.
 * `def block(x, n, **kwargs): return layers.Conv2D(n, 3, **kwargs)(x)`: by name what is passed on.
 * `def compute_loss(self, x, y, y_pred)` alone: with the steps that Keras runs around it.
 """
@@ -16,6 +17,7 @@ import libcst as cst
 from transpiler.passed_on import write_out
 from transpiler.plainer import GONE, Changes, Origins, apply_changes
 from transpiler.syntax import code, find
+from transpiler.written_partials import write_partials
 from transpiler.written_steps import write_steps
 
 _LINE = cst.SimpleStatementLine
@@ -34,6 +36,8 @@ def plainer_keras(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
     steps: list[Callable[[cst.Module, Changes], None]] = []
     if "**" in text:
         steps.append(_give_literals)
+    if "partial(" in text:
+        steps.append(lambda tree, changes: write_partials(tree, changes, _changes))
     if _PASSED.search(text):
         steps.append(write_out)
     if "def compute_loss(" in text:
