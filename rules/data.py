@@ -137,7 +137,7 @@ def _is_name(node: cst.BaseExpression) -> bool:
 
 @rewrites(
     DATA + "Subset", DATA + "ConcatDataset", DATA + "random_split", DATA + "SubsetRandomSampler",
-    DATA + "WeightedRandomSampler", to="tf",
+    DATA + "WeightedRandomSampler", DATA + "BatchSampler", to="tf",
 )  # fmt: skip
 def written_out(site: Site) -> Any:
     """Small classes and functions of the same name and arguments."""

@@ -34,6 +34,17 @@ def current_device(site: Site) -> Any:
     return cst.Integer("0")
 
 
+@rewrites("torch.cuda.get_device_name", to="tf")
+def device_name(site: Site) -> Any:
+    """What TensorFlow calls the first GPU, for what is printed."""
+    return site.fill("tf.config.list_physical_devices('GPU')[0].name")
+
+
+@infers("torch.cuda.get_device_name")
+def device_name_fact(_: Invocation) -> Value:
+    return Number("str")
+
+
 @infers("torch.cuda.is_available", "torch.backends.mps.is_available", "torch.backends.mps.is_built")
 def is_available(_: Invocation) -> Value:
     return Number("bool")

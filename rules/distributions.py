@@ -6,17 +6,33 @@ from typing import Any
 
 from transpiler.infer.arrays import broadcast
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import Instance, Shape, Tensor, Value, options
+from transpiler.infer.values import Const, Instance, Shape, Tensor, Value, options
 from transpiler.rule import Inference, Proof, Unfit, infers, infers_property, rewrites
 from transpiler.rules.operands import integers
 from transpiler.rules.tensor_arguments import drop, fill
 from transpiler.site import Site
 
 D = "torch.distributions"
-KNOWN = ("Normal", "Categorical", "Bernoulli", "Uniform")
+KNOWN = ("Normal", "Categorical", "Bernoulli", "Uniform", "MultivariateNormal", "Independent",
+         "Beta")  # fmt: skip
 METHODS = ("sample", "rsample", "log_prob", "entropy", "cdf")
-ATTRIBUTES = ("mean", "stddev", "variance", "loc", "scale", "probs", "logits", "low", "high")
-_PLACES = {"loc": 0, "scale": 1, "probs": 0, "logits": 1, "low": 0, "high": 1}
+ATTRIBUTES = (
+    "mean",
+    "stddev",
+    "variance",
+    "loc",
+    "scale",
+    "probs",
+    "logits",
+    "low",
+    "high",
+    "covariance_matrix",
+    "scale_tril",
+    "base_dist",
+    "concentration0",
+    "concentration1",
+)
+_PARAMETERS = ("loc", "scale", "probs", "logits", "low", "high", "concentration0", "concentration1")
 
 
 @rewrites(
@@ -33,6 +49,14 @@ _PLACES = {"loc": 0, "scale": 1, "probs": 0, "logits": 1, "low": 0, "high": 1}
                "torch.distributions.Bernoulli(logits=x).entropy()",
                "torch.distributions.Bernoulli(torch.sigmoid(x)).log_prob((z > 0).float())",
                "torch.distributions.Uniform(x, x + y).entropy()",
+               "torch.distributions.MultivariateNormal(x, torch.diag_embed(y)).log_prob(z)",
+               "torch.distributions.MultivariateNormal(x, torch.diag(y[0])).log_prob(z[0])",
+               "torch.distributions.MultivariateNormal(x, scale_tril=torch.diag_embed(y))"
+               ".entropy()",
+               "torch.distributions.Independent(torch.distributions.Normal(x, y), 1).log_prob(z)",
+               "torch.distributions.Independent(torch.distributions.Normal(x, y), 1).entropy()",
+               "torch.distributions.Beta(y + 1, y).log_prob(torch.sigmoid(z))",
+               "torch.distributions.Beta(y + 1, y + 2).entropy()",
                "torch.distributions.kl_divergence(torch.distributions.Normal(x, y),"
                " torch.distributions.Normal(z, y + 1))"],
         directions=("tf",),
@@ -78,7 +102,7 @@ def _kinds(site: Site, node: Any) -> set[str]:
     }
 
 
-@rewrites(f"{D}.Independent", f"{D}.MultivariateNormal", f"{D}.Beta", f"{D}.Gamma", f"{D}.Laplace",
+@rewrites(f"{D}.Gamma", f"{D}.Laplace",
           f"{D}.Exponential", f"{D}.RelaxedOneHotCategorical", f"{D}.OneHotCategorical",
           f"{D}.Dirichlet", f"{D}.Multinomial", f"{D}.Poisson", f"{D}.TransformedDistribution",
           to="tf")  # fmt: skip
@@ -95,8 +119,10 @@ def _parameters(value: Value | None) -> tuple[Shape, str | None]:
     dtype: str | None = "float32"
     if not isinstance(value, Instance):
         return None, None
+    if value.class_names and value.class_names[0].endswith("Independent"):
+        return _parameters(value.arguments.get("base_distribution"))
     for name, argument in value.arguments.items():
-        if name in _PLACES and isinstance(argument, Tensor):
+        if name in _PARAMETERS and isinstance(argument, Tensor):
             shape, dtype = broadcast(shape, argument.shape), argument.dtype
     if value.class_names and value.class_names[0].endswith("Categorical") and shape is not None:
         shape = shape[:-1]
@@ -107,6 +133,7 @@ def _parameters(value: Value | None) -> tuple[Shape, str | None]:
         *(f"{D}.Distribution.{m}" for m in METHODS))  # fmt: skip
 def result(call: Invocation) -> Value:
     shape, dtype = _parameters(call.receiver)
+    axes = _event_axes(call.receiver)
     method = call.name.rpartition(".")[2]
     categorical = isinstance(call.receiver, Instance) and call.receiver.class_names[0].endswith(
         "Categorical"
@@ -120,7 +147,19 @@ def result(call: Invocation) -> Value:
         value = call.arg("value", at=0)
         if isinstance(value, Tensor):
             shape = broadcast(shape, value.shape)
-    return Tensor(shape, dtype, "torch")
+    if shape is not None and axes:
+        shape = shape[:-axes]
+    return Tensor(shape if axes is not None else None, dtype, "torch")
+
+
+def _event_axes(value: Value | None) -> int | None:
+    """How many axes one event has; None where that is not known."""
+    name = value.class_names[0].rpartition(".")[2] if isinstance(value, Instance) else ""
+    if name == "Independent":
+        assert isinstance(value, Instance)
+        given = value.arguments.get("reinterpreted_batch_ndims")
+        return given.value if isinstance(given, Const) else None
+    return 1 if name == "MultivariateNormal" else 0
 
 
 def _attribute(name: str) -> Inference:

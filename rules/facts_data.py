@@ -179,6 +179,11 @@ def loader(invocation: Invocation) -> Value:
     return made
 
 
+@infers(DATA + "BatchSampler.__iter__")
+def batches_of_indices(_: Invocation) -> Value:
+    return Sequence("iterator", None, Tensor((None,), "int64", "numpy"))
+
+
 @infers(DATA + "DataLoader.__iter__")
 def loader_batches(invocation: Invocation) -> Value:
     made = invocation.receiver

@@ -156,7 +156,7 @@ def assign_at(site: Site) -> Any:
 # ---- data ----------------------------------------------------------------------------------------
 
 _SETS = ("DataLoader", "TensorDataset", "Subset", "ConcatDataset", "SubsetRandomSampler",
-         "WeightedRandomSampler")  # fmt: skip
+         "WeightedRandomSampler", "BatchSampler")  # fmt: skip
 
 
 @rewrites(*(f"to_tf.{name}" for name in _SETS), "to_tf.collate", to="torch")

@@ -12,7 +12,8 @@ from transpiler.rule import infers, rewrites
 from transpiler.site import Site
 from transpiler.template import parse_expression
 
-KINDS = ("Normal", "Categorical", "Bernoulli", "Uniform")
+KINDS = ("Normal", "Categorical", "Bernoulli", "Uniform", "MultivariateNormal", "Independent",
+         "Beta")  # fmt: skip
 METHODS = ("sample", "rsample", "log_prob", "entropy", "cdf")
 _NAMES = tuple(f"to_tf.{kind}" for kind in KINDS)
 

@@ -87,7 +87,8 @@ def full(site: Site) -> Any:
     dtype = dtype_of(site.fact(asked)) if asked is not None else dtype_of_data(site.fact(value))
     written = dtype_argument(site, asked)
     if dtype is None and written is OMIT:
-        raise Unfit("the dtype of torch.full depends on a value that is not known")
+        site.caution("the dtype follows the value: of whole numbers int32 here, int64 in torch")
+        return finish(site, given, fill("tf.fill(dims, value)", dims=dims, value=value))
     number = constant_value(site.fact(value))
     if dtype == "float32" and type(number) is int:
         value = cst.Float(f"{number}.0") if number >= 0 else value

@@ -628,3 +628,26 @@ for _ in range(5):
     optimizer.step()
 """)
     assert left
+
+
+def test_an_attribute_that_changes_is_seen_behind_its_methods() -> None:
+    code = to_tf("""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+        self.spread = torch.ones(2)
+
+    def forward(self, x):
+        return self.fc(x) * self.spread.expand_as(self.fc(x))
+
+net = Net()
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for i in range(3):
+    loss = net(torch.ones(4, 3)).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    net.spread = torch.ones(2) * i
+""")
+    assert "@tf.function" not in code

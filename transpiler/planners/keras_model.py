@@ -20,6 +20,7 @@ from transpiler.planners.keras_build import merge_build
 from transpiler.planners.keras_containers import plan_containers
 from transpiler.planners.keras_tape.flags import called_modules, flag_argument, flag_parameter
 from transpiler.rule import Unfit
+from transpiler.rules.keras_copies import COPYABLE
 from transpiler.syntax import code, find, walk
 from transpiler.template import fill, fill_statements
 
@@ -68,6 +69,9 @@ def _leave(context: Context, node: cst.ClassDef, error: Unfit) -> None:
 def _plan_class(context: Context, node: cst.ClassDef, cls: Class) -> None:
     for arg in node.bases:
         fact = context.fact(arg.value)
+        if isinstance(fact, Symbol) and fact.name == COPYABLE:
+            context.claim(arg.value)
+            context.edits.replace(arg, [])
         if isinstance(fact, Symbol) and fact.name in BASES:
             context.claim(arg.value)
             for part in find(arg.value, cst.Name, cst.Attribute):

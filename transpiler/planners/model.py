@@ -6,14 +6,20 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import (
+    Bound,
     Class,
     Const,
     Function,
     Instance,
+    ListObject,
     Method,
     Number,
+    Sequence,
     Symbol,
+    Union,
+    Value,
     is_none,
+    items_of,
     options,
 )
 from transpiler.modules import (
@@ -25,6 +31,7 @@ from transpiler.modules import (
     owner_class,
     self_name,
 )
+from transpiler.planners.copies import plan_copies
 from transpiler.syntax import find
 from transpiler.template import fill, fill_statements
 
@@ -36,29 +43,14 @@ def plan(context: Context) -> None:
     classes = module_classes(context)
     if not classes:
         return
+    copied = plan_copies(context)
     outer = _classes_called_outside(context) | _classes_held_by_none(context)
     for node, cls in classes:
-        _plan_bases(context, node, cls, cls in outer or not _is_called(context, cls))
+        _plan_bases(context, node, cls in outer or not _is_called(context, cls), cls in copied)
         _plan_entry(context, node)
     _rename_entry_calls(context)
     _plan_training_flag(context, classes)
     _plan_scalar_arguments(context)
-    _tell_copies(context)
-
-
-def _tell_copies(context: Context) -> None:
-    """Keras copies layers by their configuration, which the program's classes do not give."""
-    for call in find(context.module, cst.Call):
-        if context.fact(call.func) != Symbol("copy.deepcopy") or not call.args:
-            continue
-        if any(
-            isinstance(v, Instance) and isinstance(v.cls, Class) and is_module(context, v)
-            for v in options(context.fact(call.args[0].value))
-        ):
-            context.manual(
-                call, "copy.deepcopy", "Keras can not copy a module of the program's own class",
-                "make another object of the class and load the state of the first",
-            )  # fmt: skip
 
 
 def _is_called(context: Context, cls: Class) -> bool:
@@ -101,13 +93,16 @@ def _assigned_outside(context: Context, node: cst.Call) -> bool:
     return isinstance(parent, (cst.Assign, cst.AnnAssign, cst.Return))
 
 
-def _plan_bases(context: Context, node: cst.ClassDef, cls: Class, outermost: bool) -> None:
+def _plan_bases(context: Context, node: cst.ClassDef, outermost: bool, copied: bool) -> None:
     for arg in node.bases:
         fact = context.fact(arg.value)
         if isinstance(fact, Symbol) and fact.name == "torch.nn.Module":
             name = "keras.Model" if outermost else "keras.layers.Layer"
             context.claim(arg.value)
             context.edits.replace(arg.value, fill(name))
+            if copied:
+                mixin = cst.Arg(cst.Name(context.emit("Copyable")))
+                context.edits.replace(arg, [mixin, arg])
 
 
 def _plan_entry(context: Context, node: cst.ClassDef) -> None:
@@ -167,7 +162,7 @@ def _plan_training_flag(context: Context, classes: list[tuple[cst.ClassDef, Clas
 
 
 def _plan_scalar_arguments(context: Context) -> None:
-    """Keras takes only tensors by position: numbers and strings go by name."""
+    """Keras takes only tensors by position: numbers, functions and layers go by name."""
     for call in find(context.module, cst.Call):
         entry = _entry_of(context, call)
         if entry is None or any(a.star for a in call.args):
@@ -178,12 +173,25 @@ def _plan_scalar_arguments(context: Context) -> None:
             if arg.keyword is not None:
                 break
             fact = context.fact(arg.value)
-            scalar = isinstance(fact, (Const, Number)) and not is_none(fact)
-            if (by_name or (scalar and index)) and index < len(params):
+            other = isinstance(arg.value, cst.Lambda) or _is_no_tensor(fact)
+            if (by_name or (other and index)) and index < len(params):
                 by_name = True
                 equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
                 named = arg.with_changes(keyword=cst.Name(params[index]), equal=equal)
                 context.edits.replace(arg, named)
+
+
+def _is_no_tensor(fact: Value) -> bool:
+    """Whether a value surely is none, nor a collection of some."""
+    if isinstance(fact, (Sequence, ListObject)):
+        items = items_of(fact)
+        known = items if items is not None else [fact.element] if fact.element else []
+        return bool(known) and all(_is_no_tensor(i) for i in known)
+    if isinstance(fact, Union):
+        return all(_is_no_tensor(o) for o in fact.options)
+    if isinstance(fact, (Const, Number)):
+        return not is_none(fact)
+    return isinstance(fact, (Function, Method, Class, Instance, Bound, Symbol))
 
 
 def _entry_of(context: Context, call: cst.Call) -> cst.FunctionDef | None:

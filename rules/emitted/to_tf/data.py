@@ -166,6 +166,23 @@ class SubsetRandomSampler:
         return iter(np.random.permutation(self.indices))
 
 
+class BatchSampler:
+    """The indices of a sampler as arrays, one for each batch."""
+
+    def __init__(self, sampler, batch_size, drop_last):
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+
+    def __len__(self):
+        return (math.floor if self.drop_last else math.ceil)(len(self.sampler) / self.batch_size)
+
+    def __iter__(self):
+        order = iter(self.sampler)
+        for _ in range(len(self)):
+            yield np.array([int(i) for i in itertools.islice(order, self.batch_size)])
+
+
 class WeightedRandomSampler:
     """Indices drawn with the given weights, anew for every epoch."""
 

@@ -175,7 +175,7 @@ def _keeps_state(context: Context, target: cst.Attribute) -> bool:
 def _stale_attribute(context: Context, node: cst.Attribute) -> str | None:
     """An attribute that is a Python number or a tensor and changes while the program runs."""
     parent = context.edits.parent.get(node)
-    if isinstance(parent, (cst.AssignTarget, cst.AugAssign, cst.Attribute)):
+    if isinstance(parent, (cst.AssignTarget, cst.AugAssign)):
         return None
     if not any(_is_data(o) for o in options(context.fact(node))):
         return None
