@@ -8,6 +8,7 @@ from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
     NONE,
     UNKNOWN,
+    Class,
     Const,
     Instance,
     ListObject,
@@ -20,7 +21,7 @@ from transpiler.infer.values import (
     scalar_type,
 )
 from transpiler.rule import infers
-from transpiler.syntax import find
+from transpiler.syntax import code, find
 
 PARSER = "argparse.ArgumentParser"
 
@@ -70,6 +71,25 @@ def parse(call: Invocation) -> Value:
             space.attributes[name] = _value(option, f"{owner}.{name}" if owner else None)
     if call.name.endswith("known_args"):
         return Sequence("tuple", (space, ListObject(None)))
+    return space
+
+
+@infers("tyro.cli", "simple_parsing.parse")
+def parse_dataclass(call: Invocation) -> Value:
+    """An instance of the program's class whose fields the command line may change."""
+    cls = call.arg("f", "config_class", at=0)
+    if not isinstance(cls, Class):
+        return UNKNOWN
+    space = call.interpreter.allocate(cls, call.node, {})
+    owner = _assigned_to(call)
+    for line in find(cls.node, cst.AnnAssign):
+        if isinstance(line.target, cst.Name) and line.target.value in cls.fields():
+            name = line.target.value
+            kind = Symbol(f"builtins.{code(line.annotation.annotation)}")
+            option: dict[str, Value] = {} if _type(kind, None) is None else {"type": kind}
+            default = cls.lookup(name)
+            option |= {"required": Const(True)} if default is None else {"default": default}
+            space.attributes[name] = _value(option, f"{owner}.{name}" if owner else None)
     return space
 
 

@@ -354,3 +354,25 @@ reveal(others)
 """)
     assert items_of(none) == ()
     assert items_of(one) == (Const(2),)
+
+
+def test_settings_of_a_dataclass_that_the_command_line_may_change() -> None:
+    values = interpret("""
+from dataclasses import dataclass
+import tyro
+@dataclass
+class Args:
+    seed: int
+    rate: float = 0.1
+    track: bool = False
+    env: str = None
+args = tyro.cli(Args)
+reveal(args.seed)
+reveal(args.rate)
+reveal(args.track)
+reveal(args.env)
+""")
+    assert values[:3] == [
+        Number("int", "args.seed"), Number("float", "args.rate"), Number("bool", "args.track")
+    ]  # fmt: skip
+    assert set(options(values[3])) == {Number("str", "args.env"), Const(None)}

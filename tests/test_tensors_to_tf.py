@@ -26,6 +26,11 @@ def last(source: str) -> str:
         ("z = x[[2, 0]]", "z = tf.gather(x, [2, 0])"),
         ("z = x[torch.arange(4), y]", "z = tf.gather(x, y, axis=1, batch_dims=1)"),
         ("z = x[x > 0]", "z = tf.boolean_mask(x, x > 0)"),
+        ("import numpy as np\nrows = np.arange(unknown)\nz = x[rows[:2]]",
+         "z = tf.gather(x, rows[:2])"),
+        ("z = x[torch.arange(4), unknown]", "z = tf.gather(x, unknown, axis=1, batch_dims=1)"),
+        ("for i in range(4):\n    x[i] = w = torch.ones(3)",
+         "    x = assign_at(x, i, w)"),
         ("x[x > 0] = 1", "x = tf.where(x > 0, 1.0, x)"),
         ("x[0, 1] = 5.0", "x = tf.tensor_scatter_nd_update(x, [[0, 1]], [5.0])"),
         ("x.mul_(2).add_(1)", "x = x * 2 + 1"),
@@ -98,8 +103,10 @@ def test_functions_without_callers_know_their_tensors_by_use() -> None:
     ("source", "message"),
     [
         ("def f(t):\n    t.view(-1)\n    t.add_(1)\n    return t", "the caller's tensor"),
-        ("z = x.view(-1)\nx.add_(1)", "`z` as well"),
-        ("z = x[0]\nx[x > 0] = 1", "`z` as well"),
+        ("z = x.view(-1)\nx.add_(1)\nprint(z)", "`z` as well"),
+        ("z = x[0]\nx[x > 0] = 1\nprint(z)", "`z` as well"),
+        ("z = x[0]\nfor i in range(2):\n    print(z)\n    x[x > 0] = 1", "`z` as well"),
+        ("z = x[0]\nx[x > 0] = 1\ndef f():\n    return z", "`z` as well"),
     ],
 )
 def test_other_names_for_a_changed_tensor_are_told(source: str, message: str) -> None:
@@ -107,9 +114,23 @@ def test_other_names_for_a_changed_tensor_are_told(source: str, message: str) ->
     assert any(message in text for text in found)
 
 
-def test_copies_are_no_other_names() -> None:
-    found = translate(X + "z = x.clone()\nx.add_(1)").findings
+@pytest.mark.parametrize(
+    "source",
+    [
+        "z = x.clone()\nx.add_(1)\nprint(z)",
+        "z = x[0]\nprint(z)\nx[x > 0] = 1\nz = 1\nprint(z)",
+        "for i in range(2):\n    x[i] = 1.0\n    z = x.reshape(-1)\n    print(z)",
+    ],
+)
+def test_copies_and_names_that_are_not_read_any_more_are_no_other_names(source: str) -> None:
+    found = translate(X + source).findings
     assert not [f for f in found if f.grade is Grade.CAUTION]
+
+
+def test_an_index_of_which_nothing_is_known_is_told() -> None:
+    [told] = translate("import torch\ndef f(i):\n    return torch.ones(3)[i]\n").findings
+    assert told.grade is Grade.CAUTION
+    assert "what `i` is is not known" in told.message
 
 
 @pytest.mark.parametrize(

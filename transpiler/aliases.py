@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import libcst as cst
 
 from transpiler.context import Context
+from transpiler.dataflow import read_after, reads
 from transpiler.infer.values import Tensor
-from transpiler.syntax import walk
+from transpiler.syntax import find, walk
 
 _VIEWS = frozenset(
     "view reshape t transpose permute squeeze unsqueeze detach data expand narrow select".split()
@@ -29,13 +30,21 @@ def warn_of_aliases(context: Context, node: cst.CSTNode, base: cst.CSTNode) -> N
         )
         return
     scope: cst.CSTNode = function if function is not None else context.module
-    other = next(_aliases(context, scope, base.value, node), None)
+    line = context.edits.statement(node)
+    others = _aliases(context, scope, base.value, node)
+    other = next((o for o in others if _is_read_later(context, scope, line, o)), None)
     if other is not None:
         context.caution(
             node,
             "in-place",
             f"torch changes `{other}` as well, which shares its elements with `{base.value}`",
         )
+
+
+def _is_read_later(context: Context, scope: cst.CSTNode, line: cst.CSTNode, name: str) -> bool:
+    """Whether a name that shares the tensor's elements is read before it is bound anew."""
+    inner = [f for f in find(scope, cst.FunctionDef) if f is not scope]
+    return read_after(context.edits.parent, line, name) or any(name in reads(f.body) for f in inner)
 
 
 def _is_parameter(function: cst.FunctionDef, name: str) -> bool:

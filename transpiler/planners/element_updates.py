@@ -15,7 +15,7 @@ from transpiler.infer.values import Const, Number, Tensor
 from transpiler.planners.indices import Part, parts_of, rank_of_mask, subscript, written_index
 from transpiler.rule import Unfit
 from transpiler.rules.promotion import number_like
-from transpiler.syntax import code, walk
+from transpiler.syntax import code, names_read, walk
 from transpiler.template import fill
 
 _OPERATORS: dict[type[Any], str] = {
@@ -43,20 +43,33 @@ def _plan_update(context: Context, node: Any, target: cst.Subscript) -> None:
     if not isinstance(fact, Tensor) or fact.library != "torch":
         return
     try:
-        if isinstance(node, cst.Assign) and len(node.targets) > 1:
-            raise Unfit("an element and something else are assigned at once")
+        before, value = _split(context, node, base)
         operator = _OPERATORS.get(type(getattr(node, "operator", None)))
         if isinstance(node, cst.AugAssign) and operator is None:
             raise Unfit("this augmented assignment to elements of a tensor has no equal here")
-        new = write_elements(context, base, fact, parts, target, node.value, operator)
+        new = write_elements(context, base, fact, parts, target, value, operator)
     except Unfit as error:
         context.unfit(node, "element-assignment", error)
         return
     first = len(context.reports)
     if not fact.variable:
         warn_of_aliases(context, node, base)
-    context.edits.replace(context.edits.statement(node), [new])
+    context.edits.replace(context.edits.statement(node), [*before, new])
     context.anchor(node, first)
+
+
+def _split(
+    context: Context, node: Any, base: cst.BaseExpression
+) -> tuple[list[cst.BaseStatement], cst.BaseExpression]:
+    """`x[i] = last = value` as `last = value` and what then goes into the element: `last`."""
+    if isinstance(node, cst.AugAssign) or len(node.targets) == 1:
+        return [], node.value
+    others = [t for t in node.targets[1:] if isinstance(t.target, cst.Name)]
+    if len(others) < len(node.targets) - 1 or {t.target.value for t in others} & names_read(base):
+        raise Unfit("an element and something else are assigned at once")
+    name = cst.Name(others[-1].target.value)
+    context.facts[name] = context.fact(node.value)
+    return [cst.SimpleStatementLine([cst.Assign(others, node.value)])], name
 
 
 def _flatten(context: Context, target: cst.Subscript) -> tuple[cst.BaseExpression, list[Part]]:

@@ -7,10 +7,10 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, ListObject, Sequence, Tensor, items_of
+from transpiler.infer.values import UNKNOWN, Const, ListObject, Sequence, Tensor, items_of
 from transpiler.planners.indices import Part, parts_of, rank_of_mask, subscript
 from transpiler.rule import Unfit
-from transpiler.syntax import find, literal
+from transpiler.syntax import code, find, literal
 from transpiler.template import fill
 
 _FULL = cst.Slice(None, None)
@@ -23,14 +23,37 @@ def plan(context: Context) -> None:
         if not isinstance(fact, Tensor) or fact.library != "torch" or _is_target(context, node):
             continue
         parts = parts_of(context, node)
-        if not any(p.advanced for p in parts) or context.edits.edited(node):
+        if context.edits.edited(node):
+            continue
+        if not any(p.advanced for p in parts):
+            _tell_unknown(context, node, parts)
             continue
         try:
-            context.edits.replace(node, _read(context, node, parts))
+            context.edits.replace(node, _read(context, node, _as_arrays(context, parts)))
         except Unfit as error:
             context.unfit(node, "indexing", error)
     for attribute in find(context.module, cst.Attribute):
         _plan_named_field(context, attribute)
+
+
+def _as_arrays(context: Context, parts: list[Part]) -> list[Part]:
+    """What is unknown beside an array of indices is one as well (else a number, which fails)."""
+    return [
+        Part("indices", p.node) if p.kind == "unknown" and context.fact(p.node) is UNKNOWN else p
+        for p in parts
+    ]
+
+
+def _tell_unknown(context: Context, node: cst.Subscript, parts: list[Part]) -> None:
+    """An index of which nothing is known stays."""
+    unknown = next((p.node for p in parts if context.fact(p.node) is UNKNOWN), None)
+    if unknown is not None and not isinstance(unknown, cst.Slice):
+        context.caution(
+            node,
+            "indexing",
+            f"what `{code(unknown)}` is is not known, so this index stays: right for integers, "
+            "arrays and lists of indices would need tf.gather",
+        )
 
 
 def _is_target(context: Context, node: cst.Subscript) -> bool:

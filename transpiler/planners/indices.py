@@ -84,7 +84,8 @@ def _kind_of_tensor(fact: Tensor) -> str:
         return "mask"
     if is_integer(fact.dtype):
         return "integer" if fact.shape == () else "indices"
-    return "unknown"
+    # Arrays that index are nearly always of integers; a gather refuses any others.
+    return "indices" if fact.dtype is None and fact.shape != () else "unknown"
 
 
 def rank_of_mask(part: Part) -> int | None:

@@ -387,4 +387,5 @@ def _is_data_call(context: Context, call: cst.Call) -> bool:
         return True
     return isinstance(func, cst.Attribute) and func.attr.value in (
         "to", "cuda", "cpu", "float", "long", "view", "size", "next", "reshape", "numpy", "format",
+        "sample", "sample_batch", "get_batch", "next_batch",
     )  # fmt: skip
