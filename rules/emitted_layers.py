@@ -41,6 +41,8 @@ LAYERS = [
          "use_bias=b, output_dim=o)", keras="keras.layers.MultiHeadAttention(heads, size, "
          "value_dim=v, dropout=p, use_bias=b, output_shape=o)", to="tf"),
     Rule("Lambda back", torch="to_torch.Lambda(f)", keras="keras.layers.Lambda(f)", to="tf"),
+    Rule("get_activation back", torch="to_torch.get_activation(x)",
+         keras="keras.activations.get(x)", to="tf"),
 ]  # fmt: skip
 
 

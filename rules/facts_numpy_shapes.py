@@ -143,7 +143,17 @@ def compared(call: Invocation) -> Value:
     return Given(call).tensor.but(dtype="bool")
 
 
-@infers(*in_module("numpy", "insert", "delete", "tile", "pad", "diff", "diag", "outer", "take",
+@infers("numpy.diag")
+def diagonal(call: Invocation) -> Value:
+    """A matrix with a vector in its diagonal, or the diagonal of a matrix."""
+    x = Given(call).tensor
+    known = x.shape is not None and len(call.positional) + len(call.keywords) == 1
+    if not known or x.shape is None or x.rank not in (1, 2):
+        return x.but(shape=None)
+    return x.but(shape=(x.shape[0],) * 2 if x.rank == 1 else (None,))
+
+
+@infers(*in_module("numpy", "insert", "delete", "tile", "pad", "diff", "outer", "take",
                    "take_along_axis", "moveaxis", "rollaxis", "einsum", "triu", "tril", "resize",
                    "broadcast_to", "cov", "corrcoef", "kron", "interp", "convolve", "frombuffer",
                    "fromiter", "genfromtxt", "loadtxt", "dstack", "apply_along_axis", "atleast_2d",

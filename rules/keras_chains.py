@@ -31,14 +31,12 @@ def chained(
     rows = _rows(made, sizes)
     if loop is None or all(len(row) < 2 for row in rows):
         return None
-    target = _target(loop)
-    if _makes_in_every_round(context, node, loop, rows):
-        name, change = target, _change
-    elif isinstance(loop, cst.For) and _last_line(context, node) is not None:
-        name, change = _handed_on(target, rows), _hand_on
-    else:
-        return None
-    if name is None or not all(_follows(row, name.value) for row in rows):
+    name: Any = _target(loop)
+    change = _change
+    if not _makes_in_every_round(context, node, loop, rows) or not _all_follow(rows, name):
+        name, change = _handed_on(name, rows), _hand_on
+        loop = _outermost(context, loop)
+    if name is None or (change is _hand_on and _last_line(context, node) is None):
         return None
     known: dict[Any, tuple[cst.Name, list[Any]]] = context.notes.setdefault("chained loops", {})
     place = loop if change is _change else _last_line(context, node)
@@ -54,6 +52,18 @@ def chained(
     found, before = known[loop, place]
     same = [[s for _, s in row] for row in before] == [[s for _, s in row] for row in rows]
     return found if same or change is _change else None
+
+
+def _outermost(context: Context, loop: Any) -> Any:
+    """The loop of a function that is around another one, if that is a statement."""
+    if not isinstance(loop, cst.For):
+        return None
+    around = context.edits.enclosing(loop, cst.For, cst.While, cst.FunctionDef)
+    while isinstance(around, (cst.For, cst.While)):
+        loop, around = around, context.edits.enclosing(
+            around, cst.For, cst.While, cst.FunctionDef
+        )  # fmt: skip
+    return loop
 
 
 Row = list[tuple[Instance, int | str | None]]
@@ -72,17 +82,26 @@ def _among(layer: Instance) -> dict[str, Value]:
     return found
 
 
-def _follows(row: Row, name: str) -> bool:
+def _all_follow(rows: list[Row], name: cst.Name | None, factor: int = 1) -> bool:
     """Whether a variable is, in each round, the size that the next layer takes."""
-    return all(_among(layer).get(name) == Const(size) for (layer, _), (_, size) in pairwise(row))
+    return name is not None and all(
+        _times(_among(layer).get(name.value), factor) == size
+        for row in rows for (layer, _), (_, size) in pairwise(row)
+    )  # fmt: skip
+
+
+def _times(value: Value | None, factor: int) -> int | None:
+    whole = isinstance(value, Const) and type(value.value) is int
+    return value.value * factor if whole else None  # type: ignore[union-attr]
 
 
 def _outside(layer: Instance, loop: Any) -> Instance:
     """A layer as something that is made before the loop: its variables are not there yet."""
-    bound = {n.value for n in find(loop.target, cst.Name)}
-    if isinstance(loop, cst.For):
-        targets = find(loop.body, cst.AssignTarget)
-        bound |= {n.value for t in targets for n in find(t.target, cst.Name)}
+    targets = [loop.target] if isinstance(loop, cst.CompFor) else []
+    if isinstance(loop, (cst.For, cst.While)):
+        targets = [t.target for t in find(loop, cst.AssignTarget)]
+        targets += [t.target for t in find(loop, cst.For)]
+    bound = {n.value for t in targets for n in find(t, cst.Name)}
     among = {k: v for k, v in _among(layer).items() if k not in bound}
     state = {**layer.state, "made among": among}
     return Instance(layer.cls, layer.arguments, layer.attributes, layer.origin, state)
@@ -134,14 +153,19 @@ def _change(
     context.edits.replace(width, both)
 
 
-def _handed_on(target: cst.Name | None, rows: list[Row]) -> cst.Name | None:
-    """The variable that says how many channels a round's layer gives."""
-    names = [target.value] if target is not None else []
-    names += list(_among(rows[0][0][0]))
-    for name in names:
-        if all(_follows(row, name) for row in rows):
-            return cst.Name(name)
+def _handed_on(target: cst.Name | None, rows: list[Row]) -> cst.BaseExpression | None:
+    """What says how many channels a round's layer gives: a variable, or a multiple of one."""
+    names = [target] if target is not None else []
+    names += [cst.Name(n) for n in _among(rows[0][0][0])]
+    for factor in FACTORS:
+        for name in names:
+            if _all_follow(rows, name, factor):
+                return name if factor == 1 else fill("name * factor", name=name, factor=factor)
     return None
+
+
+FACTORS = (1, 4, 2)
+"""By how much blocks widen what comes in: bottlenecks by four."""
 
 
 def _last_line(context: Context, node: cst.CSTNode) -> Any:
@@ -155,7 +179,7 @@ def _last_line(context: Context, node: cst.CSTNode) -> Any:
 
 
 def _hand_on(
-    context: Context, loop: Any, width: cst.Name, name: cst.Name, start: Any, place: Any
+    context: Context, loop: Any, width: Any, name: cst.Name, start: Any, place: Any
 ) -> None:
     """`n_in = n` at the end of each round that makes a layer."""
     context.edits.insert_before(loop, fill_statements("name = start", name=name, start=start))

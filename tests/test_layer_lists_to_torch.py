@@ -152,3 +152,114 @@ biased = [float(layer.use_bias) for layer in (model.first, model.second)]
     assert "nn.Linear(8, self.first.out_features // 2, bias=False)" in code
     active = ROWS + "layer = layers.Dense(8, activation='relu')\nlayer(x)\nn = layer.units\n"
     assert "several modules" in left_over(translate_keras(active))[0]
+
+
+def test_blocks_in_two_loops_hand_a_multiple_on() -> None:
+    code = assert_twins(
+        IMAGES
+        + """
+class Bottleneck(layers.Layer):
+    def __init__(self, filters, strides=1):
+        super().__init__()
+        self.filters, self.strides = filters, strides
+        self.conv = layers.Conv2D(filters * 4, 3, strides=strides, padding="same")
+        self.norm = layers.BatchNormalization()
+    def build(self, input_shape):
+        if self.strides != 1 or input_shape[-1] != self.filters * 4:
+            self.shortcut = layers.Conv2D(self.filters * 4, 1, strides=self.strides)
+        else:
+            self.shortcut = lambda x, training=False: x
+        super().build(input_shape)
+    def call(self, x, training=False):
+        y = self.norm(self.conv(x), training=training)
+        return tf.nn.relu(y + self.shortcut(x, training=training))
+class Net(keras.Model):
+    def __init__(self, blocks):
+        super().__init__()
+        self.stem, self.stages = layers.Conv2D(4, 3, padding="same"), []
+        for i, n in enumerate(blocks):
+            filters = 2 * 2 ** i
+            for j in range(n):
+                self.stages.append(Bottleneck(filters, 2 if i > 0 and j == 0 else 1))
+        self.pool, self.out = layers.GlobalAveragePooling2D(), layers.Dense(1)
+    def call(self, x, training=False):
+        x = self.stem(x)
+        for stage in self.stages:
+            x = stage(x, training=training)
+        return self.out(self.pool(x))
+model = Net([2, 2])
+"""
+        + FIT,
+        "history",
+        "p",
+    ).code
+    assert "in_channels = 4\n        for i, n in enumerate(blocks):" in code
+    assert "in_channels = filters * 4\n" in code
+
+
+def test_what_layers_of_the_program_are_told_by_name() -> None:
+    code = assert_twins(
+        ROWS
+        + """
+from tensorflow.keras import activations, initializers, regularizers
+class Own(layers.Layer):
+    def __init__(self, units, activation=None, kernel_initializer="glorot_uniform",
+                 kernel_regularizer=None, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.activation = units, activations.get(activation)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.last = activations.get("tanh")
+    def build(self, input_shape):
+        self.w = self.add_weight(shape=(input_shape[-1], self.units), name="w",
+                                 initializer=self.kernel_initializer,
+                                 regularizer=self.kernel_regularizer)
+    def call(self, x):
+        return self.last(self.activation(tf.matmul(x, self.w)))
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = Own(8, "relu"), Own(6, tf.nn.sigmoid)
+        self.c, self.out = Own(5, None), layers.Dense(1)
+        self.more: list[layers.Layer] = [layers.Dense(5) for _ in range(2)]
+    def call(self, x):
+        x = self.c(self.b(self.a(x)))
+        for layer in self.more:
+            x = layer(x)
+        return self.out(x)
+model = Net()
+"""
+        + FIT,
+        "history",
+        "p",
+    ).code
+    assert "= units, get_activation(activation)\n" in code
+    assert "self.last = nn.Tanh()" in code
+
+
+def test_a_method_of_a_name_of_keras_that_no_fit_runs() -> None:
+    assert_twins(
+        ROWS
+        + """
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.out = layers.Dense(1)
+        self.opt = keras.optimizers.SGD(0.1)
+    def call(self, x):
+        return self.out(x)
+    def compute_loss(self, x, y):
+        return tf.reduce_mean(tf.square(self(x) - y))
+    def learn(self, x, y):
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(x, y)
+        variables = self.trainable_variables
+        self.opt.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        return float(loss)
+model = Net()
+model(x[:1])
+# train
+losses = [model.learn(x.astype("float32"), y.astype("float32")) for _ in range(3)]
+""",
+        "losses",
+    )

@@ -341,7 +341,7 @@ def join(*values: Value | None) -> Value:
         return UNKNOWN
     if any(isinstance(v, Unknown) for v in found):
         return UNKNOWN
-    objects = all(isinstance(v, (Instance, Bound, Method)) for v in found)
+    objects = all(isinstance(v, (Instance, Bound, Method, Function)) for v in found)
     if len(found) > (MAX_OBJECTS if objects else MAX_OPTIONS):
         return UNKNOWN
     return found[0] if len(found) == 1 else Union(tuple(found))

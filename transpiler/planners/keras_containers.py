@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import libcst as cst
 
 from transpiler.context import Context
@@ -17,21 +19,36 @@ ADVICE = "use nn.ModuleList and nn.ModuleDict"
 def plan_containers(context: Context, init: cst.FunctionDef) -> None:
     """ModuleList and ModuleDict around what the constructor keeps."""
     owner = self_name(init)
-    for assign in find(init, cst.Assign):
-        target = assign.targets[0].target
+    for target, given in _bound(init):
         if not isinstance(target, cst.Attribute) or code(target.value).strip() != owner:
             continue
-        if context.edits.edited(assign.value):
+        if context.edits.edited(given):
             continue
-        value = context.fact(assign.value)
+        value = context.fact(given)
         if not _holds_modules(context, value):
             continue
         try:
-            _check(context, assign.value, value)
+            _check(context, given, value)
         except Unfit as error:
-            context.unfit(assign, "keras.Layer", error)
+            context.unfit(context.edits.statement(given), "keras.Layer", error)
             continue
-        _register(context, assign.value, value)
+        _register(context, given, value)
+
+
+def _bound(function: cst.FunctionDef) -> Iterator[tuple[cst.BaseExpression, cst.BaseExpression]]:
+    """What is assigned to what, tuples one by one."""
+    for assign in find(function, cst.Assign, cst.AnnAssign):
+        if isinstance(assign, cst.AnnAssign):
+            if assign.value is not None:
+                yield assign.target, assign.value
+            continue
+        assert isinstance(assign, cst.Assign)
+        target, given = assign.targets[0].target, assign.value
+        if isinstance(target, cst.Tuple) and isinstance(given, cst.Tuple):
+            parts = [[e.value for e in side.elements] for side in (target, given)]
+            yield from zip(*parts, strict=False)
+        else:
+            yield target, given
 
 
 def _held(value: Value) -> list[Value]:

@@ -8,6 +8,7 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import (
+    UNKNOWN,
     Class,
     Function,
     Instance,
@@ -44,6 +45,14 @@ def plan(context: Context) -> None:
     _plan_calls(context)
 
 
+def _is_run_by_keras(context: Context, cls: Class, name: str) -> bool:
+    """Whether Keras calls a method of its own name, in `fit` and the like."""
+    made = [i for i in context.interpreter.instances.values() if i.cls is cls]
+    if name == "compute_loss":
+        return not made or any("compiled" in i.state for i in made)
+    return True
+
+
 def _check(context: Context, node: cst.ClassDef, cls: Class) -> None:
     bases = [b.name for b in cls.bases if isinstance(b, Symbol)]
     for name in bases:
@@ -53,7 +62,7 @@ def _check(context: Context, node: cst.ClassDef, cls: Class) -> None:
     for name in ("compute_loss", "compile", "predict_step"):
         if name != "predict_step" and method(node, "train_step") is not None:
             continue
-        if method(node, name) is not None:
+        if method(node, name) is not None and _is_run_by_keras(context, cls, name):
             raise Unfit(f"the method `{name}` of a Keras class is not translated",
                         "write the training loop by hand")  # fmt: skip
 
@@ -92,6 +101,8 @@ def _plan_class(context: Context, node: cst.ClassDef, cls: Class) -> None:
     if init is not None:
         _plan_parameters(context, init)
         plan_containers(context, init)
+    if (build := method(node, "build")) is not None:
+        plan_containers(context, build)
     try:
         merge_build(context, node, cls)
     except Unfit as error:
@@ -254,10 +265,22 @@ def _plan_calls(context: Context) -> None:
         modules = [v for v in values if isinstance(v, Instance) and is_module(context, v)]
         if modules:
             _plan_call(context, call, modules)
+        elif context.fact(call.func) is UNKNOWN and in_module_method(context, call):
+            _plan_unknown_call(context, call)
         elif isinstance(call.func, cst.Attribute) and call.func.attr.value == "call":
             owner = options(context.fact(call.func.value))
             if owner and all(is_module(context, v) for v in owner):
                 context.edits.replace(call.func.attr, cst.Name("forward"))
+
+
+def _plan_unknown_call(context: Context, call: cst.Call) -> None:
+    """`self.part(x, training=training)` of which nothing is known: it is taken for a module."""
+    around = context.edits.enclosing(call, cst.FunctionDef)
+    flags = {i for i, a in enumerate(call.args) if is_flag(a)}
+    if flags and around is not None and around.name.value == "call":
+        context.edits.wrap(call, lambda node: _drop_places(node, flags))
+        context.caution(call, "training-mode", "nothing is known of what is called here:"
+                        " it is taken for a module, whose mode is its own")  # fmt: skip
 
 
 def _plan_constructor(context: Context, call: cst.Call, values: list[Any]) -> None:

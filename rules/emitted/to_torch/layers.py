@@ -37,6 +37,29 @@ class Lambda(nn.Module):
         return self.function(*inputs)
 
 
+def get_activation(name):
+    """keras.activations.get: a module for a name or None; modules and functions stay."""
+    if callable(name):
+        return name if isinstance(name, nn.Module) else Lambda(name)
+    modules = {
+        "relu": nn.ReLU(),
+        "sigmoid": nn.Sigmoid(),
+        "tanh": nn.Tanh(),
+        "softmax": nn.Softmax(-1),
+        "elu": nn.ELU(),
+        "selu": nn.SELU(),
+        "gelu": nn.GELU(),
+        "silu": nn.SiLU(),
+        "swish": nn.SiLU(),
+        "leaky_relu": nn.LeakyReLU(0.2),
+        "softplus": nn.Softplus(),
+        "softsign": nn.Softsign(),
+        "mish": nn.Mish(),
+        "exponential": Lambda(torch.exp),
+    }
+    return nn.Identity() if name in (None, "linear") else modules[name]
+
+
 class Rescaling(nn.Module):
     """keras.layers.Rescaling: scale * x + offset."""
 
