@@ -25,7 +25,7 @@ from transpiler.infer.values import (
 from transpiler.planners.step.groups import WRITING
 from transpiler.rule import Unfit, infers, rewrites
 from transpiler.site import Site
-from transpiler.syntax import find
+from transpiler.syntax import code, find
 from transpiler.template import call, fill
 
 _IGNORED = ("params", "foreach", "fused", "capturable", "differentiable")
@@ -210,7 +210,13 @@ def param_groups(site: Site) -> Any:
     receiver, parent = site.node.value, edits.parent[site.node]
     if isinstance(parent, cst.For) and parent.iter is site.node:
         return _group_loop(site, parent, receiver)
+    if isinstance(parent, cst.CompFor) and parent.iter is site.node:
+        return _groups_in_turn(site, parent, edits.parent[parent], receiver)
     whole = edits.parent[parent]
+    loop = edits.parent.get(whole)
+    if isinstance(whole, cst.Call) and code(whole.func) == "enumerate":
+        if isinstance(loop, cst.For) and loop.iter is whole:
+            return _groups_in_turn(site, loop, loop.body, receiver)
     if not isinstance(parent, cst.Subscript) or not isinstance(whole, cst.Subscript):
         raise Unfit("parameter groups are used for more than the learning rate")
     if _key(site, whole) != "lr":
@@ -244,12 +250,8 @@ def _group_loop(site: Site, loop: cst.For, receiver: cst.BaseExpression) -> Any:
     """`for group in optimizer.param_groups: group["lr"] = x`."""
     edits = site.context.edits
     name = loop.target.value if isinstance(loop.target, cst.Name) else ""
-    uses = [
-        s for s in find(loop.body, cst.Subscript)
-        if isinstance(s.value, cst.Name) and s.value.value == name
-    ]  # fmt: skip
-    names = [n for n in find(loop.body, cst.Name) if n.value == name]
-    if {_key(site, use) for use in uses} != {"lr"} or len(names) != len(uses):
+    uses = _rates(site, loop.body, name)
+    if uses is None:
         raise Unfit("parameter groups are used for more than the learning rate")
     grouped = _is_grouped(site, receiver)
     for use in uses:
@@ -261,6 +263,42 @@ def _group_loop(site: Site, loop: cst.For, receiver: cst.BaseExpression) -> Any:
     target = fill("(group, _)", group=cst.Name(name))
     edits.replace(loop.target, target.with_changes(lpar=[], rpar=[]))
     return fill("optimizer.groups", optimizer=receiver)
+
+
+def _groups_in_turn(site: Site, loop: Any, body: cst.CSTNode, receiver: cst.BaseExpression) -> Any:
+    """`[group["lr"] for group in optimizer.param_groups]`, and loops that count the groups."""
+    edits = site.context.edits
+    target = loop.target.elements[-1].value if isinstance(loop.target, cst.Tuple) else loop.target
+    name = target.value if isinstance(target, cst.Name) else ""
+    uses = _rates(site, body, name)
+    if uses is None:
+        raise Unfit("parameter groups are used for more than the learning rate")
+    grouped = _is_grouped(site, receiver)
+    if not grouped and isinstance(body, cst.ListComp) and body.elt in uses and not loop.ifs:
+        edits.replace(body, cst.List([cst.Element(_rate_at(site, body.elt, receiver))]))
+        return site.keep()
+    for use in uses:
+        edits.replace(use, _rate_at(site, use, cst.Name(name)))
+        site.context.claim(use)
+    if not grouped:
+        return cst.List([cst.Element(receiver)])
+    pair = fill("(group, _)", group=cst.Name(name))
+    if target is loop.target and isinstance(loop, cst.CompFor):
+        pair = pair.with_changes(lpar=[], rpar=[])
+    edits.replace(target, pair)
+    return fill("optimizer.groups", optimizer=receiver)
+
+
+def _rates(site: Site, body: cst.CSTNode, name: str) -> list[cst.Subscript] | None:
+    """The places that read or set the learning rate of a group; None where more is done with it."""
+    uses = [
+        s for s in find(body, cst.Subscript)
+        if isinstance(s.value, cst.Name) and s.value.value == name
+    ]  # fmt: skip
+    bound = [n for t in find(body, cst.CompFor) for n in find(t.target, cst.Name)]
+    names = [n for n in find(body, cst.Name) if n.value == name and n not in bound]
+    fits = {_key(site, use) for use in uses} == {"lr"} and len(names) == len(uses)
+    return uses if fits else None
 
 
 @infers("torch.optim.Optimizer.state_dict")

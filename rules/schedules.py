@@ -11,11 +11,11 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import NONE, ListObject, Number, Sequence, Value, options
+from transpiler.infer.values import NONE, ListObject, Number, Sequence, Value, items_of, options
 from transpiler.rule import Unfit, infers, rewrites
 from transpiler.rules.optimizers import given
 from transpiler.site import Site
-from transpiler.template import call, fill
+from transpiler.template import OMIT, call, fill
 
 _FACTORS = {
     "StepLR": "lambda epoch: gamma ** (epoch // step_size)",
@@ -51,8 +51,13 @@ def closed_form(site: Site) -> Any:
 @rewrites(_PREFIX + "LambdaLR", to="tf")
 def lambda_lr(site: Site) -> Any:
     function = site.arg("lr_lambda")
-    if isinstance(function, (cst.List, cst.Tuple)):
-        raise Unfit("one function per parameter group")
+    if isinstance(function, (cst.List, cst.Tuple)) and len(function.elements) == 1:
+        return _schedule(site, function.elements[0].value)
+    several = items_of(site.fact("lr_lambda")) is not None
+    if several or isinstance(function, (cst.List, cst.Tuple, cst.ListComp, cst.BinaryOperation)):
+        first = given(site, "last_epoch")
+        return call(site.context.emit("GroupSchedules"), site.arg("optimizer"), function,
+                    last_epoch=OMIT if first is None else first)  # fmt: skip
     return _schedule(site, function)
 
 

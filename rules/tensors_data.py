@@ -36,6 +36,7 @@ from transpiler.rules.tensor_arguments import (
 from transpiler.rules.tensors_create import finish
 from transpiler.rules.tensors_gradient import may_have_gradient
 from transpiler.site import Site, constant_value
+from transpiler.syntax import code
 
 # ---- from data --------------------------------------------------------------------------------
 
@@ -222,7 +223,7 @@ def is_tensor_test(site: Site) -> Any:
 def variable(site: Site) -> Any:
     """The wrapper of old programs: the tensor itself, or one that is trained."""
     if not site.is_call:
-        return fill("tf.Tensor")
+        return _wrapper(site)
     given = Arguments(site, first=False)
     data, wanted = given.get("data", at=0), given.get("requires_grad", at=1)
     if wanted is not None and constant_value(site.fact(wanted)) is True:
@@ -232,6 +233,23 @@ def variable(site: Site) -> Any:
     if _is_noop(site, data):
         return []
     return data
+
+
+def _wrapper(site: Site) -> Any:
+    """The class itself: in `a, b = map(Variable, (a, b))`, which wraps each, or as a type."""
+    edits = site.context.edits
+    mapped = edits.parent.get(site.parent)
+    if isinstance(mapped, cst.Call) and code(mapped.func) == "map" and len(mapped.args) == 2:
+        data, line = mapped.args[1].value, edits.parent[mapped]
+        if not isinstance(line, cst.Assign) or len(line.targets) != 1:
+            return fill("tf.convert_to_tensor")
+        target = line.targets[0].target
+        if code(target).strip("()") == code(data).strip("()"):
+            return []
+        edits.replace(mapped, data)
+        return site.keep()
+    is_value = isinstance(site.parent, cst.Arg) and not _is_class_test(site)
+    return fill("tf.convert_to_tensor" if is_value else "tf.Tensor")
 
 
 def _is_noop(site: Site, data: Any) -> bool:

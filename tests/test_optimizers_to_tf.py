@@ -120,6 +120,10 @@ LATER = {
     "rate multiplied": "optimizer.param_groups[0]['lr'] *= 0.95",
     "every group multiplied": "for g in optimizer.param_groups:\n            g['lr'] *= 0.95",
     "rate read": "values.append(optimizer.param_groups[0]['lr'])",
+    "rates read": "values += [g['lr'] for g in optimizer.param_groups]",
+    "groups counted": (
+        "for i, g in enumerate(optimizer.param_groups):\n            g['lr'] *= 0.9 - i"
+    ),
 }
 
 

@@ -154,6 +154,9 @@ def train():
         scheduler.step()
         values.append(loss)
         values += [optimizer.param_groups[1]["lr"], *scheduler.get_last_lr()]
+        values += [group["lr"] for group in optimizer.param_groups]
+        for index, group in enumerate(optimizer.param_groups):
+            values.append(index + group["lr"])
     return values
 """
 
@@ -165,6 +168,7 @@ def train():
         "OneCycleLR(optimizer, max_lr=0.05, total_steps=12)",
         "OneCycleLR(optimizer, max_lr=[0.05, 0.2], total_steps=12)",
         "ReduceLROnPlateau(optimizer, patience=0, min_lr=0.01)",
+        "LambdaLR(optimizer, lr_lambda=[lambda e: 0.9**e, lambda e: 1 / (1 + e)])",
     ],
 )
 def test_groups_have_rates_of_their_own(made: str) -> None:

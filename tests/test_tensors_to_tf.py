@@ -62,7 +62,13 @@ def test_line(source: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "statement", ["x = x.to('cpu')", "x, y = x.cuda(), y.to('cuda').long()", "x = x.float()"]
+    "statement",
+    [
+        "x, y = map(torch.autograd.Variable, (x, y))",
+        "x = x.to('cpu')",
+        "x, y = x.cuda(), y.to('cuda').long()",
+        "x = x.float()",
+    ],
 )
 def test_statements_that_say_nothing_go(statement: str) -> None:
     assert to_tf(X + statement) == to_tf(X)

@@ -94,7 +94,7 @@ def _moves_an_array(context: Context, call: Any) -> bool:
     fact = context.fact(call.args[0].value)
     if isinstance(fact, Const):
         return isinstance(fact.value, int) or str(fact.value).startswith(_DEVICES)
-    return fact is UNKNOWN or isinstance(fact, (Tensor, Symbol, Number, Union))
+    return fact is UNKNOWN or isinstance(fact, (Tensor, Symbol, Number, Union, Bound))
 
 
 _DEVICES = ("cuda", "cpu", "mps", "xpu", "xla", "meta")

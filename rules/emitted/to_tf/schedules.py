@@ -64,6 +64,30 @@ class EpochSchedule:
         self.step(state["last_epoch"])
 
 
+class GroupSchedules:
+    """Sets the learning rate of each group to its initial one times a factor of its own."""
+
+    def __init__(self, optimizer, factors, last_epoch=-1):
+        self.schedules = [
+            EpochSchedule(part, factor, last_epoch=last_epoch)
+            for part, factor in zip(parts_of(optimizer), factors)
+        ]
+
+    def step(self, epoch=None):
+        for schedule in self.schedules:
+            schedule.step(epoch)
+
+    def get_last_lr(self):
+        return [schedule.last_lr for schedule in self.schedules]
+
+    def state_dict(self):
+        return {"schedules": [schedule.state_dict() for schedule in self.schedules]}
+
+    def load_state_dict(self, state):
+        for schedule, kept in zip(self.schedules, state["schedules"]):
+            schedule.load_state_dict(kept)
+
+
 def warm_restarts(period, growth=1):
     """Cosine from 1 to 0 over period epochs, restarted with growth times that period."""
 
