@@ -163,10 +163,11 @@ def initialize_sequential(call: Invocation) -> Value:
     f"{SEQUENTIAL}.insert",
 )
 def grow_sequential(call: Invocation) -> Value:
+    given = [*call.positional, *call.keywords.values()]
+    last = call.keywords.get("module", given[-1]) if given else NONE
+    name = call.keywords.get("name", given[0]) if given else NONE
     for owner in options(call.receiver):
-        if isinstance(owner, Instance) and call.positional and not call.interpreter.dead:
-            last = call.positional[-1]
-            name = call.positional[0]
+        if isinstance(owner, Instance) and given and not call.interpreter.dead:
             if isinstance(name, Const) and isinstance(name.value, str):
                 owner.attributes[name.value] = last
             if "forms" not in owner.state:

@@ -30,7 +30,15 @@ IMAGES: dict[str, tuple[str, tuple[int, int, int]]] = {
     "CIFAR10": ("cifar10", (3, 32, 32)),
     "CIFAR100": ("cifar100", (3, 32, 32)),
 }
+ELSEWHERE: dict[str, tuple[int | None, ...]] = {
+    **dict.fromkeys(("KMNIST", "EMNIST", "QMNIST"), (1, 28, 28)), "USPS": (1, 16, 16),
+    "SVHN": (3, 32, 32), "STL10": (3, 96, 96),
+    **dict.fromkeys(("ImageFolder", "LSUN", "ImageNet", "Food101", "Flowers102", "OxfordIIITPet",
+                     "StanfordCars", "Places365"), (3, None, None)),
+}  # fmt: skip
+"""Other images with a class each, by shape as (C, H, W)."""
 _DATASETS = tuple(f"torchvision.datasets.{name}" for name in (*IMAGES, "ImageFolder"))
+_LABELLED = tuple(f"torchvision.datasets.{name}" for name in (*IMAGES, *ELSEWHERE))
 _SIZED = ("Resize", "CenterCrop", "RandomCrop", "RandomResizedCrop")
 _SAME = (
     "RandomHorizontalFlip", "RandomVerticalFlip", "RandomRotation", "ColorJitter", "Normalize",
@@ -95,11 +103,11 @@ def _sides(size: Value, name: str) -> tuple[int, int] | None:
 
 def _start(dataset: Instance) -> Value:
     short = dataset.class_names[0].rpartition(".")[2]
-    shape: Any = IMAGES[short][1] if short in IMAGES else (3, None, None)
+    shape: Any = IMAGES[short][1] if short in IMAGES else ELSEWHERE.get(short)
     return Tensor(shape, "uint8", "torch")
 
 
-@infers(*(f"{name}.__getitem__" for name in _DATASETS))
+@infers(*(f"{name}.__getitem__" for name in _LABELLED))
 def image_item(invocation: Invocation) -> Value:
     """An image as its transform leaves it, and its class."""
     dataset = invocation.receiver

@@ -282,3 +282,16 @@ layer = Masked(3, 2)
         f.grade is Grade.MANUAL and "derived from torch.nn.Linear" in f.message
         for f in conversion.findings
     )
+
+
+def test_layers_added_by_keyword_make_a_sequential_grow() -> None:
+    source = """
+import torch.nn as nn
+
+net = nn.Sequential()
+for i, (a, b) in enumerate(zip([4, 3], [3, 2])):
+    net.add_module(name="L%d" % i, module=nn.Linear(a, b))
+"""
+    code = convert(source, "tf").code
+    assert "net = keras.Sequential()" in code
+    assert "net.add(layers.Dense(b))" in code

@@ -236,3 +236,24 @@ print(score(Net(3), torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))))
     )
     assert "tf.sigmoid(tf.squeeze(out, axis=1))" in code
     assert "[-1, 4, 4]" not in code
+
+
+@pytest.mark.parametrize("first", ["self.conv(x)", "self.pool(x)"])
+def test_an_input_of_which_nothing_is_known_is_brought_to_channels_last(first: str) -> None:
+    code = to_tf(f"""
+from somewhere import batches
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x):
+        return {first}.flatten(1)
+
+net = Net()
+for x in batches():
+    print(net(x))
+""")
+    assert "tf.transpose(x, [0, 2, 3, 1])" in code

@@ -205,3 +205,33 @@ class Net(nn.Module):
         return super(Net, self).to(device)
 """)
     assert "return self\n" in code
+
+
+def test_a_method_of_a_tensor_that_may_be_none() -> None:
+    code = to_tf("""
+def expand(mask, n):
+    if mask.dim() == 1:
+        mask = mask.unsqueeze(1)
+    return mask.expand(mask.size(0), n)
+
+def run(x, mask=None):
+    return x if x.size(0) > 9 else x * expand(mask, 3)
+
+print(run(torch.ones(2, 3)), run(torch.ones(2, 3), torch.ones(2)))
+""")
+    assert "if len(mask.shape) == 1:" in code
+    assert "mask = tf.expand_dims(mask, 1)" in code
+
+
+def test_methods_that_only_modules_have_tell_a_module() -> None:
+    code = to_tf("""
+def follow(target, source, tau):
+    for t, s in zip(target.parameters(), source.parameters()):
+        t.data.copy_(t.data * (1.0 - tau) + s.data * tau)
+""")
+    assert "t.assign(t * (1.0 - tau) + s * tau)" in code
+
+
+def test_states_of_something_unknown_are_told() -> None:
+    [reason] = reasons("def keep(net, path):\n    torch.save(net.state_dict(), path)\n")
+    assert reason == "whether `net` is a model or an optimizer is not known"

@@ -282,6 +282,7 @@ class Expressions(Builtins):
                         return Symbol(member)
             case Union():
                 able = [o for o in receiver.options if not v.lacks(o, name)]
+                able = [o for o in able if not v.is_none(o)] or able  # None has none: it raises
                 return join(*(self.attribute(o, name) for o in able))
             case Sequence() if name in (fields := receiver.kind.partition(":")[2].split(",")):
                 return receiver.items[fields.index(name)] if receiver.items else receiver.element

@@ -20,6 +20,7 @@ from transpiler.infer.values import (
     Union,
     Value,
     is_empty,
+    is_none,
     lacks,
     options,
 )
@@ -172,7 +173,8 @@ class _Planner:
         fact = self.context.fact(func)
         if not isinstance(fact, (Symbol, Union)):
             return False
-        if isinstance(fact, Union) and all(isinstance(o, (Bound, Instance)) for o in fact.options):
+        some = [o for o in options(fact) if not is_none(o)]  # None has no methods
+        if isinstance(fact, Union) and all(isinstance(o, (Bound, Instance)) for o in some):
             return False
         if isinstance(func, cst.Attribute):
             return not isinstance(self.context.fact(func.value), Symbol)
