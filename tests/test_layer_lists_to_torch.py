@@ -263,3 +263,32 @@ losses = [model.learn(x.astype("float32"), y.astype("float32")) for _ in range(3
 """,
         "losses",
     )
+
+
+def test_lists_of_layers_that_are_appended_to_a_list() -> None:
+    code = assert_twins(
+        ROWS
+        + """
+class Net(keras.Model):
+    def __init__(self, counts):
+        super().__init__()
+        self.stages = []
+        for n in counts:
+            stage = []
+            for _ in range(n):
+                stage.append(layers.Dense(6))
+            self.stages.append(stage)
+            self.stages.append([layers.Dense(6), layers.ReLU()])
+        self.out = layers.Dense(1)
+    def call(self, x):
+        for stage in self.stages:
+            for layer in stage:
+                x = layer(x)
+        return self.out(x)
+model = Net([1, 2])
+"""
+        + FIT,
+        "history",
+        "p",
+    ).code
+    assert "self.stages.append(nn.ModuleList(stage))" in code

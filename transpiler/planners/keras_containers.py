@@ -27,12 +27,30 @@ def plan_containers(context: Context, init: cst.FunctionDef) -> None:
         value = context.fact(given)
         if not _holds_modules(context, value):
             continue
+        added = list(_added(context, init, target)) if _inner(context, value) else []
         try:
-            _check(context, given, value)
+            if not added:
+                _check(context, given, value)
+            for part in added:
+                _check(context, part, context.fact(part))
         except Unfit as error:
             context.unfit(context.edits.statement(given), "keras.Layer", error)
             continue
-        _register(context, given, value)
+        for part in added:
+            _register(context, part, context.fact(part))
+        _register(context, given, value if not added else ListObject([]))
+
+
+def _added(
+    context: Context, function: cst.FunctionDef, target: cst.Attribute
+) -> Iterator[cst.BaseExpression]:
+    """The lists that are appended to an empty list: each is one of its own."""
+    for call in find(function, cst.Call):
+        func = call.func
+        if isinstance(func, cst.Attribute) and func.attr.value == "append" and call.args:
+            same = code(func.value).strip() == code(target).strip()
+            if same and _holds_modules(context, context.fact(call.args[0].value)):
+                yield call.args[0].value
 
 
 def _bound(function: cst.FunctionDef) -> Iterator[tuple[cst.BaseExpression, cst.BaseExpression]]:
