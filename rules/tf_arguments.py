@@ -19,6 +19,7 @@ from transpiler.infer.values import (
     is_none,
     items_of,
     options,
+    scalar_type,
 )
 from transpiler.rule import Unfit
 from transpiler.rules.operands import integers
@@ -207,6 +208,8 @@ def torch_dtype(site: Site, node: Any) -> Any:
     name = dtype_named(site.fact(node))
     if name == "string":
         raise Unfit("PyTorch has no tensors of strings", "keep them in lists")
+    if isinstance(node, (cst.Name, cst.Attribute)) and scalar_type(site.fact(node)) == "str":
+        return fill("getattr(torch, d)", d=node)
     if name is not None and not isinstance(node, cst.Name):
         if isinstance(node, cst.Attribute) and not _is_constant(site, node):
             return node  # x.dtype

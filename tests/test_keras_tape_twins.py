@@ -253,7 +253,48 @@ with tf.GradientTape(persistent=True) as tape:
 print("%.10f" % float(tape.gradient(slope, z)))
 """
 
-SCRIPTS = {"gan": GAN, "trainer": TRAINER, "accumulation": ACCUMULATION, "by_hand": BY_HAND,
+MODES = """
+def base():
+    inputs = keras.Input((4,))
+    x = layers.BatchNormalization()(layers.Dense(6, activation="relu")(inputs))
+    return keras.Model(inputs, x)
+
+class Net(keras.Model):
+    def __init__(self, base):
+        super().__init__()
+        self.base = base
+        self.drop = layers.Dropout(0.3)
+        self.out = layers.Dense(2)
+
+    def call(self, x, training=False):
+        x = self.base(x, training=False)
+        return self.out(self.drop(x, training=training))
+
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+shared = base()
+net = Net(shared)
+inputs = keras.Input((4,))
+graph = keras.Model(inputs, layers.Dense(2)(shared(inputs, training=False)))
+for model in (net, graph):
+    model.compile(keras.optimizers.SGD(0.1), loss)
+    model.fit(data, labels, batch_size=12, epochs=1, shuffle=False)
+    print("%.10f" % model.evaluate(data, labels, verbose=0))
+for i in range(0, 24, 4):
+    print("%.10f" % float(tf.reduce_sum(graph(data[i:i + 4]) ** 2)))
+"""
+
+FLOW = """
+images = np.random.default_rng(1).random((40, 8, 8, 3)).astype("float32")
+made = keras.preprocessing.image.ImageDataGenerator(
+    width_shift_range=0.2, rotation_range=20, horizontal_flip=True)
+model = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(2)])
+model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+for epoch in range(6):
+    model.fit(made.flow(images, labels[:40], batch_size=16), epochs=1)
+    print("%.10f" % model.evaluate(images, labels[:40], verbose=0))
+"""
+
+SCRIPTS = {"modes": MODES, "flow": FLOW, "gan": GAN, "trainer": TRAINER, "accumulation": ACCUMULATION, "by_hand": BY_HAND,
            "flag": FLAG, "dicts": DICTS}  # fmt: skip
 
 

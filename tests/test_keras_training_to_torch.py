@@ -937,3 +937,28 @@ print(model.evaluate(x, y), model.predict(x))
         "device = torch.device", "= torch.load(",
     ))  # fmt: skip
     assert device < load
+
+
+def test_the_only_loss_of_several_outputs_takes_the_targets_whole() -> None:
+    conversion = assert_twins("""
+    inputs = keras.Input((4,))
+    h = layers.Dense(5, activation="relu")(inputs)
+    model = keras.Model(inputs, [layers.Dense(2)(h), h])
+    x, y = rng.normal(size=(16, 4)), rng.normal(size=(16, 2))
+    model.compile("sgd", loss=[keras.losses.MeanSquaredError(), None])
+
+    # train
+    h = model.fit(x, y, epochs=3, batch_size=8, shuffle=False, verbose=0)
+    losses = h.history["loss"]
+    """, "losses")  # fmt: skip
+    assert "(outputs[0], targets)" in conversion.code
+
+
+def test_data_of_which_nothing_is_known_is_told() -> None:
+    conversion = translate_keras("""
+    from elsewhere import batches
+    model = keras.Sequential([layers.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(batches(), epochs=2)
+    """)
+    assert left_over(conversion) == ["what fit is given is not known before the program runs"]

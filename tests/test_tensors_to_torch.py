@@ -38,6 +38,7 @@ def lines(source: str) -> list[str]:
         ("y = x / tf.sqrt(tf.cast(tf.shape(x)[-1], tf.float32))",
          "y = x / math.sqrt(float(x.shape[-1]))"),
         ("y = tf.cast(x > 0, x.dtype)", "y = (x > 0).to(x.dtype)"),
+        ("kind = 'float32'\ny = tf.cast(x > 0, kind)", "y = (x > 0).to(getattr(torch, kind))"),
         ("y = tf.zeros([tf.shape(x)[0], 5])", "y = torch.zeros(x.shape[0], 5)"),
         ("y = np.mean(x)", "y = np.mean(x.detach().cpu().numpy())"),
         ("y = tf.maximum(0.0, x)", "y = torch.relu(x)"),

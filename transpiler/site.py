@@ -80,6 +80,12 @@ class Site:
 
     # ---- arguments ---------------------------------------------------------------------------
 
+    def give(self, node: Any, new: cst.BaseExpression) -> None:
+        """Another expression for an argument."""
+        self.positional = [new if p is node else p for p in self.positional]
+        self.keywords = {n: new if v is node else v for n, v in self.keywords.items()}
+        self._args = None
+
     @property
     def args(self) -> dict[str, Any]:
         """Arguments by parameter name; raises Unfit where the call does not bind."""

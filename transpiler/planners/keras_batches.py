@@ -20,6 +20,7 @@ from transpiler.infer.values import (
     Value,
     is_none,
     items_of,
+    options,
 )
 from transpiler.modules import descendants
 from transpiler.planners.keras_floatx import CASTS, floatx
@@ -48,14 +49,22 @@ class Batches:
 
     def is_pipeline(self, node: Any) -> bool:
         """Whether something gives batches by itself."""
-        fact = self.context.fact(node)
+        fact = self.fact(node)
         if is_generator(fact):
             return True
         return isinstance(fact, Instance) and rank_of(fact) is None
 
+    def fact(self, node: Any) -> Value:
+        """What the data is; one for several of a kind, such as a loop makes round after round."""
+        fact = self.context.fact(node)
+        found = options(fact)
+        kinds = {v.class_names[:1] for v in found if isinstance(v, Instance)}
+        alike = len(kinds) == 1 and all(isinstance(v, Instance) for v in found)
+        return found[0] if alike else fact
+
     def batch_of(self, node: Any) -> list[Value]:
         """What a pipeline gives at a time."""
-        batch = self.context.interpreter.iterate(self.context.fact(node), None)
+        batch = self.context.interpreter.iterate(self.fact(node), None)
         items = items_of(batch) if isinstance(batch, (Sequence, ListObject)) else None
         return list(items) if items is not None else [batch]
 
@@ -77,7 +86,7 @@ class Batches:
     def pipeline(self, node: Any, outputs: list[Output], shuffle: Any = OMIT) -> Any:
         """A pipeline's batches in the form that the model and its loss take."""
         loader: Any = node
-        if is_sequence(self.context.fact(node)):
+        if is_sequence(self.fact(node)):
             loader = call("torch.utils.data.DataLoader", node, batch_size=cst.Name("None"),
                           shuffle=shuffle)  # fmt: skip
         parts = self.batch_of(node)

@@ -100,17 +100,22 @@ def _sequence_ends(context: Context, site: Site) -> list[Callback]:
         if not isinstance(data, (cst.Name, cst.Attribute)):
             continue
         for value in options(context.fact(data)):
-            if (
-                isinstance(value, Instance)
-                and isinstance(value.cls, Class)
-                and "keras.utils.PyDataset" in value.class_names
-                and value.cls.lookup("on_epoch_end") is not None
-            ):
+            if _hears_ends(value):
                 before = fill_statements("data.on_epoch_end()", data=data)
                 lines = fill_statements("data.on_epoch_end()", data=data)
                 found.append(Callback(before if name != "validation_data" else [], at_end=lines))
                 break
     return found
+
+
+def _hears_ends(value: Value) -> bool:
+    """Whether data does something when an epoch is through."""
+    if not isinstance(value, Instance):
+        return False
+    if isinstance(value.cls, Class):
+        own = value.cls.lookup("on_epoch_end") is not None
+        return own and "keras.utils.PyDataset" in value.class_names
+    return value.class_names[:1] == ("keras.preprocessing.image.Iterator",)
 
 
 def optimizer_of(context: Context, fit: Site) -> cst.BaseExpression | None:

@@ -306,8 +306,9 @@ def read_metrics(training: Training, site: Site) -> list[Metric]:
     if plain and weighted:
         raise Unfit("metrics and weighted_metrics at once are not translated")
     training.weighs_metrics = bool(weighted) and training.weighted
-    if training.single is None and training.has_loss and not training.stepped:
-        found += [_loss_metric(training, o) for o in training.outputs if o.loss is not None]
+    losses = [o for o in training.outputs if o.loss is not None]
+    if training.single is None and len(losses) > 1 and not training.stepped:
+        found += [_loss_metric(training, o) for o in losses]
     named = []
     for output, metric in plain + weighted:
         if output.key is not None:

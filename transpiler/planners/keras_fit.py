@@ -8,6 +8,7 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import (
+    UNKNOWN,
     Const,
     Instance,
     ListObject,
@@ -17,7 +18,7 @@ from transpiler.infer.values import (
     items_of,
 )
 from transpiler.planners.expressions import qualified_name
-from transpiler.planners.keras_batches import Batches
+from transpiler.planners.keras_batches import Batches, is_sequence
 from transpiler.planners.keras_callbacks import read_callbacks
 from transpiler.planners.keras_compile import adds_losses, adds_weights, parts_of, penalized
 from transpiler.planners.keras_loop import Loop
@@ -131,6 +132,21 @@ class Use:
         self.models = models_of(context, node)
         self.trainings = [t for t in trainings if set(t.models) & set(self.models)]
         self.batches = Batches(context, self.models, self.trainings[-1] if self.trainings else None)
+        self.flows = self.name_flows() if self.name == "fit" else []
+
+    def name_flows(self) -> list[cst.BaseStatement]:
+        """`fit(made.flow(x, y))`: a flow gets a name, as it is told when an epoch is through."""
+        lines: list[cst.BaseStatement] = []
+        for what, usual in (("x", "train_flow"), ("generator", "train_flow"),
+                            ("validation_data", "val_flow")):  # fmt: skip
+            node = self.given(what)
+            if not isinstance(node, cst.Call) or not is_sequence(self.batches.fact(node)):
+                continue
+            name = cst.Name(free_name(self.context, usual))
+            self.context.facts[name] = self.context.fact(node)
+            self.site.give(node, name)
+            lines += fill_statements("flow = new", flow=name, new=node)
+        return lines
 
     @property
     def training(self) -> Training:
@@ -400,7 +416,7 @@ class Use:
         history, statement = self.history()
         names = self.loop_names()
         fit = Fit(self, training, names)
-        lines = fit.data_lines()
+        lines = [*self.flows, *fit.data_lines()]
         callbacks = read_callbacks(self.context, self.site, names, fit.validation is not None)
         if history is not None:
             lines += fill_statements("history = {}", history=history)
@@ -485,6 +501,9 @@ class Fit:
         self.batches = use.batches
         self.x, self.y = use.given("x", "generator"), use.given("y")
         self.kind = self.batches.kind(self.x)
+        if use.context.fact(self.x) is UNKNOWN and self.y is None and training.has_loss:
+            raise Unfit("what fit is given is not known before the program runs",
+                        "give it a DataLoader of inputs and targets")  # fmt: skip
         self.validation: cst.BaseExpression | None = None
         self.weighted = False
         self.rounds: Any = None

@@ -19,6 +19,7 @@ from transpiler.infer.values import (
 from transpiler.modules import in_module_method, is_module, method, module_classes
 from transpiler.planners.keras_build import merge_build
 from transpiler.planners.keras_containers import plan_containers
+from transpiler.planners.keras_steady import keep_mode, write_modes
 from transpiler.planners.keras_tape.flags import called_modules, flag_argument, flag_parameter
 from transpiler.rule import Unfit
 from transpiler.rules.keras_copies import COPYABLE
@@ -43,6 +44,7 @@ def plan(context: Context) -> None:
             continue
         _plan_class(context, node, cls)
     _plan_calls(context)
+    write_modes(context)
 
 
 def _is_run_by_keras(context: Context, cls: Class, name: str) -> bool:
@@ -337,6 +339,8 @@ def _check_inner_flag(
 ) -> None:
     for flag in flags:
         if isinstance(flag.value, cst.Name) and flag.value.value == own:
+            continue
+        if keep_mode(context, call, flag):
             continue
         context.manual(
             call, "training-mode",

@@ -17,6 +17,7 @@ from transpiler.infer.values import (
     Mapping,
     Sequence,
     Symbol,
+    Tensor,
     Value,
     is_none,
     items_of,
@@ -154,6 +155,10 @@ def _read(context: Context, node: cst.Call, users: list[cst.Call]) -> Training:
     targets = _targets(context, own)
     training.outputs = read_outputs(output_of(context, models[0]), targets)
     _read_losses(training, site)
+    with_loss = [o for o in training.outputs if o.loss is not None]
+    if len(with_loss) == 1 and isinstance(targets, Tensor):
+        # loss=[f, None]: the targets are those of the only output that has a loss
+        with_loss[0].targets, with_loss[0].target_key = targets, None
     if not training.stepped:
         plan_logits(context, training)
     names = context.notes.setdefault("training names", {})

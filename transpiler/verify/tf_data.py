@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import weakref
 from functools import wraps
 from typing import Any
@@ -82,10 +83,22 @@ def watch_sequences(run: Run) -> None:
 
 
 def _without_draws(function: Any, run: Run) -> Any:
+    """A look at batches that leaves no trace: no draws, nor those of numpy's own stream."""
+
     @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        with run.draws.paused():
-            return function(*args, **kwargs)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        data = getattr(self, "py_dataset", None)
+        before = dict(vars(data)) if data is not None else {}
+        plain, numpy = random.getstate(), np.random.get_state()
+        try:
+            with run.draws.paused():
+                return function(self, *args, **kwargs)
+        finally:
+            random.setstate(plain)
+            np.random.set_state(numpy)
+            for name in ("index_array", "total_batches_seen"):
+                if name in before:
+                    setattr(data, name, before[name])
 
     return call
 

@@ -30,10 +30,6 @@ def class_of(
     for index, (attribute, module) in enumerate(trace.setup.items()):
         text += f"        self.{attribute} = hole_{index}\n"
         holes[f"hole_{index}"] = module
-    if trace.frozen:
-        text += "\n    def train(self, mode=True):\n        super().train(mode)\n"
-        text += "".join(f"        self.{n}.eval()\n" for n in trace.frozen)
-        text += "        return self\n"
     text += f"\n    def forward(self, {', '.join(arguments)}):\n"
     text += "        lines\n        return result\n"
     first = [cst.SimpleStatementLine([a]) for a in prelude(trace)]

@@ -26,6 +26,7 @@ from transpiler.planners.keras_graph.graph import Graph
 from transpiler.planners.keras_graph.widths import Widths
 from transpiler.planners.keras_scope import Scope, renamed
 from transpiler.planners.keras_sequential import Chain, rank_in, rank_out, to_first, to_last
+from transpiler.planners.keras_tape.sensitive import is_sensitive
 from transpiler.rule import Unfit
 from transpiler.rules.keras_graph import GraphNode, GraphTensor, graph_tensors
 from transpiler.rules.keras_layer import FIRST, LAST
@@ -70,8 +71,6 @@ class Trace:
         self.expressions: set[Any] = set()
         self.holes: dict[Any, str] = {}
         """Parts of expressions, and the names that stand for them there."""
-        self.frozen: list[str] = []
-        """Attributes that run in evaluation mode whatever the model's mode."""
         self.readers: dict[GraphNode, GraphNode] = {}
         self.masks: dict[GraphNode, Expression] = {}
         self.blocks: dict[GraphNode, Block] = {}
@@ -372,18 +371,25 @@ class Trace:
         positional = [source] if source is not None else [self.argument(v) for v in inputs]
         keywords = {k: self.argument(v) for k, v in self.extra(node).items()}
         keywords |= masks.handed_on(self, node, keywords)
-        self.keep_mode(name, node)
+        self.check_mode(node)
         return call(f"self.{name}", *positional, **keywords)
 
-    def keep_mode(self, name: str, node: GraphNode) -> None:
-        """`layer(x, training=False)`: the module stays in evaluation mode."""
+    def check_mode(self, node: GraphNode) -> None:
+        """`layer(x, training=False)`: Keras 3 runs it in the model's own mode, if that is told.
+
+        What stands in the graph counts where the model is called without `training` alone, which
+        is evaluation in any case.
+        """
         mode = node.keywords.get("training")
         if mode is None or mode == Const(None):
             return
         if mode != Const(False):
             raise Unfit("a layer of this graph runs in a mode of its own")
-        if name not in self.frozen:
-            self.frozen.append(name)
+        if node.layer is not None and is_sensitive(self.context, node.layer):
+            self.context.remark(
+                node.call, "training-mode",
+                "Keras 3 hands fit's mode to this layer, training=False or not",
+            )  # fmt: skip
 
     def own(self, node: GraphNode, layer: Instance) -> None:
         """A layer of the program, or another model."""
