@@ -294,8 +294,9 @@ for epoch in range(6):
     print("%.10f" % model.evaluate(images, labels[:40], verbose=0))
 """
 
-SCRIPTS = {"modes": MODES, "flow": FLOW, "gan": GAN, "trainer": TRAINER, "accumulation": ACCUMULATION, "by_hand": BY_HAND,
-           "flag": FLAG, "dicts": DICTS}  # fmt: skip
+SCRIPTS = {"modes": MODES, "flow": FLOW, "gan": GAN, "trainer": TRAINER,
+           "accumulation": ACCUMULATION, "by_hand": BY_HAND, "flag": FLAG,
+           "dicts": DICTS}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
