@@ -9,6 +9,7 @@ import libcst as cst
 
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import (
+    NONE,
     UNKNOWN,
     Const,
     Instance,
@@ -47,7 +48,7 @@ LAYERS = [
 
 
 _KEEPING = ("KerasBatchNorm", "GaussianNoise", "GaussianDropout", "Rescaling", "ActivityPenalty",
-            "RandomFlip", "RandomAffine", "RandomContrast")  # fmt: skip
+            "RandomFlip", "RandomAffine", "RandomContrast", "Normalization")  # fmt: skip
 
 
 @infers(*(f"to_torch.{name}.__call__" for name in _KEEPING))
@@ -84,6 +85,23 @@ def remembered(call_: Invocation) -> Value:
 @rewrites("to_torch.single_bias", to="tf")
 def single_bias(site: Site) -> Any:
     raise Unfit("a recurrent layer with one bias stands outside of KerasRecurrent")
+
+
+@rewrites("to_torch.Normalization", to="tf")
+def normalization(site: Site) -> Any:
+    """What is not given is adapted to data."""
+    names = ("axis", "mean", "variance")
+    return call("keras.layers.Normalization", **{n: site.given(n) for n in names})
+
+
+@infers("to_torch.Normalization.adapt")
+def adapted(_: Invocation) -> Value:
+    return NONE
+
+
+@rewrites("to_torch.Normalization.adapt", to="tf")
+def adapt(site: Site) -> Any:
+    return site.keep()
 
 
 _INNER = {"torch.nn.LSTM": "LSTM", "torch.nn.GRU": "GRU", "torch.nn.RNN": "SimpleRNN"}

@@ -130,7 +130,7 @@ def regularize(site: Site) -> Any:
         return layer.with_changes(args=[*layer.args, *more])
 
     inner = site.arg("layer")
-    if not _name(site, inner).startswith((*_LAYERS, "to_torch.initialize")):
+    if not _name(site, inner).startswith((*_LAYERS, "to_torch.initialize", site.name)):
         raise Unfit("the layer that is regularized here is not known")
     site.context.edits.wrap(inner, penalized)
     return inner

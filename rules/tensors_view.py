@@ -140,6 +140,8 @@ def flatten(site: Site) -> Any:
         if start == 1 and end == -1:
             dims: list[Any] = [size_at(site, given.x, 0), -1]
             return fill("tf.reshape(x, dims)", x=given.x, dims=dims)
+        if start == 0 and end == -2:
+            return fill("tf.reshape(x, [-1, x.shape[-1]])", x=given.x)
         raise Unfit(f"the rank of the tensor of {site.short} is not known")
     start, end = normal_axis(start, len(shape)), normal_axis(end, len(shape))
     merged = product(shape[start : end + 1])

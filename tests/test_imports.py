@@ -112,6 +112,19 @@ def test_names_in_strings_and_comments_do_not_keep_an_import() -> None:
     assert '"torch"' in code
 
 
+def test_names_inside_of_emitted_units_do_not_keep_an_import() -> None:
+    """The penalties are added up by a function with variables `l1` and `l2`."""
+    code = convert(
+        "from tensorflow import keras\nfrom tensorflow.keras.regularizers import l2\n"
+        "model = keras.Sequential([keras.layers.Input((3,)),"
+        " keras.layers.Dense(2, kernel_regularizer=l2(0.1))])\n"
+        "model.compile('sgd', 'mse')\nmodel.fit(x, y)\n",
+        "torch",
+    ).code
+    assert "for name, l1, l2 in" in code
+    assert "tensorflow" not in code
+
+
 def test_imports_inside_of_functions() -> None:
     code = tf("def f():\n    import torch\n\n    return torch.zeros(2)\n")
     assert "tf.zeros([2])" in definition(code, "f")

@@ -67,6 +67,8 @@ def test_what_is_bound_stays_so() -> None:
     with double_precision():
         assert_same(SOURCE)
     code = translate(SOURCE).code
+    assert "partial(keras.optimizers.SGD, learning_rate=0.1, momentum=0.9)" in code
+    assert 'optimizers["sgd"]()' in code
     assert "act=layers.LeakyReLU)" in code  # whose slope is 0.3
     assert "label_smoothing=0.1)" in code
 

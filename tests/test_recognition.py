@@ -100,6 +100,31 @@ def test_layers_that_change_images_come_back() -> None:
     ]
 
 
+def test_optimizers_with_schedules_that_wait_for_their_models_come_back() -> None:
+    text = back(
+        """import keras
+import numpy as np
+import pandas as pd
+
+x = pd.DataFrame({"a": np.ones(8)}).to_numpy("float32")
+normalize = keras.layers.Normalization(axis=-1)
+normalize.adapt(x)
+dense = keras.layers.Dense(1, kernel_regularizer="l2", bias_regularizer=keras.regularizers.L1(0.1))
+decay = keras.optimizers.schedules.InverseTimeDecay(0.01, decay_steps=5, decay_rate=1.0)
+for optimizer in [keras.optimizers.SGD(0.05, momentum=0.9), keras.optimizers.Adam(decay)]:
+    model = keras.Sequential([normalize, dense])
+    model.compile(optimizer, "mse")
+    model.fit(x, np.ones(8), verbose=0)
+""",
+        "torch",
+    )
+    assert "schedules.InverseTimeDecay(" in text
+    assert "partial(keras.optimizers.SGD, learning_rate=0.05, momentum=0.9)" in text
+    assert "partial(keras.optimizers.Adam, learning_rate=decay)" in text
+    assert "layers.Normalization(" in text
+    assert "bias_regularizer=" in text
+
+
 def test_a_sequence_changes_its_order_and_back() -> None:
     """For sequences there and back are the same permutation."""
     text = back(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import TypeGuard
 
 import libcst as cst
 
@@ -19,7 +20,7 @@ from transpiler.syntax import (
     names_read,
     rebuild,
 )
-from transpiler.units import DIRECTIONS
+from transpiler.units import DIRECTIONS, needed_units
 
 _BINDING = frozenset(
     {
@@ -35,7 +36,10 @@ def finish_imports(context: Context, module: cst.Module) -> cst.Module:
     bound = _bound_names(context.module)
     module = _shorten(module, context, bound)
     used = names_read_everywhere(module)
-    imported = used - set(context.requests.emitted)
+    taken = {s.name.value for s in context.module.body if _is_definition(s)}
+    units = set(needed_units(context.to, list(context.requests.emitted))) - taken
+    own = [s for s in module.body if not (_is_definition(s) and s.name.value in units)]
+    imported = names_read_everywhere(module.with_changes(body=own)) - units
     body, anchor, left, rest = _drop_orphans(context, list(module.body), imported)
     wanted = _wanted_imports(context, module, used)
     have = {code(s).strip() for s in body if _was_import(s)}
@@ -58,6 +62,10 @@ def finish_imports(context: Context, module: cst.Module) -> cst.Module:
             body[anchor] = body[anchor].with_changes(leading_lines=lines[len(left) :])
     body[anchor:anchor] = new
     return module.with_changes(body=body, footer=[*rest, *module.footer])
+
+
+def _is_definition(statement: cst.CSTNode) -> TypeGuard[cst.FunctionDef | cst.ClassDef]:
+    return isinstance(statement, (cst.FunctionDef, cst.ClassDef))
 
 
 def _is_future(statement: cst.CSTNode) -> bool:

@@ -25,28 +25,52 @@ Bound = dict[str, Any]
 
 def plan(context: Context) -> None:
     """Write every partial of a name of the source framework as a callable."""
+    found: dict[cst.Call, str] = {}
     for node in find(context.module, cst.Call):
         if context.fact(node.func) != Symbol(PARTIAL) or not node.args or node in context.claimed:
             continue
         function = context.fact(node.args[0].value)
         if not isinstance(function, Symbol):
             continue
-        if function.name.partition(".")[0] not in SOURCE_ROOTS[context.to]:
-            continue
+        if function.name.partition(".")[0] in SOURCE_ROOTS[context.to]:
+            found[node] = function.name
+    makers = {n for n, name in found.items() if _makes_optimizers(context, name)}
+    for node, name in found.items():
         for part in walk(node.args[0]):
             context.claim(part)
         first = len(context.reports)
         try:
-            context.edits.replace(node, _callable(context, node, function.name))
+            calls = _calls(context, node)
+            alone = node in makers and all(_only_makes(context, c, makers) for c in calls)
+            context.edits.replace(node, _callable(context, node, name, calls, alone))
             context.anchor(node, first)
         except Unfit as error:
             context.unfit(node, PARTIAL, error)
 
 
-def _callable(context: Context, node: cst.Call, name: str) -> cst.BaseExpression:
+def _makes_optimizers(context: Context, name: str) -> bool:
+    """Whether what a partial gives is an optimizer, which in Keras is told no variables."""
+    derived = context.knowledge.derives(Symbol(name), "torch.optim.Optimizer")
+    return context.to == "tf" and (derived or name == "to_torch.scheduled")
+
+
+def _only_makes(context: Context, call: cst.Call, makers: set[cst.Call]) -> bool:
+    """Whether a call runs such partials alone, and stays as it is written."""
+    made = [getattr(o, "origin", None) for o in options(context.fact(call.func))]
+    plain = bool(call.args) and call.args[0].keyword is None and not call.args[0].star
+    return plain and not context.edits.edited(call) and all(o in makers for o in made)
+
+
+def _callable(
+    context: Context, node: cst.Call, name: str, own: list[cst.Call], alone: bool
+) -> cst.BaseExpression:
+    """The function that the target's program calls.
+
+    own: the calls that run it. alone: whether these leave out the parameters of a model.
+    """
     bound = _bind(name, node.args[1:], 0)
     count = sum(a.keyword is None for a in node.args[1:])
-    calls = [_bind(name, c.args, count) for c in _calls(context, node)]
+    calls = [_bind(name, c.args, count) for c in own]
     given = {p: None for c in calls for p in c}
     names = [
         p.name
@@ -66,6 +90,12 @@ def _callable(context: Context, node: cst.Call, name: str) -> cst.BaseExpression
         raise Unfit(f"what {name} becomes with some of its arguments is not known") from None
     if not isinstance(result, cst.BaseExpression):
         raise Unfit(f"what {name} becomes with some of its arguments is not known")
+    if alone and names[:1] in (["params"], ["parameters"]):
+        names = names[1:]
+        for used in own:
+            for part in walk(used.args[0]):
+                context.claim(part)
+            context.edits.replace(used.args[0], [])
     return _shortest(node, result, names, bound)
 
 

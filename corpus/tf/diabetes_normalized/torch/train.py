@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from tensorflow.keras.regularizers import l2
 
 
 def like(y_true, y_pred):
@@ -278,6 +277,7 @@ class Sum:
         values = torch.as_tensor(values, dtype=torch.get_default_dtype()).detach()
         weights = torch.ones_like(values)
         if sample_weight is not None:
+            sample_weight = torch.as_tensor(sample_weight)
             weights = weights * sample_weight.reshape(-1, *[1] * (values.dim() - 1))
         self.total = self.total + (values * weights).sum()
         self.count = self.count + weights.sum()
