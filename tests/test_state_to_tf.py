@@ -115,3 +115,26 @@ def test_a_module_that_asks_for_values_is_built_by_its_first_call() -> None:
         TAGGER.replace("out, self.hidden = self.rnn(x, self.hidden)\n        return out", asks)
     )
     assert "pass  # no trial run of call, which depends on values" in code
+
+
+def test_a_copy_keeps_what_it_is_put_into_at_once() -> None:
+    code = to_tf("""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.drop = nn.Linear(2, 1), nn.Dropout(0.1)
+
+    def forward(self, x):
+        return self.drop(self.fc(x))
+
+import copy
+net = Net()
+slow = copy.deepcopy(net).eval().requires_grad_(False)
+x = torch.randn(3, 2)
+print(net(x), slow(x))
+for p, q in zip(net.parameters(), slow.parameters()):
+    q.data = 0.9 * q.data + 0.1 * p.data
+""")
+    assert "slow = Net()" in code and "slow.trainable = False" in code
+    assert "slow(x, training=False)" in code
+    assert "zip(net.trainable_variables, slow.weights)" in code

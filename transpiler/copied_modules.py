@@ -11,7 +11,7 @@ import libcst as cst
 
 from transpiler.syntax import code, find
 
-_MOVES = frozenset({"to", "cuda", "cpu", "float", "eval", "train"})
+_MOVES = frozenset({"to", "cuda", "cpu", "float", "eval", "train", "requires_grad_"})
 
 
 def make_again(module: cst.Module, changes: dict[cst.CSTNode, Any]) -> None:
@@ -27,9 +27,12 @@ def make_again(module: cst.Module, changes: dict[cst.CSTNode, Any]) -> None:
             target = code(small.targets[0].target)
             source = _copied(small.value)
             if source in made:
-                loads = cst.parse_statement(f"{target}.load_state_dict({source}.state_dict())")
-                changes[line] = [line.with_changes(body=[small.with_changes(
-                    value=made[source].deep_clone())]), loads]  # fmt: skip
+                first = line.with_changes(
+                    body=[small.with_changes(value=made[source].deep_clone())]
+                )
+                after = [f"load_state_dict({source}.state_dict())", *_settings(small.value)]
+                lines = [cst.parse_statement(f"{target}.{call}") for call in after]
+                changes[line] = [first, *lines]
             made.pop(target, None)
             if _constructs(small.value, classes):
                 made[target] = small.value
@@ -42,6 +45,16 @@ def _copied(value: cst.BaseExpression) -> str:
             if code(func) in ("copy.deepcopy", "deepcopy"):
                 return code(source)
     return ""
+
+
+def _settings(value: cst.BaseExpression) -> list[str]:
+    """What a copy is put into at once: `copy.deepcopy(net).eval().requires_grad_(False)`."""
+    found: list[str] = []
+    while isinstance(value, cst.Call) and isinstance(value.func, cst.Attribute):
+        if value.func.attr.value in ("eval", "train", "requires_grad_"):
+            found.insert(0, code(value.with_changes(func=value.func.attr)))
+        value = value.func.value
+    return found
 
 
 def _constructs(value: cst.BaseExpression, classes: set[str]) -> bool:
