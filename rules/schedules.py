@@ -10,6 +10,7 @@ from typing import Any
 
 import libcst as cst
 
+from transpiler.context import Context
 from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import NONE, ListObject, Number, Sequence, Value, items_of, options
 from transpiler.rule import Unfit, infers, rewrites
@@ -29,6 +30,29 @@ _FACTORS = {
     ),
 }
 _PREFIX = "torch.optim.lr_scheduler."
+
+
+HOOK = "torch.optim.Optimizer.register_step_post_hook"
+HOOKED = "schedules moved on by hooks"
+KERAS_SCHEDULES = {
+    f"to_torch.{name}": "keras.optimizers.schedules."
+    + "".join(part.capitalize() for part in name.split("_"))
+    for name in """exponential_decay inverse_time_decay piecewise_constant_decay polynomial_decay
+    cosine_decay cosine_decay_restarts""".split()
+}
+"""What translations to PyTorch write for Keras' schedules."""
+
+
+@rewrites(*KERAS_SCHEDULES, to="tf")
+def schedule_of_steps(site: Site) -> Any:
+    """A function of the step, where no optimizer has it."""
+    return site.keep()
+
+
+def is_hooked(context: Context, node: cst.BaseExpression) -> bool:
+    """Whether an optimizer has taken over a scheduler."""
+    taken = context.notes.get(HOOKED, [])
+    return any(o is other for o in options(context.fact(node)) for other in taken)
 
 
 def _schedule(site: Site, factor: cst.BaseExpression, **more: Any) -> cst.BaseExpression:

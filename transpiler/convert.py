@@ -38,6 +38,7 @@ PLANNERS: dict[Direction, tuple[str, ...]] = {
         "transpiler.planners.step.groups",
         "transpiler.planners.step.inner",
         "transpiler.planners.former_python",
+        "transpiler.planners.hooked_schedules",
         "transpiler.planners.type_tests",
         "transpiler.planners.initial_loops",
         "transpiler.planners.first_parameter",

@@ -280,6 +280,9 @@ class Interpreter(Expressions):
             result = left
         if isinstance(left, Tensor) and left.variable:
             result = left
+        elif isinstance(left, Tensor) and isinstance(result, Tensor) and left.dtype is not None:
+            if not isinstance(node.operator, cst.DivideAssign):
+                result = result.but(dtype=left.dtype)  # arrays are changed where they are
         self.assign(node.target, result, frame)
 
     def exec_import(self, node: cst.Import | cst.ImportFrom, frame: Frame) -> None:
