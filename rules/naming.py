@@ -82,6 +82,11 @@ AMBIGUOUS_METHODS = frozenset(
 ) - {"view", "numpy", "requires_grad_", "dim", "float", "size", "item"}
 """Method names that arrays of the framework share with other objects: never guessed from."""
 
+TABLE_METHODS = frozenset(
+    "abs add sub mul div diff corr cov quantile cummax cummin eq ne gt ge lt le isin".split()
+)
+"""Method names that tables of pandas have as well."""
+
 STATE_METHODS = frozenset({"state_dict", "load_state_dict"})
 """Methods of models and of optimizers, which are translated in different ways."""
 

@@ -462,11 +462,15 @@ class Expressions(Builtins):
     def eval_ifexp(self, node: cst.IfExp, frame: Frame) -> Value:
         truth = self.truth(self.eval(node.test, frame))
         values = dict(frame.values)
-        self.narrow(node.test, True, frame)
-        body = self.eval(node.body, frame)
-        frame.values = dict(values)
-        self.narrow(node.test, False, frame)
-        orelse = self.eval(node.orelse, frame)
+        found = []
+        for taken, branch in ((True, node.body), (False, node.orelse)):
+            self.narrow(node.test, taken, frame)
+            never = truth is not None and truth is not taken
+            self.dead += never
+            found.append(self.eval(branch, frame))
+            self.dead -= never
+            frame.values = dict(values)
+        body, orelse = found
         frame.values = values
         if truth is None:
             return join(body, orelse)

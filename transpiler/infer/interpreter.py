@@ -714,7 +714,7 @@ class Interpreter(Expressions):
             mode = self.modes.get(instance, frozenset({True}))
             self.call_modes[node] = self.call_modes.get(node, frozenset()) | mode
             self.callees.setdefault(node, {})[instance] = None
-        if positional:
+        if positional and not (self.dead and instance.state.get("inputs")):
             seen = instance.state.get("inputs")
             instance.state["inputs"] = (
                 [a if b is UNKNOWN else b if a is UNKNOWN else join(a, b)

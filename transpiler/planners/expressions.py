@@ -26,7 +26,13 @@ from transpiler.infer.values import (
 )
 from transpiler.planners.receivers import ARRAY, NUMERIC, is_tensor_by_use
 from transpiler.rule import Unfit
-from transpiler.rules.naming import AMBIGUOUS_METHODS, ANNOTATIONS, SOURCE_ROOTS, STATE_METHODS
+from transpiler.rules.naming import (
+    AMBIGUOUS_METHODS,
+    ANNOTATIONS,
+    SOURCE_ROOTS,
+    STATE_METHODS,
+    TABLE_METHODS,
+)
 from transpiler.site import Keep, Site
 from transpiler.syntax import code, walk
 from transpiler.template import fill
@@ -75,7 +81,8 @@ def _guess_method(context: Context, func: cst.CSTNode) -> str | None:
     called = isinstance(parent, cst.Call) and parent.func is func
     if called and _moves_an_array(context, parent):
         return f"{context.knowledge.arrays['torch']}.to" if context.to == "tf" else None
-    if func.attr.value in AMBIGUOUS_METHODS or func.attr.value.startswith("__"):
+    shared = func.attr.value in TABLE_METHODS and bool({"pd", "pandas"} & context.names)
+    if shared or func.attr.value in AMBIGUOUS_METHODS or func.attr.value.startswith("__"):
         if context.to == "tf" and is_tensor_by_use(context, func):
             return f"{ARRAY}.{func.attr.value}"
         return None
