@@ -10,7 +10,7 @@ from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import UNKNOWN, Value, options
 from transpiler.rule import Rule, Unfit, infers, rewrites
 from transpiler.site import Site
-from transpiler.template import OMIT, call, fill, parse_expression
+from transpiler.template import OMIT, call, fill, fill_statements, parse_expression
 
 _K = "keras.optimizers."
 _CLIPS = "weight_decay=decay, clipnorm=a, global_clipnorm=b, clipvalue=c"
@@ -57,6 +57,15 @@ def regularization(site: Site) -> Any:
     if not site.is_call:
         return parse_expression("lambda model: sum(model.losses)").deep_clone()
     return fill("sum(model.losses)", model=site.arg("model"))
+
+
+@rewrites("to_torch.set_trainable", to="tf")
+def set_trainable(site: Site) -> Any:
+    """Keras' own attribute, which freezes statistics as well."""
+    if not site.alone:
+        raise Unfit("set_trainable is used inside of an expression")
+    return fill_statements("module.trainable = flag", module=site.arg("module"),
+                           flag=site.arg("trainable"))  # fmt: skip
 
 
 @infers("to_torch.to_device")

@@ -32,8 +32,10 @@ def module_mode(call: Invocation) -> Value:
         training = mode.value if isinstance(mode, Const) else None
     known = frozenset({True, False}) if training is None else frozenset({bool(training)})
     for module in options(call.receiver):
-        if isinstance(module, Instance):
-            call.interpreter.modes[module] = known
+        whole = getattr(module, "origin", None)  # of `super()`: the module itself
+        for part in descendants(whole if isinstance(whole, Instance) else module):
+            if isinstance(part, Instance):
+                call.interpreter.modes[part] = known
     return call.receiver or UNKNOWN
 
 

@@ -258,6 +258,16 @@ def parameters(site: Site) -> Any:
     return fill("list(model.parameters())", model=site.arg("model"))
 
 
+@infers("to_tf.buffers")
+def all_buffers(_: Invocation) -> Value:
+    return ListObject(None, Tensor(library="tf", variable=True))
+
+
+@rewrites("to_tf.buffers", to="torch")
+def buffers(site: Site) -> Any:
+    return fill("list(model.buffers())", model=site.arg("model"))
+
+
 @rewrites("to_tf.named_modules", to="torch")
 def named_modules(site: Site) -> Any:
     return fill("model.named_modules()", model=site.arg("part"))

@@ -23,7 +23,7 @@ from transpiler.modules import children, descendants
 from transpiler.rule import Unfit, infers, rewrites
 from transpiler.rules.checkpoints import build, building, note_early
 from transpiler.site import Site
-from transpiler.syntax import find
+from transpiler.syntax import code, find
 from transpiler.template import fill, fill_statements
 
 M = "torch.nn.Module."
@@ -107,6 +107,31 @@ def with_frozen(site: Site) -> Any:
     if has_only_parameters(site.context, site.receiver_fact):
         return fill("model.weights", model=site.receiver)
     return fill("unit(model)", unit=site.emit("parameters"), model=site.receiver)
+
+
+@rewrites(M + "buffers", to="tf")
+def buffers(site: Site) -> Any:
+    """Running statistics and other variables that are not trained; all of a model's together."""
+    assert site.receiver is not None
+    build_if_early(site)
+    whole = _with_parameters(site)
+    if whole is not None:
+        site.context.edits.replace(whole, fill("model.variables", model=site.receiver))
+        return site.keep()
+    if may_be_frozen(site.context, site.receiver_fact):
+        return fill("unit(model)", unit=site.emit("buffers"), model=site.receiver)
+    return fill("model.non_trainable_weights", model=site.receiver)
+
+
+def _with_parameters(site: Site) -> cst.List | None:
+    """The list of `[*model.parameters(), *model.buffers()]`."""
+    around = site.context.edits.parent.get(site.parent)
+    if not isinstance(around, cst.List) or site.receiver is None:
+        return None
+    model = code(site.receiver)
+    texts = [code(e.value).strip() for e in around.elements if isinstance(e, cst.StarredElement)]
+    both = [f"{model}.parameters()", f"{model}.buffers()"]
+    return around if texts == both and len(around.elements) == 2 else None
 
 
 def build_if_early(site: Site) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from translating import to_tf
+from translating import reasons, to_tf
 from twin_scripts import check
 
 from transpiler.convert import convert
@@ -227,3 +227,26 @@ net.load_state_dict(best)
 def test_a_state_that_is_no_copy_is_told(state: str, told: bool) -> None:
     findings = convert(ALIAS.replace("STATE", state), "tf").findings
     assert any("follows the model" in " ".join(f.message.split()) for f in findings) is told
+
+
+def test_a_hook_that_does_something_else_is_told() -> None:
+    source = """
+import torch
+net = torch.nn.Linear(2, 1)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+optimizer.register_step_post_hook(lambda *_: print("stepped"))
+"""
+    assert reasons(source) == ["a hook runs after the steps of an optimizer"]
+
+
+def test_parameters_and_buffers_together_are_all_variables() -> None:
+    source = """
+import torch
+net = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.BatchNorm1d(1))
+print(net(torch.ones(3, 2)), len([*net.parameters(), *net.buffers()]))
+for a, b in zip(net.buffers(), net.buffers()):
+    a.copy_(b)
+"""
+    code = convert(source, "tf").code
+    assert "len(net.variables)" in code
+    assert "zip(net.non_trainable_weights, net.non_trainable_weights)" in code

@@ -10,6 +10,52 @@ x = torch.randn(8, 3)
 """
 
 
+FROZEN = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.base = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+        self.drop = nn.Dropout(0.5)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    def forward(self, x):
+        return self.drop(self.base(x))
+
+model = Net()
+x = torch.randn(8, 3)
+model.eval()
+print(model(x))
+for epoch in range(2):
+    model.train()
+    print(model(x))
+    model.eval()
+    print(model(x))
+"""
+
+
+def test_a_train_of_its_own_puts_the_whole_model_in_training() -> None:
+    code = to_tf(FROZEN)
+    modes = [part[: part.index(")")] for part in code.split("(model(x, ")[1:]]
+    assert modes == ["training=False", "training=True", "training=False"]
+
+
+def test_parts_that_are_called_on_their_own_are_in_the_mode_of_the_whole() -> None:
+    source = (
+        FROZEN.partition("model = Net()")[0]
+        + """
+net = Net()
+x = torch.randn(8, 3)
+net.train(False)
+print(net.drop(x))
+"""
+    )
+    assert "net.drop(x, training=False)" in to_tf(source)
+
+
 def calls(source: str) -> list[str]:
     """The arguments of every call of `model` in the translation, in their order."""
     code = to_tf(NET + source)

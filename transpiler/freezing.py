@@ -8,9 +8,11 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Const, Instance, Tensor, Value, options
+from transpiler.infer.values import Const, Instance, Symbol, Tensor, Value, options
 from transpiler.modules import descendants, is_module
 from transpiler.syntax import find
+
+SETTER = Symbol("to_torch.set_trainable")
 
 
 def may_be_frozen(context: Context, value: Value) -> bool:
@@ -55,6 +57,8 @@ def _frozen(context: Context) -> Iterator[Instance | None]:
         else:
             target, flag = node.func, node.args[0].value if node.args else cst.Name("True")
         names = ("requires_grad", "requires_grad_", "trainable")
+        if isinstance(node, cst.Call) and context.fact(target) == SETTER and node.args:
+            yield from (o for o in options(context.fact(flag)) if isinstance(o, Instance))
         if not isinstance(target, cst.Attribute) or target.attr.value not in names:
             continue
         if isinstance(node, cst.Call) and target.attr.value != "requires_grad_":

@@ -36,6 +36,11 @@ def parameters(model):
     return [v for v in model.weights if id(v) not in kept]
 
 
+def buffers(model):
+    """The weights that are never trained: running statistics and the like."""
+    return [v for part in model._flatten_layers() for v in part._non_trainable_variables]
+
+
 def named_variables(part, prefix=""):
     """The parameters with the names that torch gives them: "hidden.weight"."""
     if isinstance(part, keras.Variable):

@@ -230,7 +230,9 @@ def _call_reason(context: Context, node: cst.Call) -> str | None:
     if name in _HOST_METHODS and name != "torch.Tensor.cpu":
         return f"`{code(node.func)}()` needs the value itself"
     fact = context.fact(node)
-    if isinstance(fact, Tensor) and fact.variable and _asks(node, name):
+    parent = context.edits.parent.get(node)
+    assigned = isinstance(parent, cst.Assign) and rebinds(context, parent.targets[0].target)
+    if isinstance(fact, Tensor) and fact.variable and _asks(node, name) and not assigned:
         return f"`{code(node.func)}()` makes a variable each time"
     for value in options(context.fact(node.func)):
         if isinstance(value, Symbol):
