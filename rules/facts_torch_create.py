@@ -193,6 +193,11 @@ def are_sizes(node: Any, value: Value, fact: Callable[[Any], Value]) -> bool:
         return False
     if isinstance(node, (cst.Tuple, cst.List)):
         return False
+    kinds = {scalar_type(i) for i in items_of(value) or (value.element or UNKNOWN,)}
+    if kinds & {"float", "bool", "str"}:
+        return False
+    if isinstance(node, cst.Name):
+        return node.value.lower().strip("_") in ("size", "sizes", "shape", "dims", "sz")
     if isinstance(node, cst.Attribute):
         owner = fact(node.value)
         return isinstance(owner, Unknown) or (

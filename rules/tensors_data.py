@@ -62,7 +62,7 @@ def tensor(site: Site) -> Any:
     dtype = dtype_argument(site, asked)
     if is_tensor(site, data) and not _is_array(fact):
         return finish(site, given, _from_tensor(data, dtype))
-    if _holds_tensors(site, data):
+    if _holds_tensors(site, data) or _has_scalars(site, data):
         return _pack(site, given, data, dtype)
     if dtype is OMIT:
         dtype = _dtype_of_data(site, data, fact)
@@ -113,11 +113,23 @@ def _pack(site: Site, given: Arguments, data: Any, dtype: Any) -> Any:
 def constant(site: Site, data: Any, dtype: Any, converted: bool = False) -> Any:
     """A tensor of data. A graph gets its data as tensors, which `tf.constant` refuses."""
     named = isinstance(data, cst.Name) and is_traced(site)
+    if _has_scalars(site, data):
+        stacked = fill("tf.stack(v)", v=data)
+        return stacked if dtype is OMIT else fill("tf.cast(v, d)", v=stacked, d=dtype)
     if named and dtype is not OMIT:
         return fill("tf.cast(v, d)", v=data, d=dtype)
     if converted or named:
         return fill("tf.convert_to_tensor(v)", v=data)
     return fill("tf.constant(v, dtype=d)", v=data, d=dtype)
+
+
+def _has_scalars(site: Site, data: Any) -> bool:
+    """Whether a list or tuple has tensors in it, numbers beside them or not."""
+    fact = site.fact(data)
+    if not isinstance(fact, (Sequence, ListObject)):
+        return False
+    values = [o for i in items_of(fact) or (element_of(fact),) for o in options(i)]
+    return any(isinstance(o, Tensor) and o.library == "torch" and o.rank == 0 for o in values)
 
 
 def is_traced(site: Site) -> bool:

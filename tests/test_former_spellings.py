@@ -48,3 +48,34 @@ print(loss.data[0] / 3)
 """
     )
     assert "print(float(loss) / 3)" in code
+
+
+REPLAY = """
+import random
+from torch import autograd
+
+V = lambda *a, **k: autograd.Variable(*a, **k).cuda() if {gpu} else autograd.Variable(*a, **k)
+net = nn.Linear(4, 2)
+buffer = []
+
+def act(state):
+    if random.random() > 0.5:
+        return net(V(torch.FloatTensor(state).unsqueeze(0), volatile=True)).max(1)[1].data[0]
+    return random.randrange(2)
+
+for i in range(9):
+    buffer.append(([0.5 * i, 1.0, 2.0, 3.0], act([1.0, 2.0, 3.0, 4.0]), 0.5 * i, i % 2))
+state, action, reward, done = zip(*random.sample(buffer, 4))
+"""
+
+
+def test_a_lambda_that_wraps_and_columns_of_a_replay_buffer() -> None:
+    code = to_tf(
+        REPLAY.replace("{gpu}", "torch.cuda.is_available()")
+        + "print(V(torch.LongTensor(action)), torch.FloatTensor(reward))\n"
+        + "print(torch.FloatTensor(done))\n"
+    )
+    assert "lambda" not in code
+    assert "tf.cast(tf.stack(action), tf.int64)" in code
+    assert "tf.constant(reward, dtype=tf.float32)" in code
+    assert "tf.constant(done, dtype=tf.float32)" in code

@@ -271,3 +271,54 @@ def _arguments(forward: _Forward) -> Any:
 def _keyword(name: str) -> cst.Arg:
     equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
     return cst.Arg(cst.Name(name), keyword=cst.Name(name), equal=equal)
+
+
+# ---- lambdas that only pass on ---------------------------------------------------------------
+
+
+def call_directly(module: cst.Module, changes: dict[cst.CSTNode, Any], gone: object) -> None:
+    """`V = lambda *args, **kwargs: f(*args, **kwargs)`: f itself, wherever V is called.
+
+    The other side of a condition may move the result to a device.
+    """
+    parts = {a.attr for a in find(module, cst.Attribute)} | {
+        a.keyword for a in find(module, cst.Arg)
+    }
+    for line in find(module, cst.SimpleStatementLine):
+        match line.body[0]:
+            case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))],
+                            value=cst.Lambda() as made):  # fmt: skip
+                called = _passed_to(made)
+                uses = [n for n in find(module, cst.Name) if n.value == name and n not in parts]
+                calls = {c.func for c in find(module, cst.Call)}
+                written = [n for n in uses if n not in calls]
+                if called is not None and len(written) == 1:  # the assignment
+                    changes[line] = gone
+                    changes.update({n: called.deep_clone() for n in uses if n in calls})
+
+
+def _passed_to(made: cst.Lambda) -> cst.BaseExpression | None:
+    """What a lambda passes all of its arguments on to."""
+    params = made.params
+    star, stars = params.star_arg, params.star_kwarg
+    if params.params or params.kwonly_params or not isinstance(star, cst.Param):
+        return None
+    if stars is None:
+        return None
+    body = made.body
+    sides = [body.body, body.orelse] if isinstance(body, cst.IfExp) else [body]
+    called = [_unmoved(side) for side in sides]
+    wanted = f"(*{star.name.value}, **{stars.name.value})"
+    if any(code(c) != code(c.func) + wanted for c in called if isinstance(c, cst.Call)):
+        return None
+    texts = {code(c.func) if isinstance(c, cst.Call) else "" for c in called}
+    first = called[0]
+    return first.func if len(texts) == 1 and isinstance(first, cst.Call) else None
+
+
+def _unmoved(value: cst.BaseExpression) -> cst.BaseExpression:
+    """The call of `f(...).cuda()`."""
+    match value:
+        case cst.Call(func=cst.Attribute(value=inner, attr=cst.Name("cuda" | "cpu")), args=[]):
+            return inner
+    return value

@@ -9,6 +9,7 @@
 * `target = copy.deepcopy(net)`: another one, which loads the state.
 * `net._modules.values()`: `net.children()`.
 * `if cuda: y = f(x.cuda())` with `else: y = f(x)`: the one line; `x.cuda() if cuda else x`: `x`.
+* `V = lambda *args, **kwargs: autograd.Variable(*args, **kwargs)`: what it calls.
 * `data.__len__()`, `loader.__iter__()`: `len(data)`, `iter(loader)`.
 * `nn.parallel.data_parallel(net, x, devices)`: `net(x)`, which gives the same.
 * `getattr(nn, kind)(...)` under `if kind in ("LSTM", "GRU")`: one branch for each name.
@@ -27,7 +28,7 @@ import libcst as cst
 from transpiler.asked_early import ask_early, ask_where_made
 from transpiler.copied_modules import make_again
 from transpiler.hand_updates import ask_in_loops, write_updates
-from transpiler.passed_on import write_out
+from transpiler.passed_on import call_directly, write_out
 from transpiler.registered import ask_publicly
 from transpiler.syntax import child_fields, code, constant, find, is_node, rebuild
 from transpiler.unpacked_options import give_one_by_one
@@ -63,6 +64,8 @@ def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
         _call_once(module, changes)
     if ".cuda(" in text or ".to(" in text:
         _join_branches(module, changes)
+    if "lambda *" in text:
+        call_directly(module, changes, GONE)
     if ".__" in text:
         _call_builtins(module, changes)
     if "._modules" in text:

@@ -418,6 +418,8 @@ class Expressions(Builtins):
                 value = _named(value, arg.value)
             if arg.star == "*":
                 known = items_of(value)
+                if known is None and function == Symbol("builtins.zip") and len(node.args) == 1:
+                    return _columns(element_of(value))
                 positional.extend(known if known is not None else [element_of(value)])
             elif arg.star == "**":
                 if isinstance(value, Mapping):
@@ -636,6 +638,14 @@ def _identity(kind: str, left: Value, right: Value) -> Value:
         if isinstance(left, (Const, Number)):
             return Const(kind == "IsNot")
     return Number("bool")
+
+
+def _columns(row: Value) -> Value:
+    """`zip(*rows)` of rows whose number is not known: each part of a row, as often as there are."""
+    parts = items_of(row)
+    if parts is None:
+        return Sequence("zip", None, Sequence("tuple", None, element_of(row)))
+    return Sequence("zip", tuple(Sequence("tuple", None, part) for part in parts))
 
 
 def _chained(result: Value) -> Value:
