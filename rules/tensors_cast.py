@@ -186,8 +186,12 @@ def _core(site: Site, node: Any) -> Any:
             "cpu",
             "contiguous",
             "to",
+            "clone",
         ):
             inner = func.value
+            kept = site.context.fact(inner)
+            if func.attr.value == "clone" and isinstance(kept, Tensor) and kept.variable:
+                return node
             if func.attr.value == "to" and not all(
                 (_is_device(site, a.value) and dtype_of(site.fact(a.value)) is None)
                 or (a.keyword is not None and a.keyword.value in ("device", "non_blocking"))

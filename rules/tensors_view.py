@@ -39,6 +39,8 @@ def size_at(site: Site, x: Any, index: int) -> Any:
     if index and shape is not None and isinstance(shape[index], int):
         return shape[index]
     dynamic = in_module_method(site.context, site.node)
+    if index == 0 and isinstance(x, cst.Name) and site.context.edits.wrapped(x):
+        x = cst.Name(x.value)  # as it lies: batches come first in any order of axes
     return fill("tf.shape(x)[i]" if dynamic else "x.shape[i]", x=x, i=index)
 
 

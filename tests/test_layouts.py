@@ -72,6 +72,12 @@ def test_positions_are_read_in_torch_s_order(read: str) -> None:
     assert "tf.reshape(tf.transpose(h, [0, 3, 1, 2]), [" in text
 
 
+def test_a_size_of_the_batch_is_read_without_a_transpose() -> None:
+    use = "n = int(input())\nprint(net(torch.randn(2, 3, n, n)))"
+    text = net(CONVOLUTIONS, "x = self.a(x)\nreturn torch.flatten(x, 1)", use)
+    assert "return tf.reshape(tf.transpose(x, [0, 3, 1, 2]), [tf.shape(x)[0], -1])" in text
+
+
 def test_a_value_of_a_single_place_needs_no_transpose_to_be_flattened() -> None:
     text = inside(
         f"{CONVOLUTIONS}\nself.p = nn.AdaptiveAvgPool2d(1)\nself.fc = nn.Linear(4, 2)",

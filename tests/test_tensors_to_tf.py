@@ -65,6 +65,7 @@ def test_line(source: str, expected: str) -> None:
     "statement",
     [
         "x, y = map(torch.autograd.Variable, (x, y))",
+        "x = x.clone().cpu()",
         "x = x.to('cpu')",
         "x, y = x.cuda(), y.to('cuda').long()",
         "x = x.float()",
