@@ -35,6 +35,7 @@ class Sum:
         values = torch.as_tensor(values, dtype=torch.get_default_dtype()).detach()
         weights = torch.ones_like(values)
         if sample_weight is not None:
+            sample_weight = torch.as_tensor(sample_weight)
             weights = weights * sample_weight.reshape(-1, *[1] * (values.dim() - 1))
         self.total = self.total + (values * weights).sum()
         self.count = self.count + weights.sum()

@@ -286,11 +286,6 @@ class Net(nn.Module):
         self.dropout = nn.Dropout(0.1)
         self.head = nn.Linear(32, 5)
 
-    def train(self, mode=True):
-        super().train(mode)
-        self.base_model.eval()
-        return self
-
     def forward(self, inputs):
         x = self.base_model(inputs)
         x = self.pool(x.permute(0, 3, 1, 2))
