@@ -266,11 +266,23 @@ class Scope:
         own = self.given is None and self.builder is not None
         if own and _count_bindings(self.builder, root) == 1:
             return self.parameter(node)
-        places = self._assignments().get(root, [])
-        if len(places) == 1 and self._is_top(places[0]):
+        places = [p for p in self._assignments().get(root, []) if not self._is_graph(p, root)]
+        if len(places) == 1 and self._is_outside(places[0]):
             found: cst.BaseExpression = node
             return found
         raise Unfit(f"`{root}` in this graph is not known before the program runs")
+
+    def _is_graph(self, place: Any, name: str) -> bool:
+        """Whether a variable is bound to an array of the graph: that line goes."""
+        target = getattr(place, "target", None)
+        found = [n for n in find(target, cst.Name) if n.value == name] if target else []
+        return any(graph_tensors(self.context.fact(n)) for n in found)
+
+    def _is_outside(self, place: cst.CSTNode) -> bool:
+        """Whether a binding stands in no function."""
+        return self._is_top(place) or (
+            self.builder is None and self.context.edits.enclosing(place, cst.FunctionDef) is None
+        )
 
     def parameter(self, node: cst.BaseExpression, otherwise: str = "value") -> cst.Name:
         """An argument of the constructor."""

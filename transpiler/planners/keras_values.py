@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import libcst as cst
@@ -79,6 +80,15 @@ def plan_operands(context: Context, left: Any, right: Any) -> None:
             wrap_array(context, node, None if same else dtype)
         elif isinstance(value, (ListObject, Sequence)) and _is_numbers(value):
             context.edits.wrap(node, lambda x: fill("torch.tensor(x)", x=x))
+        elif isinstance(value, ListObject) and _may_be_numbers(value):
+            # numbers of numpy's, perhaps, which would be doubles
+            known = dtype or "float32"
+            form = f"torch.tensor(x, dtype=torch.{known})"
+            context.edits.wrap(node, partial(_filled, form))
+
+
+def _filled(form: str, x: Any) -> cst.BaseExpression:
+    return fill(form, x=x)
 
 
 def wrap_array(context: Context, node: Any, dtype: str | None) -> None:
@@ -92,6 +102,12 @@ def wrap_array(context: Context, node: Any, dtype: str | None) -> None:
 def _is_numbers(value: Value) -> bool:
     items = items_of(value)
     return bool(items) and all(scalar_type(i) in ("int", "float") for i in items or ())
+
+
+def _may_be_numbers(value: ListObject) -> bool:
+    """Whether a list, filled as the program runs, holds numbers."""
+    found = options(element_of(value))
+    return all(scalar_type(o) in ("int", "float") or o is UNKNOWN for o in found)
 
 
 # ---- calls ------------------------------------------------------------------------------------
