@@ -80,19 +80,27 @@ def look_up(site: Site) -> Any:
 CELLS = tuple(f"keras.layers.{n}" for n in ("LSTMCell", "GRUCell", "SimpleRNNCell"))
 
 
-@infers(*(f"{n}.get_initial_state" for n in CELLS))
+STARTING = tuple(f"{n}.get_initial_state" for n in (*CELLS, "keras.layers.RNN"))
+
+
+@infers(*STARTING)
 def initial_state(call: Invocation) -> Value:
     """Zeros, one array for each state."""
     batch = call.arg("batch_size", at=0)
     units = call.receiver.arguments.get("units") if isinstance(call.receiver, Instance) else None
     sizes = tuple(as_dim(v) if isinstance(v, Value) else None for v in (batch, units))
-    count = 2 if "LSTM" in call.name else 1
+    kinds = call.receiver.class_names[:1] if isinstance(call.receiver, Instance) else ()
+    count = 2 if "LSTM" in "".join(kinds) else 1
     return Sequence("list", (Tensor(sizes, "float32", "tf"),) * count)
 
 
-@rewrites(*(f"{n}.get_initial_state" for n in CELLS), to="torch")
+@rewrites(*STARTING, to="torch")
 def starting(site: Site) -> Any:
-    """The emitted class has it."""
+    """The emitted classes have it."""
+    known = (*CELLS, *(f"keras.layers.{n}" for n in ("LSTM", "GRU", "SimpleRNN")))
+    held = [v for v in options(site.receiver_fact) if isinstance(v, Instance)]
+    if not held or any(v.class_names[:1] and v.class_names[0] not in known for v in held):
+        raise Unfit(f"{site.short} of a layer that is not known before the program runs")
     batch = site.keywords.get("batch_size", site.positional[0] if site.positional else None)
     if batch is None or site.receiver is None:
         raise Unfit(f"{site.short} without a batch size")

@@ -167,7 +167,7 @@ def write_loss(
     elif loss.name == "huber" and same_rank and set(options) <= {"delta"}:
         value = call("torch.nn.HuberLoss", **options)
     elif logits and loss.name in ENTROPIES:
-        value = _on_logits(loss, options, outputs)
+        value = _on_logits(loss, options, _output_rank(loss, outputs, targets))
         if value is None:
             return _flat_entropy(name, loss, options)
     if value is None:
@@ -212,7 +212,19 @@ def _check_counted(options: dict[str, Any]) -> None:
         raise Unfit("`ignore_class` of this loss has no equal in this training loop")
 
 
-def _on_logits(loss: Loss, options: dict[str, Any], outputs: Any) -> Any:
+def _output_rank(loss: Loss, outputs: Any, targets: Any) -> int | None:
+    """The rank of the scores, by that of the targets where it is not known."""
+    rank, given = rank_of(outputs), rank_of(targets)
+    if rank is None and given is not None and given > 1:
+        shape = targets.shape if isinstance(targets, Tensor) else None
+        if loss.name == "categorical_crossentropy":
+            return given
+        if loss.sparse and shape is not None and shape[-1] not in (1, None):
+            return given + 1
+    return rank
+
+
+def _on_logits(loss: Loss, options: dict[str, Any], rank: int | None) -> Any:
     if loss.name == "binary_crossentropy":
         if options:
             raise Unfit("label smoothing of binary_crossentropy is not translated")
@@ -224,7 +236,7 @@ def _on_logits(loss: Loss, options: dict[str, Any], outputs: Any) -> Any:
     )
     if "ignore_class" in options:
         smoothing["ignore_index"] = options["ignore_class"]
-    if rank_of(outputs) not in (2, None):
+    if rank not in (2, None):
         return None
     return call("torch.nn.CrossEntropyLoss", **smoothing)
 

@@ -962,3 +962,51 @@ def test_data_of_which_nothing_is_known_is_told() -> None:
     model.fit(batches(), epochs=2)
     """)
     assert left_over(conversion) == ["what fit is given is not known before the program runs"]
+
+
+def test_a_model_that_makes_its_first_states_and_may_give_them() -> None:
+    conversion = assert_twins("""
+    class Letters(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.embedding = layers.Embedding(7, 4)
+            self.gru = layers.GRU(5, return_sequences=True, return_state=True)
+            self.last = layers.Dense(7)
+
+        def call(self, x, states=None, return_state=False, training=False):
+            x = self.embedding(x)
+            if states is None:
+                states = self.gru.get_initial_state(tf.shape(x)[0])
+            x, states = self.gru(x, initial_state=states, training=training)
+            x = self.last(x)
+            if return_state:
+                return x, states
+            return x
+
+    x, y = rng.integers(0, 7, (16, 6)), rng.integers(0, 7, (16, 6))
+    model = Letters()
+    one, states = model(x[:2], return_state=True)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+    # train
+    h = model.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0)
+    losses = h.history["loss"]
+    """, "losses")  # fmt: skip
+    assert "self.gru.get_initial_state(x.shape[0])" in conversion.code
+
+
+def test_sizes_of_a_batch_that_the_input_takes_the_name_of() -> None:
+    conversion = assert_twins("""
+    x, y = rng.normal(size=eval("(16, 4, 3)")), rng.normal(size=(16, 1))
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    for batch in data.take(1):
+        inputs, targets = batch
+    inputs = keras.Input(shape=(inputs.shape[1], inputs.shape[2]))
+    model = keras.Model(inputs, layers.Dense(1)(layers.LSTM(5)(inputs)))
+    model.compile("sgd", "mse")
+
+    # train
+    h = model.fit(data, epochs=2, verbose=0)
+    losses = h.history["loss"]
+    """, "losses")  # fmt: skip
+    assert "nn.LSTM(inputs.shape[2], 5" in conversion.code

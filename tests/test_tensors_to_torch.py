@@ -44,6 +44,8 @@ def lines(source: str) -> list[str]:
         ("y = tf.maximum(0.0, x)", "y = torch.relu(x)"),
         ("y = tf.random.uniform([2], 0, 9, tf.int32)", "y = torch.randint(0, 9, [2])"),
         ("y = K.mean(K.square(x), axis=-1)", "y = torch.mean(torch.square(x), dim=-1)"),
+        ("r = [float(v) for v in open('r')]\ny = r + x[:, 0]",
+         "y = torch.tensor(r, dtype=torch.float32) + x[:, 0]"),
         ("y = x * np.ones(3)", "y = x * torch.as_tensor(np.ones(3), dtype=torch.float32)"),
     ],
 )  # fmt: skip
