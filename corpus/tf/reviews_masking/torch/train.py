@@ -166,6 +166,10 @@ class KerasRecurrent(nn.Module):
         self.go_backwards = go_backwards
         self.dropout = dropout
 
+    def get_initial_state(self, batch_size):
+        zeros = self.rnn.weight_hh_l0.new_zeros(batch_size, self.rnn.hidden_size)
+        return [zeros, zeros] if isinstance(self.rnn, nn.LSTM) else [zeros]
+
     def run(self, x, states):
         """All outputs and the final states, each of shape (batch, units)."""
         if states is not None:
