@@ -10,6 +10,7 @@ from transpiler.infer.knowledge import Invocation
 from transpiler.infer.values import Const, Number, Value
 from transpiler.modules import self_name
 from transpiler.rule import Rule, Unfit, infers, infers_property, rewrites
+from transpiler.rules.double_models import is_double, make_double
 from transpiler.site import Site
 from transpiler.syntax import code
 
@@ -126,8 +127,22 @@ def module_to(site: Site) -> Any:
     """`model.to(device)` is the model; as a statement of its own it goes."""
     for value in [*site.positional, *site.keywords.values()]:
         name = getattr(site.context.fact(value), "name", "")
-        if name.startswith("torch.") and not name.endswith(("float32", "float", "channels_last")):
+        if is_double(site.context.fact(value)):
+            make_double(site)
+        elif name.startswith("torch.") and not name.endswith(("float32", "float", "channels_last")):
             raise Unfit("a model in another dtype", "set keras.config.set_floatx before it is made")
+    return moved_model(site)
+
+
+@rewrites("torch.nn.Module.double", to="tf")
+def module_double(site: Site) -> Any:
+    """Keras makes the weights in the dtype that they stay in."""
+    make_double(site)
+    return moved_model(site)
+
+
+def moved_model(site: Site) -> Any:
+    """The model, or nothing where the call only moves it."""
     if site.alone:
         return []
     assigned = site.assigned_to

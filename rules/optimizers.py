@@ -179,12 +179,44 @@ def other_optimizer(site: Site) -> Any:
     return emitted(site, unit, {n: n for n in known})
 
 
+@rewrites("torch.optim.LBFGS", to="tf")
+def lbfgs(site: Site) -> Any:
+    """Written out: its closure hands the gradients over, the optimizer asks for them as it goes."""
+    sizes = ("max_iter", "max_eval", "tolerance_grad", "tolerance_change", "history_size")
+    check(site, ("lr", *sizes, "line_search_fn"))
+    arguments = keywords(site, {"lr": "learning_rate", **{n: n for n in sizes}})
+    search = given(site, "line_search_fn")
+    if search is not None:
+        if site.const("line_search_fn", None) != "strong_wolfe":
+            raise Unfit("a line search that is not known before the program runs")
+        arguments["line_search"] = site.emit("strong_wolfe")
+    return call(site.context.emit("LBFGS"), **arguments)
+
+
+@rewrites("torch.optim.Optimizer.step", to="tf")
+def step(site: Site) -> Any:
+    """What is left to this rule evaluates a closure several times."""
+    found = options(site.receiver_fact)
+    if site.positional and all(
+        isinstance(o, Instance) and "torch.optim.LBFGS" in o.class_names for o in found
+    ):
+        return site.keep()
+    raise Unfit("a step of which the loss is not known")
+
+
 # ---- methods and attributes ----------------------------------------------------------------------
 
 
-@infers("torch.optim.Optimizer.step", "torch.optim.Optimizer.zero_grad")
+@infers("torch.optim.Optimizer.zero_grad")
 def nothing(_: Invocation) -> Value:
     return NONE
+
+
+@infers("torch.optim.Optimizer.step")
+def stepped(call_: Invocation) -> Value:
+    """A step with a closure gives back the first loss."""
+    closure = call_.arg("closure", at=0)
+    return NONE if closure is None else call_.call(closure)
 
 
 @rewrites("torch.optim.Optimizer.zero_grad", "torch.nn.Module.zero_grad", to="tf")

@@ -181,6 +181,33 @@ def train():
 """)
 
 
+@pytest.mark.parametrize("search", ["", ", line_search_fn='strong_wolfe'"])
+def test_a_closure_that_an_optimizer_evaluates_several_times(search: str) -> None:
+    code = assert_same(f"""
+model = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+optimizer = torch.optim.LBFGS(model.parameters(), lr=0.5, max_iter=4{search})
+criterion = nn.CrossEntropyLoss()
+
+def prepare():
+    model(features[:1])
+
+def train():
+    found = []
+    for epoch in range(3):
+        def closure():
+            optimizer.zero_grad()
+            loss = criterion(model(features), classes)
+            found.append(loss.item())
+            loss.backward()
+            return loss
+        loss = optimizer.step(closure)
+        found.append(loss.item())
+    return found
+""").code
+    assert "optimizer.step(closure)" in code
+    assert ("strong_wolfe" in code) == bool(search)
+
+
 def test_gradients_that_are_asked_for_after_the_tensor_is_made() -> None:
     assert_same("""
 scale = torch.zeros(3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 import pytest
+from translating import reasons, to_tf
 
 from transpiler.config import Config
 from transpiler.convert import convert
@@ -295,3 +296,14 @@ for i, (a, b) in enumerate(zip([4, 3], [3, 2])):
     code = convert(source, "tf").code
     assert "net = keras.Sequential()" in code
     assert "net.add(layers.Dense(b))" in code
+
+
+def test_models_in_float64_are_made_so() -> None:
+    both = "a = nn.Linear(3, 1).double()\nb = nn.Linear(3, 1)\nb = b.to(torch.float64)\n"
+    code = to_tf(both)
+    assert code.count('keras.config.set_floatx("float64")') == 1
+    assert code.index("set_floatx") < code.index("a = layers.Dense(1)\nb = layers.Dense(1)")
+    assert any(
+        "only some" in r for r in reasons("a = nn.Linear(3, 1).double()\nb = nn.Linear(3, 1)")
+    )
+    assert any("not made here" in r for r in reasons("def f(net: nn.Module):\n    net.double()"))

@@ -30,7 +30,7 @@ from transpiler.copied_modules import make_again
 from transpiler.hand_updates import ask_in_loops, write_updates
 from transpiler.passed_on import call_directly, write_out
 from transpiler.registered import ask_publicly
-from transpiler.syntax import child_fields, code, constant, find, is_node, rebuild
+from transpiler.syntax import child_fields, code, constant, find, is_node, rebuild, walk
 from transpiler.unpacked_options import give_one_by_one
 
 _MOST_NAMES = 4
@@ -111,19 +111,24 @@ def apply_changes(node: Any, changes: Changes, origins: Origins) -> Any:
 
 
 def _step_inside(module: cst.Module, changes: Changes) -> None:
-    functions = {f.name.value: f for f in find(module, cst.FunctionDef)}
-    for call in find(module, cst.Call):
+    functions: dict[str, cst.FunctionDef] = {}  # those above, as often as their names return
+    for call in walk(module):
+        if isinstance(call, cst.FunctionDef):
+            functions[call.name.value] = call
+        if not isinstance(call, cst.Call):
+            continue
         func = call.func
         if not isinstance(func, cst.Attribute) or func.attr.value != "step" or len(call.args) != 1:
             continue
         closure = functions.get(code(call.args[0].value))
-        if closure is None or closure.params.params or not _evaluates_once(module, func.value):
+        if closure is None or closure.params.params:
             continue
-        place = _backward(closure)
-        if place is None:
+        made, place = _makers(module, func.value), _backward(closure)
+        if place is None or not made:
             continue
         changes[closure.body] = _stepping(place, code(func.value))
-        changes[call] = cst.Call(cst.Name(closure.name.value))
+        if not any("LBFGS" in text for text in made):  # which calls it several times
+            changes[call] = cst.Call(cst.Name(closure.name.value))
 
 
 def _stepping(place: int, optimizer: str) -> Any:
@@ -136,16 +141,15 @@ def _stepping(place: int, optimizer: str) -> Any:
     return change
 
 
-def _evaluates_once(module: cst.Module, optimizer: cst.BaseExpression) -> bool:
-    """Whether all that is assigned to the optimizer's name calls its closure one time."""
+def _makers(module: cst.Module, optimizer: cst.BaseExpression) -> list[str]:
+    """The calls whose results are assigned to the optimizer's name."""
     name = code(optimizer).rpartition(".")[2]
-    made = [
+    return [
         code(assign.value.func)
         for assign in find(module, cst.Assign)
         if isinstance(assign.value, cst.Call)
         and any(code(t.target).rpartition(".")[2] == name for t in assign.targets)
     ]
-    return bool(made) and not any("LBFGS" in text for text in made)
 
 
 def _backward(closure: cst.FunctionDef) -> int | None:

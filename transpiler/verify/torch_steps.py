@@ -94,6 +94,8 @@ class _Quiet:
 
 def note_step(run: Run, optimizer: Any) -> None:
     """Record the learning rates and the gradients that an optimizer is about to use."""
+    if isinstance(optimizer, torch.optim.LBFGS):  # it evaluates its closure as it goes
+        return
     norms: dict[str, float] = {}
     places = {key: place for place, key in enumerate(run.models.loose)}
     for group in optimizer.param_groups:
@@ -147,7 +149,7 @@ def watch_loose(run: Run) -> None:
         loose = [p for p in given if id(p) not in owned and id(p) not in seen]
         seen.update(id(p) for p in loose)
         run.models.loose.update((id(p), p) for p in loose)
-        run.by_hand = False
+        run.by_hand = run.by_hand and isinstance(self, torch.optim.LBFGS)
         if loose and run.record:
             arrays = {str(i): to_array(p) for i, p in enumerate(loose)}
             tree = Node("", ("parameters",), arrays)

@@ -71,8 +71,18 @@ def event_of(context: Context, statement: cst.CSTNode) -> Event | None:
         return _helper_event(context, statement, call)
     if isinstance(small, cst.Assign) and kind not in ("clip", "step"):
         return None
+    if kind == "step" and call.args and evaluates_closures(context, call):
+        return None
     target = _target(context, call, name)
     return Event(kind, name, statement, call, target, context.fact(target))
+
+
+def evaluates_closures(context: Context, step: cst.Call) -> bool:
+    """Whether a step is LBFGS's, which evaluates its closure several times."""
+    owner = context.fact(step.func.value) if isinstance(step.func, cst.Attribute) else UNKNOWN
+    return any(
+        isinstance(o, Instance) and "torch.optim.LBFGS" in o.class_names for o in options(owner)
+    )
 
 
 def _target(context: Context, call: cst.Call, name: str) -> cst.BaseExpression | None:

@@ -24,7 +24,7 @@ from transpiler.infer.values import (
 )
 from transpiler.modules import is_module, owner_class, self_name
 from transpiler.planners.step.contributions import Update
-from transpiler.planners.step.events import label_of
+from transpiler.planners.step.events import evaluates_closures, label_of
 from transpiler.planners.step.homes import own_home, rebound_beside
 from transpiler.planners.step.looks import Look
 from transpiler.planners.step.regions import Region
@@ -270,6 +270,8 @@ def _reason(
     reason = reason_not_traceable(context, statements)
     if reason is not None:
         return reason
+    if any(evaluates_closures(context, s.node) for s in region.steps):
+        return "the optimizer asks for gradients as it goes"
     if any(u.kept is not None for u in updates):
         return "other functions compute what the loss is made of"
     if any(e.loop is not None for u in updates for e in u.losses):
