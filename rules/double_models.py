@@ -19,7 +19,8 @@ def make_double(site: Site) -> None:
     modules = [m for m in context.interpreter.instances.values() if _has_weights(context, m)]
     models = [m for m in modules if m in options(site.receiver_fact)]
     wholes = {id(part) for m in models for part in descendants(m)}
-    lines = [m.origin for m in models if m.origin in context.edits.parent]
+    made = [m.origin for m in models if isinstance(m.origin, cst.Call)]
+    lines = [call for call in made if call in context.edits.parent]
     if not lines or len(lines) < len(models):
         raise Unfit("a model in float64 that is not made here", "use keras.config.set_floatx")
     first = min(lines, key=context.edits.order)
