@@ -319,7 +319,7 @@ def _write_sizes(
     method: bool = True,
 ) -> None:
     for call_, size in new.items():
-        context.edits.wrap(call_, with_first(size))
+        context.edits.wrap(call_, with_first(size), inner=True)
     context.edits.wrap(params, with_parameter(name, method))
 
 

@@ -104,6 +104,12 @@ def reveal(source: str, siblings: dict[str, str] | None = None) -> str:
             "import pandas as pd\nt = pd.read_csv('f')[['a']]\nt['b'] = 1\nreveal(t.values)",
             "[?,?] None",
         ),
+        (
+            "class A:\n    def __init__(self):\n        self.a = self.make()\n    def make(self):\n"
+            "        return 1\nclass B(A):\n    def __init__(self):\n        super().__init__()\n"
+            "    def make(self):\n        return 2\n\nreveal(B().a)",
+            "2",
+        ),
         ("import types\nhp = types.SimpleNamespace(lr=0.1, dim=8)\nreveal(hp.dim)", "8"),
     ],
 )

@@ -953,7 +953,7 @@ def test_containers_that_torch_can_not_register_are_told() -> None:
     filled = CONTAINERS.replace(
         "[[layers.Dense(4), layers.ReLU()] for _ in range(3)]",
         "[]\n        for _ in range(3):\n"
-        "            self.rows.append([layers.Dense(4), layers.ReLU()])",
+        "            self.rows += [[layers.Dense(4), layers.ReLU()]]",
     )
     assert "lists of layers inside of a list" in str(translated(filled).findings)
     numbered = CONTAINERS.replace('{"a": layers', "{1: layers").replace('heads["a"]', "heads[1]")

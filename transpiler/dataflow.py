@@ -156,6 +156,8 @@ def _exposed(statement: cst.CSTNode) -> set[str]:
         case cst.For():
             bound = set(target_names(statement.target))
             return reads(statement.iter) | (exposed_reads(statement.body.body) - bound)
+        case cst.While():
+            return reads(statement.test) | exposed_reads(statement.body.body)
         case cst.If():
             found = reads(statement.test) | exposed_reads(statement.body.body)
             if statement.orelse is not None:

@@ -27,6 +27,7 @@ class Edits:
         self.parent = parents(module)
         self._replacements: dict[cst.CSTNode, Any] = {}
         self._wraps: dict[cst.CSTNode, list[Wrap]] = {}
+        self._inner: dict[cst.CSTNode, int] = {}
         self._before: dict[cst.CSTNode, Statements] = {}
         self._after: dict[cst.CSTNode, Statements] = {}
         self._notes: dict[cst.CSTNode, list[str]] = {}
@@ -50,9 +51,16 @@ class Edits:
             self._order = {n: i for i, n in enumerate(walk(self.module))}
         return self._order.get(node, -1)
 
-    def wrap(self, node: cst.CSTNode, function: Wrap) -> None:
-        """Apply a function to whatever the expression has become."""
-        self._wraps.setdefault(node, []).append(function)
+    def wrap(self, node: cst.CSTNode, function: Wrap, inner: bool = False) -> None:
+        """Apply a function to whatever the expression has become.
+
+        inner: the function changes the expression itself, before anything is put around it.
+        """
+        wraps = self._wraps.setdefault(node, [])
+        place = self._inner.get(node, 0)
+        wraps.insert(place if inner else len(wraps), function)
+        if inner:
+            self._inner[node] = place + 1
         self._touch(node)
 
     def insert_before(self, statement: cst.CSTNode, new: Sequence[cst.BaseStatement]) -> None:

@@ -336,6 +336,8 @@ class Expressions(Builtins):
 
     def bind_method(self, member: Function, receiver: Instance) -> Value:
         names = self.decorator_names(member)
+        if isinstance(receiver.origin, Instance):
+            receiver = receiver.origin  # what super() stands for: its own methods come first
         if "staticmethod" in names:
             return member
         if "property" in names or "cached_property" in names:

@@ -97,14 +97,14 @@ def _plan_class(context: Context, node: cst.ClassDef, cls: Class) -> None:
             if _is_direct(cls):
                 context.edits.replace(call, cst.parse_expression("super().__init__()"))
             else:
-                context.edits.replace(call, _without_options(call, init))
+                context.edits.replace(call, _without_options(call, _hands_options_on(cls)))
         elif _is_super(call, "call"):
             context.edits.replace(call.func, fill("super().forward"))
+    for statement in node.body.body:
+        if isinstance(statement, cst.FunctionDef):
+            plan_containers(context, statement)
     if init is not None:
-        _plan_parameters(context, init)
-        plan_containers(context, init)
-    if (build := method(node, "build")) is not None:
-        plan_containers(context, build)
+        _plan_parameters(context, init, cls)
     try:
         merge_build(context, node, cls)
     except Unfit as error:
@@ -131,9 +131,9 @@ def _is_super(call: cst.Call, name: str) -> bool:
     return name == "__init__" and bool(call.args) and code(call.args[0].value) == "self"
 
 
-def _without_options(call: cst.Call, init: cst.FunctionDef | None) -> cst.Call:
+def _without_options(call: cst.Call, hands_on: bool) -> cst.Call:
     """`super().__init__(units, **kwargs)` of a class of the program."""
-    kept = [a for a in call.args if a.star != "**" and not _is_option(a)]
+    kept = [a for a in call.args if (a.star != "**" or hands_on) and not _is_option(a)]
     if kept:
         kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
     return call.with_changes(func=cst.parse_expression("super().__init__"), args=kept)
@@ -143,10 +143,10 @@ def _is_option(arg: cst.Arg) -> bool:
     return arg.keyword is not None and arg.keyword.value in OPTIONS
 
 
-def _plan_parameters(context: Context, init: cst.FunctionDef) -> None:
+def _plan_parameters(context: Context, init: cst.FunctionDef, cls: Class) -> None:
     """`**kwargs` are Keras' own options: names and dtypes."""
     star = init.params.star_kwarg
-    if star is None:
+    if star is None or _hands_options_on(cls):
         return
     name = star.name.value
     rest = [n for n in find(init.body, cst.Name) if n.value == name]
@@ -159,6 +159,16 @@ def _plan_parameters(context: Context, init: cst.FunctionDef) -> None:
             kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
             changed = changed.with_changes(params=kept)
         context.edits.replace(init.params, changed)
+
+
+def _hands_options_on(cls: Class) -> bool:
+    """Whether a class of the program, which has parameters of its own, gets the options."""
+    for base in cls.bases:
+        init = base.lookup("__init__") if isinstance(base, Class) else None
+        if isinstance(init, Function):
+            params = init.node.params
+            return len(params.params) > 1 or bool(params.kwonly_params)
+    return False
 
 
 def _drop_method(context: Context, node: cst.ClassDef, name: str) -> None:
@@ -280,7 +290,7 @@ def _plan_unknown_call(context: Context, call: cst.Call) -> None:
     around = context.edits.enclosing(call, cst.FunctionDef)
     flags = {i for i, a in enumerate(call.args) if is_flag(a)}
     if flags and around is not None and around.name.value == "call":
-        context.edits.wrap(call, lambda node: _drop_places(node, flags))
+        context.edits.wrap(call, lambda node: _drop_places(node, flags), inner=True)
         context.caution(call, "training-mode", "nothing is known of what is called here:"
                         " it is taken for a module, whose mode is its own")  # fmt: skip
 
@@ -295,7 +305,7 @@ def _plan_constructor(context: Context, call: cst.Call, values: list[Any]) -> No
         declared = {p.name.value for p in [*params.params, *params.kwonly_params]}
     gone = [a for a in call.args if _is_option(a) and a.keyword and a.keyword.value not in declared]
     if gone:
-        context.edits.wrap(call, lambda node: _drop_args(node, gone))
+        context.edits.wrap(call, lambda node: _drop_args(node, gone), inner=True)
 
 
 def _drop_args(node: Any, gone: list[cst.Arg]) -> Any:
@@ -328,7 +338,7 @@ def _plan_call(context: Context, call: cst.Call, modules: list[Instance]) -> Non
         context.edits.wrap(call, lambda x: fill(f"x{end}", x=x))
     if flags:
         places = {i for i, a in enumerate(call.args) if a in flags}
-        context.edits.wrap(call, lambda node: _drop_places(node, places))
+        context.edits.wrap(call, lambda node: _drop_places(node, places), inner=True)
     around = context.edits.enclosing(call, cst.FunctionDef)
     if inside and around is not None and around.name.value == "call":
         _check_inner_flag(context, call, flags, flag_parameter(context, around))

@@ -75,8 +75,9 @@ def plan_operands(context: Context, left: Any, right: Any) -> None:
             continue
         value = context.fact(node)
         dtype = beside.dtype if isinstance(beside, Tensor) else None
-        if isinstance(value, Tensor) and value.library == "numpy":
-            same = value.dtype is not None and value.dtype == dtype
+        arrays = [o for o in options(value) if isinstance(o, Tensor) and o.library == "numpy"]
+        if arrays and (isinstance(value, Tensor) or _is_handed_arrays(context, node)):
+            same = {a.dtype for a in arrays} == {dtype}
             wrap_array(context, node, None if same else dtype)
         elif isinstance(value, (ListObject, Sequence)) and _is_numbers(value):
             context.edits.wrap(node, lambda x: fill("torch.tensor(x)", x=x))
@@ -97,6 +98,18 @@ def wrap_array(context: Context, node: Any, dtype: str | None) -> None:
     else:
         form = f"torch.as_tensor(x, dtype=torch.{dtype})"
         context.edits.wrap(node, lambda x: fill(form, x=x))
+
+
+def _is_handed_arrays(context: Context, node: Any) -> bool:
+    """Whether a parameter is handed tensors by some calls of the program, and arrays by others."""
+    from transpiler.planners.keras_tape.reaching import arguments_of_callers
+
+    function = context.edits.enclosing(node, cst.FunctionDef)
+    if not isinstance(node, cst.Name) or function is None or function.name.value == "call":
+        return False
+    given = [g[node.value] for g in arguments_of_callers(context, function) if node.value in g]
+    facts = [context.fact(g) for g in given]
+    return any(isinstance(f, Tensor) and f.library == "numpy" for f in facts)
 
 
 def _is_numbers(value: Value) -> bool:

@@ -275,7 +275,7 @@ def _write(
         for call, new in factory.calls.items():
             if call not in done:
                 done.add(call)
-                context.edits.wrap(call, with_first(new))
+                context.edits.wrap(call, with_first(new), inner=True)
     for origin in origins:
         handed[origin] = cst.Name(own or factory.parameter)
 

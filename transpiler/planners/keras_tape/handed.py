@@ -24,7 +24,7 @@ def plan_handed_tapes(context: Context) -> None:
     for call in find(context.module, cst.Call):
         places = [i for i, a in enumerate(call.args) if _is_tape(context.fact(a.value))]
         if places and call not in context.claimed:
-            context.edits.wrap(call, _without(places))
+            context.edits.wrap(call, _without(places), inner=True)
 
 
 def _is_tape(value: Value) -> bool:

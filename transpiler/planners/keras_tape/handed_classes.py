@@ -26,13 +26,24 @@ def is_handed_on(context: Context, func: cst.BaseExpression) -> bool:
 
 
 def _is_imported(context: Context, node: cst.BaseExpression) -> bool:
-    """Whether a name leads to the library by imports alone."""
+    """Whether a name leads to the library by imports, or by a variable of the module for one."""
     names: set[str] | None = context.notes.get("imported names")
     if names is None:
         names = {bound_by(alias) for alias in find(context.module, cst.ImportAlias)}
+        for line in context.module.body:
+            small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
+            if isinstance(small, cst.Assign) and isinstance(small.targets[0].target, cst.Name):
+                root = (dotted(small.value) or "").partition(".")[0]
+                if root in names and len(_assigned(context, small.targets[0].target.value)) == 1:
+                    names.add(small.targets[0].target.value)
         context.notes["imported names"] = names
     text = dotted(node)
     return text is not None and text.partition(".")[0] in names
+
+
+def _assigned(context: Context, name: str) -> list[cst.AssignTarget]:
+    targets = find(context.module, cst.AssignTarget)
+    return [t for t in targets if isinstance(t.target, cst.Name) and t.target.value == name]
 
 
 def _classes(context: Context, node: cst.CSTNode) -> list[Symbol]:

@@ -185,6 +185,9 @@ def reach_object(context: Context, node: cst.BaseExpression, place: cst.CSTNode)
     scope = scope_of(context, place)
     if not wanted:
         return _same_text(context, node, place)
+    own = _same_self(context, node, scope)
+    if own is not None:
+        return own
     found = _assigned_in(context, scope, wanted) or _held(context, scope, wanted)
     if not found:
         raise Unfit(UNREACHED, ADVICE)
@@ -194,6 +197,18 @@ def reach_object(context: Context, node: cst.BaseExpression, place: cst.CSTNode)
     here = order.index[place]
     before = [f for f in candidates if all(order.end(s) < here for s in f.after)]
     return (before or candidates)[-1] if before else candidates[0]
+
+
+def _same_self(context: Context, node: cst.BaseExpression, scope: Any) -> Reached | None:
+    """The object itself, where a method of the same class makes what another one steps with."""
+    home = scope_of(context, node)
+    if not isinstance(node, cst.Name) or not isinstance(scope, cst.FunctionDef):
+        return None
+    owner = owner_class(context, home)
+    if owner is None or owner is not owner_class(context, scope) or node.value != self_name(home):
+        return None
+    after = [scope.body.body[-1]] if scope.name.value == "__init__" else []
+    return Reached(cst.Name(self_name(scope)), after)
 
 
 def _same_text(context: Context, node: cst.BaseExpression, place: cst.CSTNode) -> Reached:
