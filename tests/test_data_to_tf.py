@@ -83,6 +83,30 @@ def test_dataset_of_the_program(shop: Workshop, tmp_path: Path) -> None:
     assert "DataLoader(train_set, batch_size=16, shuffle=True, drop_last=True)" in code
 
 
+MIXED = (
+    HEAD
+    + """
+def mix(batch):
+    x, y = collate(batch)
+    share = np.random.beta(0.4, 0.4)
+    return share * x + (1 - share) * x.flip(0), y
+
+model = nn.Linear(4, 2)
+opt = torch.optim.SGD(model.parameters(), lr=0.1)
+for x, y in DataLoader(Points(32), batch_size=8, shuffle=True, collate_fn=mix):
+    loss = nn.functional.cross_entropy(model(x), y)
+    opt.zero_grad()
+    loss.backward()
+    opt.step()
+"""
+)
+
+
+def test_draws_of_numpy_beside_a_shuffled_loader(shop: Workshop, tmp_path: Path) -> None:
+    """The translation's loader shuffles by numpy as well: the twins' other draws stay equal."""
+    check(shop, tmp_path, MIXED)
+
+
 FORMS = (
     HEAD
     + """

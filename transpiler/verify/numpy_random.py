@@ -25,6 +25,24 @@ FUNCTIONS = {
     "uniform": "uniform",
     "randint": "integer",
     "integers": "integer",
+    **{
+        name: name
+        for name in (
+            "beta",
+            "binomial",
+            "dirichlet",
+            "exponential",
+            "gamma",
+            "geometric",
+            "gumbel",
+            "laplace",
+            "logistic",
+            "lognormal",
+            "multinomial",
+            "poisson",
+            "triangular",
+        )
+    },
 }
 
 
