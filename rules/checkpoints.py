@@ -55,13 +55,33 @@ def state_entry(_: Invocation) -> Value:
 @infers(f"{STATE}.__iter__", f"{STATE}.keys", f"{STATE}.values", f"{STATE}.items")
 def state_entries(call: Invocation) -> Value:
     """Names, tensors, or both."""
-    name, entry = Number("str"), Tensor(library="torch")
+    name, entry = Number("str"), Tensor(library="torch", variable=_is_direct(call.node))
     match call.name.rpartition(".")[2]:
         case "items":
             return Sequence("items", None, Sequence("tuple", (name, entry)))
         case "values":
             return Sequence("values", None, entry)
     return name if call.name.endswith("__iter__") else Sequence("keys", None, name)
+
+
+def _is_direct(node: Any) -> bool:
+    """`model.state_dict().values()`: what is changed in place there is the model's own."""
+    match node:
+        case cst.Call(func=cst.Attribute(value=cst.Call(func=cst.Attribute(attr=inner)))):
+            return inner.value == "state_dict"
+    return False
+
+
+@rewrites(f"{STATE}.values", to="tf")
+def state_values(site: Site) -> Any:
+    """The model's variables themselves, or the arrays that were kept of them."""
+    if not _is_direct(site.node) or site.receiver is None:
+        return site.receiver
+    owner: Any = site.receiver
+    build(Site(site.context, owner, STATE), owner.func.value)
+    site.context.claim(owner)
+    site.context.claim(owner.func)
+    return fill("model.weights", model=owner.func.value)
 
 
 @infers("torch.nn.Module.load_state_dict")
@@ -124,7 +144,7 @@ def save(site: Site) -> Any:
             assert isinstance(what.func, cst.Attribute)
             context.claim(what)
             path = rename(context, path)
-            return fill("model.save_weights(path)", model=_bare(what.func.value), path=path)
+            return fill("model.save_weights(path)", model=_bare(site, what.func.value), path=path)
         if holds_module(context, what):
             _tell_whole(site)
             return fill("model.save_weights(path)", model=what, path=rename(context, path))
@@ -143,9 +163,14 @@ def _pickled(site: Site, what: cst.BaseExpression) -> cst.BaseExpression:
     return fill("model.get_weights()", model=what)
 
 
-def _bare(model: cst.BaseExpression) -> cst.BaseExpression:
+def _bare(site: Site, model: cst.BaseExpression) -> cst.BaseExpression:
     """The model without the `.module` of a wrapper that is gone."""
     is_wrapped = isinstance(model, cst.Attribute) and model.attr.value == "module"
+    if is_wrapped and any(
+        isinstance(o, Instance) and "module" in o.attributes
+        for o in options(site.context.fact(model.value))  # type: ignore[attr-defined]
+    ):
+        return model  # an attribute of the program's own
     return model.value if is_wrapped else model  # type: ignore[attr-defined]
 
 
@@ -248,12 +273,12 @@ def load_state_dict(site: Site) -> Any:
     if isinstance(state, cst.Call) and site.context.fact(state.func) == Symbol("torch.load"):
         inner = Site(site.context, state, "torch.load")
         site.context.claim(state)
-        return load_into(site, _bare(site.receiver), inner.arg("f"))
+        return load_into(site, _bare(site, site.receiver), inner.arg("f"))
     if uses_weights_files(site.context):
         loaded = _loaded_from(site, state)
         if loaded is not None:
             return loaded
-    return fill("model.set_weights(state)", model=_bare(site.receiver), state=state)
+    return fill("model.set_weights(state)", model=_bare(site, site.receiver), state=state)
 
 
 def _loaded_from(site: Site, state: cst.BaseExpression) -> Any:
@@ -271,7 +296,7 @@ def _loaded_from(site: Site, state: cst.BaseExpression) -> Any:
                 inner = Site(site.context, assign.value, "torch.load")
                 site.context.claim(assign.value)
                 site.context.edits.replace(site.context.edits.statement(assign), [])
-                return load_into(site, _bare(site.receiver), inner.arg("f"))
+                return load_into(site, _bare(site, site.receiver), inner.arg("f"))
     return None
 
 

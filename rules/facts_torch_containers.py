@@ -51,7 +51,8 @@ def module_dict(call: Invocation) -> Value:
         return Mapping(dict(given.items), given.element)
     rows = items_of(given) if given is not None else ()
     if rows is None:
-        return Mapping({}, UNKNOWN)
+        pair = items_of(element_of(given)) if given is not None else None
+        return Mapping({}, pair[1] if pair is not None and len(pair) == 2 else UNKNOWN)
     found = Mapping()
     for row in rows:
         pair = items_of(row)

@@ -10,7 +10,7 @@ from transpiler.infer.arrays import is_float
 from transpiler.infer.values import Const, Number, Symbol, Tensor, Union, options
 from transpiler.planners.first_parameter import DEVICES
 from transpiler.rule import Proof, Rule, Unfit, rewrites
-from transpiler.rules.operands import CASTS, DTYPES, dtype_of, methods
+from transpiler.rules.operands import CASTS, DTYPES, both, dtype_of, methods
 from transpiler.rules.tensor_arguments import (
     Arguments,
     bare,
@@ -244,3 +244,22 @@ def item(site: Site) -> Any:
         return fill("x.numpy().item()", x=plain)
     kind = "float" if is_float(dtype) else "bool" if dtype == "bool" else "int"
     return fill(f"{kind}(x)", x=plain)
+
+
+@rewrites(
+    *both("is_floating_point"),
+    to="tf",
+    proof=Proof(
+        inputs=[(2,), "int(2)"],
+        cases=["x * 1 if x.is_floating_point() else x * 2",
+               "x * (1 if torch.is_floating_point(y) else 2)"],
+        directions=["tf"],
+    ),
+)  # fmt: skip
+def is_floating(site: Site) -> Any:
+    """A variable of Keras's has the name of its type."""
+    x = Arguments(site).x
+    fact = site.context.fact(x)
+    if isinstance(fact, Tensor) and fact.dtype is not None and not fact.variable:
+        return fill("x.dtype.is_floating", x=x)
+    return fill("tf.as_dtype(x.dtype).is_floating", x=x)

@@ -291,3 +291,17 @@ predict(net, torch.ones(2, 3))
 predict(unpickle("best"), torch.ones(2, 3))
 """)
     assert "return model(x, training=False)" in code
+
+
+def test_a_part_that_is_only_kept_is_told_its_mode_by_its_callers() -> None:
+    code = to_tf("""
+class Kept(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.module = model
+        self.module.eval()
+
+kept = Kept(nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5)))
+print(kept.module(torch.randn(8, 3)))
+""")
+    assert "kept.module(tf.random.normal([8, 3]), training=False)" in code

@@ -138,3 +138,39 @@ for p, q in zip(net.parameters(), slow.parameters()):
     assert "slow = Net()" in code and "slow.trainable = False" in code
     assert "slow(x, training=False)" in code
     assert "zip(net.trainable_variables, slow.weights)" in code
+
+
+AVERAGED = """
+class Average:
+    def __init__(self, model, slow):
+        self.slow = slow
+
+    def update(self, model):
+        {body}
+
+fast, slow = nn.Linear(2, 1), nn.Linear(2, 1)
+fast(torch.randn(3, 2)), slow(torch.randn(3, 2))
+average = Average(fast, slow)
+average.update(fast)
+"""
+
+
+def test_entries_of_a_state_that_are_changed_are_the_models_own() -> None:
+    code = to_tf(AVERAGED.format(body="""state = model.state_dict()
+        for k, v in self.slow.state_dict().items():
+            if v.dtype.is_floating_point:
+                v *= 0.9
+                v += 0.1 * state[k].detach()"""))  # fmt: skip
+    assert "for k, v in enumerate(self.slow.weights):" in code
+    assert "v.assign(v * 0.9)" in code and "state[k]" in code
+    code = to_tf(AVERAGED.format(body="""
+        for v, w in zip(self.slow.state_dict().values(), model.state_dict().values()):
+            v.copy_(0.9 * v + 0.1 * w)"""))  # fmt: skip
+    assert "zip(self.slow.weights, model.weights)" in code and "v.assign(" in code
+
+
+def test_parameters_in_a_dict_are_assigned_to() -> None:
+    code = to_tf(AVERAGED.format(body="""own = dict(self.slow.named_parameters())
+        for name, p in model.named_parameters():
+            own[name].mul_(0.9).add_(p.data, alpha=0.1)"""))  # fmt: skip
+    assert "own[name].assign(own[name] * 0.9 + 0.1 * " in code

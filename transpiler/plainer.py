@@ -10,6 +10,7 @@
 * `net._modules.values()`: `net.children()`.
 * `if cuda: y = f(x.cuda())` with `else: y = f(x)`: the one line; `x.cuda() if cuda else x`: `x`.
 * `V = lambda *args, **kwargs: autograd.Variable(*args, **kwargs)`: what it calls.
+* `x.dtype.is_floating_point`: `x.is_floating_point()`.
 * `data.__len__()`, `loader.__iter__()`: `len(data)`, `iter(loader)`.
 * `nn.parallel.data_parallel(net, x, devices)`: `net(x)`, which gives the same.
 * `getattr(nn, kind)(...)` under `if kind in ("LSTM", "GRU")`: one branch for each name.
@@ -68,6 +69,8 @@ def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
         call_directly(module, changes, GONE)
     if ".__" in text:
         _call_builtins(module, changes)
+    if ".is_floating_point" in text:
+        _ask_tensors(module, changes)
     if "._modules" in text:
         ask_publicly(module, changes)
     if ".state_dict().items()" in text:
@@ -280,6 +283,17 @@ def _call_builtins(module: cst.Module, changes: Changes) -> None:
         name = func.attr.value
         if name in ("__len__", "__iter__", "__next__"):
             changes[call] = _builtin(name.strip("_"))
+
+
+def _ask_tensors(module: cst.Module, changes: Changes) -> None:
+    """`x.dtype.is_floating_point` → `x.is_floating_point()`."""
+    for node in find(module, cst.Attribute):
+        match node:
+            case cst.Attribute(
+                value=cst.Attribute(value=x, attr=cst.Name("dtype")),
+                attr=cst.Name("is_floating_point"),
+            ):
+                changes[node] = cst.Call(cst.Attribute(x, node.attr))
 
 
 def _builtin(name: str) -> Any:

@@ -77,6 +77,10 @@ class Builtins(Evaluation):
                     if isinstance(option, Mapping):
                         mapping.items = {**option.items, **mapping.items}
                         mapping.element = option.element
+                    elif items_of(option) is None:  # pairs of which the number is not known
+                        pair = items_of(element_of(option))
+                        if pair is not None and len(pair) == 2:
+                            mapping.element = pair[1]
                 return mapping
             case "next":
                 return self.iterate(first, None)

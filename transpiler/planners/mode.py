@@ -59,7 +59,7 @@ def _plan_switches(context: Context) -> list[cst.Call]:
             continue
         found.append(call)
         context.claim(call)
-        if _is_part(context, call.func.value):
+        if _is_part(context, call.func.value) and _runs_inside(context, call.func.value):
             context.manual(
                 call,
                 "training-mode",
@@ -105,6 +105,13 @@ def _is_part(context: Context, node: cst.BaseExpression) -> bool:
     if not isinstance(node, cst.Attribute):
         return False
     return any(is_module(context, o) for o in options(context.fact(node.value)))
+
+
+def _runs_inside(context: Context, node: cst.BaseExpression) -> bool:
+    """Whether some module runs a part; where it is only kept, its callers tell it the mode."""
+    parts = {id(o) for o in options(context.fact(node)) if is_module(context, o)}
+    found = [c for c in find(context.module, cst.Call) if in_module_method(context, c)]
+    return not parts or any(id(o) in parts for c in found for o in options(context.fact(c.func)))
 
 
 def _plan_call(context: Context, call: cst.Call, switches: list[cst.Call]) -> None:

@@ -102,7 +102,26 @@ def _plan_loop(context: Context, loop: Any, clause: Any, state: Any, part: str) 
             part = "values"
             context.edits.replace(target, target.elements[1].value)
     context.claim(clause.iter)
+    if isinstance(state, cst.Call) and _changes(context, loop, target):
+        context.claim(state)
+        context.claim(state.func)
+        build(Site(context, state, STATE), state.func.value)  # type: ignore[attr-defined]
+        state = fill("model.weights", model=state.func.value)  # type: ignore[attr-defined]
     context.edits.replace(clause.iter, fill(_FORMS[part], state=state))
+
+
+def _changes(context: Context, loop: Any, target: Any) -> bool:
+    """Whether a loop changes the entries in place, and with them the model."""
+    names = {n.value for n in find(target, cst.Name)}
+    for node in find(loop, cst.AugAssign):
+        if isinstance(node.target, cst.Name) and node.target.value in names:
+            return True
+    for call in find(loop, cst.Call):
+        func = call.func
+        if isinstance(func, cst.Attribute) and func.attr.value.endswith("_"):
+            if any(n.value in names for n in find(func.value, cst.Name)):
+                return True
+    return False
 
 
 def _only_names_entries(context: Context, within: cst.CSTNode, key: cst.Name) -> bool:
