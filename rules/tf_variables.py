@@ -10,6 +10,7 @@ from transpiler.infer.values import Const, Function, Tensor
 from transpiler.modules import in_module_method
 from transpiler.rule import Unfit, rewrites
 from transpiler.site import Site
+from transpiler.syntax import find
 from transpiler.template import OMIT, call, fill
 
 MODULE = "tf.Module"
@@ -34,6 +35,12 @@ def variable(site: Site) -> Any:
     trained = isinstance(made, Tensor) and made.variable
     if is_attribute_of_module(site):
         value = as_tensor(site, start, OMIT)
+        if trained and is_left_out(site):
+            site.caution(
+                "Keras 3 leaves a tf.Variable of a model out of its trainable_variables, so nothing"
+                " trains it; Keras 2 did", "requires_grad=True, or add_weight in the source",
+            )  # fmt: skip
+            trained = False
         return call("torch.nn.Parameter", value, requires_grad=OMIT if trained else False)
     return as_tensor(site, start, True) if trained else as_tensor(site, start, OMIT)
 
@@ -44,6 +51,27 @@ def is_attribute_of_module(site: Site) -> bool:
     if not isinstance(target, cst.Attribute) or not isinstance(target.value, cst.Name):
         return False
     return in_module_method(site.context, site.node) or in_plain_module(site)
+
+
+def is_left_out(site: Site) -> bool:
+    """Whether a variable belongs to a Keras model and no list of variables names it."""
+    if site.name != "tf.Variable" or in_plain_module(site):
+        return False
+    assert isinstance(site.assigned_to, cst.Attribute)
+    name = site.assigned_to.attr.value
+    for node in find(site.context.module, cst.Attribute):
+        if node.attr.value != name:
+            continue
+        parent = site.context.edits.parent[node]
+        around = site.context.edits.parent.get(parent)
+        func = around.func if isinstance(around, cst.Call) else None
+        asked = isinstance(func, cst.Attribute) and func.attr.value in ASKED
+        if isinstance(parent, cst.Element) or (isinstance(parent, cst.Arg) and asked):
+            return False
+    return True
+
+
+ASKED = ("gradient", "jacobian", "watch", "minimize", "append")
 
 
 def in_plain_module(site: Site) -> bool:
