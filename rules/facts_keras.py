@@ -441,6 +441,12 @@ def variables(value: Value) -> Value:
     return ListObject(None, Tensor(library="tf", variable=True))
 
 
+@infers_property("keras.Model.history")
+def last_history(value: Value) -> Value:
+    """What the last fit told."""
+    return Instance(Symbol("keras.callbacks.History"))
+
+
 @infers_property("keras.callbacks.History.history")
 def history(value: Value) -> Value:
     return Mapping({}, ListObject(None, Number("float")))

@@ -1010,3 +1010,19 @@ def test_sizes_of_a_batch_that_the_input_takes_the_name_of() -> None:
     losses = h.history["loss"]
     """, "losses")  # fmt: skip
     assert "nn.LSTM(inputs.shape[2], 5" in conversion.code
+
+
+def test_a_model_is_asked_for_the_history_of_its_last_fit() -> None:
+    conversion = assert_twins("""
+    x, y = rng.normal(size=(16, 4)), rng.normal(size=(16, 1))
+    model = keras.Sequential([layers.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+
+    # train
+    model.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0)
+    first = model.history.history["mae"]
+    h = model.fit(x, y, epochs=1, batch_size=8, shuffle=False, verbose=0)
+    last = model.history.history["loss"]
+    """, "first", "last")  # fmt: skip
+    assert "model.history = {}" in conversion.code
+    assert "model.history = h" in conversion.code

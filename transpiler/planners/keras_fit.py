@@ -16,6 +16,7 @@ from transpiler.infer.values import (
     Sequence,
     Tensor,
     items_of,
+    options,
 )
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_batches import Batches, is_sequence
@@ -426,6 +427,8 @@ class Use:
         lines += fit.loop(history, callbacks).write()
         for callback in callbacks:
             lines += callback.after
+        if isinstance(history, cst.Name) and self.is_asked():
+            lines += fill_statements("model.history = history", model=self.model, history=history)
         self.context.claim(self.node)
         if self.is_read(history):
             assert history is not None
@@ -439,7 +442,7 @@ class Use:
         parent: Any = self.context.edits.parent[self.node]
         if isinstance(parent, cst.Attribute):
             parent = self.context.edits.parent[parent]
-        return history is not None and not isinstance(parent, cst.Assign)
+        return history is not None and not isinstance(parent, (cst.Assign, cst.Expr))
 
     def replace_history(self, history: cst.BaseExpression) -> None:
         parent: Any = self.context.edits.parent[self.node]
@@ -458,11 +461,20 @@ class Use:
             if isinstance(target, (cst.Name, cst.Attribute)):
                 return target, statement
         if isinstance(parent, cst.Expr):
-            return None, statement
+            kept = cst.Attribute(self.model, cst.Name("history")) if self.is_asked() else None
+            return kept, statement
         if isinstance(parent, cst.Return) or self.is_first(statement):
             return cst.Name(free_name(self.context, "history")), statement
         raise Unfit("the history of fit is used in the expression that trains",
                     "assign it to a variable first")  # fmt: skip
+
+    def is_asked(self) -> bool:
+        """Whether the program asks the model for the history of its last fit."""
+        return any(
+            node.attr.value == "history"
+            and any(m in self.models for m in options(self.context.fact(node.value)))
+            for node in find(self.context.module, cst.Attribute)
+        )
 
     def is_first(self, statement: cst.CSTNode) -> bool:
         """Whether fit is the first thing that a line does, and does once."""
