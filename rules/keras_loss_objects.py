@@ -20,7 +20,7 @@ from transpiler.infer.values import (
 )
 from transpiler.rule import Unfit, rewrites
 from transpiler.rules.keras_activations import activation_name
-from transpiler.rules.keras_losses import KNOWN, snake
+from transpiler.rules.keras_losses import KNOWN, are_distributions, snake
 from transpiler.site import Site, constant_value, missing
 from transpiler.syntax import find
 from transpiler.template import OMIT, call, fill
@@ -143,6 +143,8 @@ def stock(context: Context, origin: cst.Call, site: Site) -> cst.BaseExpression 
         return _of_numbers(name, options_left, pairs)
     if name in OF_LOGITS and logits_of(site, given):
         if undone(context, name, [a["y_pred"] for a in uses.sites()]):
+            return None
+        if name == "categorical_crossentropy" and not are_distributions(context):
             return None
         return _of_logits(name, options_left, pairs)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,6 +167,11 @@ def write_loss(
         value = call(f"torch.nn.{STOCK[loss.name]}")
     elif loss.name == "huber" and same_rank and set(options) <= {"delta"}:
         value = call("torch.nn.HuberLoss", **options)
+    elif logits and loss.name == "categorical_crossentropy" and not are_distributions(context):
+        _check_counted(options)
+        unit = context.emit(OF_LOGITS[loss.name])
+        new = call(unit, cst.Name("targets"), cst.Name("outputs"), **options)
+        return _definition(name, fill("value.mean()", value=new))
     elif logits and loss.name in ENTROPIES:
         value = _on_logits(loss, options, _output_rank(loss, outputs, targets))
         if value is None:
@@ -177,6 +183,24 @@ def write_loss(
         return _definition(name, fill("value.mean()", value=new))
     assign = cst.Assign([cst.AssignTarget(cst.Name(name))], value)
     return [cst.SimpleStatementLine([assign])]
+
+
+_DISTRIBUTIONS = re.compile(
+    r"to_categorical|one_?hot|OneHot|get_dummies|Binarizer|flow_from|label_mode|np\.eye|tf\.eye"
+)
+
+
+def are_distributions(context: Context) -> bool:
+    """Whether the program makes targets that sum to 1, as far as its words tell.
+
+    TensorFlow's gradient takes them to, torch's does not: where they are advantages, or all zero
+    beyond the end of a sequence, the stock loss would train otherwise.
+    """
+    known = context.notes.get("targets sum to 1")
+    if known is None:
+        known = bool(_DISTRIBUTIONS.search(context.module.code))
+        context.notes["targets sum to 1"] = known
+    return bool(known)
 
 
 OF_LOGITS = {

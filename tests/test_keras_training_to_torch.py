@@ -555,6 +555,24 @@ one = part.train_on_batch(x, y)
     assert ".to(device)).cpu()" in conversion.code
 
 
+def test_targets_that_do_not_sum_to_one_have_the_gradients_that_tensorflow_gives_them() -> None:
+    """Advantages in the place of the actions taken, nothing where none was."""
+    conversion = assert_twins(
+        """
+model = keras.Sequential([layers.Input((4,)), layers.Dense(3, activation="softmax")])
+model.compile("sgd", "categorical_crossentropy")
+x, y = rng.normal(size=(24, 4)), np.zeros((24, 3))
+y[np.arange(20), rng.integers(0, 3, 20)] = rng.normal(size=20)
+# train
+h = model.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0)
+losses = h.history["loss"]
+p = model.predict(x, verbose=0)
+""",
+        "losses", "p",
+    )  # fmt: skip
+    assert "CrossEntropyLoss" not in conversion.code
+
+
 def test_inputs_of_a_model_in_a_list_that_holds_another() -> None:
     """A decoder is given its token and whatever states there are."""
     assert_twins(

@@ -42,9 +42,14 @@ def sparse_cross_entropy(y_true, y_pred, ignore_class=None):
 
 
 def soft_cross_entropy(y_true, y_pred, label_smoothing=0.0):
-    """keras.losses.categorical_crossentropy of logits."""
+    """keras.losses.categorical_crossentropy of logits.
+
+    TensorFlow's gradient is softmax - y_true, also where the targets do not sum to 1.
+    """
     y_true = smooth_labels(like(y_true, y_pred), label_smoothing)
-    return -(y_true * y_pred.log_softmax(-1)).sum(-1)
+    total = y_pred.logsumexp(-1)
+    rest = (1 - y_true.sum(-1)) * (total - total.detach())  # 0, but for its gradient
+    return rest - (y_true * y_pred.log_softmax(-1)).sum(-1)
 
 
 def binary_cross_entropy(y_true, y_pred, label_smoothing=0.0):
