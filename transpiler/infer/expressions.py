@@ -279,7 +279,8 @@ class Expressions(Builtins):
                 for base in receiver.library_bases():
                     member = self.knowledge.member(base, name)
                     if member is not None:
-                        return Symbol(member)
+                        known = self.knowledge.properties.get(member)
+                        return known(receiver) if known is not None else Symbol(member)
             case Union():
                 able = [o for o in receiver.options if not v.lacks(o, name)]
                 able = [o for o in able if not v.is_none(o)] or able  # None has none: it raises

@@ -162,14 +162,17 @@ class Interpreter(Expressions):
     def call_uncalled(self, function: Function, owner: Class | None) -> None:
         receiver: Value | None = None
         default: Value = UNKNOWN
-        if owner is not None and "staticmethod" not in self.decorator_names(function):
+        static = owner is None or "staticmethod" in self.decorator_names(function)
+        if owner is not None and not static:
             receiver = self.any_instance(owner)
-            for base in owner.library_bases():
-                for line in self.knowledge.bases(base):
-                    known = self.knowledge.entry_defaults.get(f"{line}.{function.name}")
-                    if known is not None:
-                        default = known
-                        break
+        for base in owner.library_bases() if owner is not None else ():
+            for line in self.knowledge.bases(base):
+                known = self.knowledge.entry_defaults.get(f"{line}.{function.name}")
+                if known is not None:
+                    default = known
+                    if static:  # a context of the library's comes first
+                        receiver = self.allocate(Symbol(line), function.node, {})
+                    break
         self.call_function(function, [] if receiver is None else [receiver], {}, default)
 
     def any_instance(self, cls: Class) -> Instance:
