@@ -112,7 +112,8 @@ def _changed_by_method(site: Site, node: cst.CSTNode) -> bool:
     if isinstance(above, cst.Attribute):
         name = above.attr.value
         return name.endswith("_") and not name.startswith("_") and name != "requires_grad_"
-    return isinstance(above, cst.Subscript) and isinstance(parents.get(above), cst.AssignTarget)
+    around = parents.get(above) if isinstance(above, cst.Subscript) else None
+    return isinstance(around, (cst.AssignTarget, cst.AugAssign)) and _is_target(around, above)  # type: ignore[arg-type]
 
 
 # ---- what a layer's own parameters are -----------------------------------------------------------

@@ -9,9 +9,11 @@ import libcst as cst
 from transpiler.infer.values import Tensor
 from transpiler.planners.operators import product_of_vectors
 from transpiler.rule import Proof, Rule, Unfit, rewrites
-from transpiler.rules.operands import both, in_module
+from transpiler.rules.operands import both, in_module, methods
 from transpiler.rules.promotion import casts
+from transpiler.rules.rebinding import is_inner_link, stripped, write_back
 from transpiler.rules.tensor_arguments import OMIT, Arguments, cast, drop_around, fill
+from transpiler.rules.tensors_gradient import may_have_gradient
 from transpiler.rules.tf_arguments import on_tensor
 from transpiler.site import Site, constant_value
 
@@ -117,13 +119,35 @@ def einsum(site: Site) -> Any:
 )  # fmt: skip
 def add_product(site: Site) -> Any:
     given = Arguments(site)
+    return _sum(site, given, given.x)
+
+
+def _sum(site: Site, given: Arguments, x: Any) -> Any:
     a = given.get("mat1", "batch1", "mat", at=0)
     b = given.get("mat2", "batch2", "vec", at=1)
-    product = "tf.linalg.matvec(a, b)" if site.name.endswith("mv") else "a @ b"
     beta, alpha = given.get("beta"), given.get("alpha")
+    if len(given.rest) == 4:  # torch's old order: x.addmm_(beta, alpha, a, b)
+        beta, alpha, a, b = given.rest
+    product = "tf.linalg.matvec(a, b)" if "mv" in site.name[-4:] else "a @ b"
+    if beta is not None and constant_value(site.fact(beta)) == 1:
+        beta = None
     text = ("x" if beta is None else "m * x") + " + " + ("" if alpha is None else "k * ")
     text += f"({product})" if alpha is not None and "@" in product else product
-    return fill(text, x=given.x, a=a, b=b, m=beta, k=alpha)
+    return fill(text, x=x, a=a, b=b, m=beta, k=alpha)
+
+
+@rewrites(
+    *methods("addmm_", "baddbmm_", "addmv_"), to="tf",
+    proof=Proof(inputs=[(3, 5), (3, 4), (4, 5)],
+                cases=["x = x * 1\nx.addmm_(y, z, beta=1, alpha=-2)\nx",
+                       "x = x * 1\nx.addmm_(y, z)\nx * 2"], directions=["tf"]),
+)  # fmt: skip
+def add_product_in_place(site: Site) -> Any:
+    given = Arguments(site)
+    cut = site.alone and not may_have_gradient(site)
+    x = stripped(given.x) if cut else given.x
+    new = _sum(site, given, x)
+    return new if is_inner_link(site) else write_back(site, given.x, new)
 
 
 LINEAR_ALGEBRA = [

@@ -210,6 +210,69 @@ def test_changed_settings_of_layers_are_renamed_or_told() -> None:
     assert found == ["`stride` of a layer is changed after it was made"]
 
 
+BANK = """
+class Bank(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(5, 3)
+        self.register_buffer("seen", torch.zeros(12))
+        self.register_buffer("bank", torch.ones(12, 3))
+
+    def forward(self, x, places):
+        z = self.fc(x)
+        loss = (z @ self.bank.clone().t()).logsumexp(1).mean()
+        with torch.no_grad():
+            self.bank[places] = 0.5 * self.bank[places] + 0.5 * z.detach()
+            self.seen[places] += 1
+        return loss
+
+model = Bank()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+def prepare():
+    model(features[:2], torch.tensor([0, 1]))
+
+def train():
+    losses = []
+    for step in range(4):
+        places = torch.tensor([step, step + 1, 11 - step])
+        loss = model(features[:3], places)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, model.bank, model.seen
+"""
+
+
+def test_elements_of_buffers_are_written_where_they_are() -> None:
+    assert_same(BANK)
+
+
+CRITIC = """
+D, G = nn.Linear(2, 1), nn.Linear(3, 2)
+optimizer_d = torch.optim.SGD(D.parameters(), lr=0.1)
+optimizer_g = torch.optim.SGD(G.parameters(), lr=0.1)
+for noise in [torch.randn(4, 3)] * 3:
+    for p in D.parameters():
+        p.requires_grad = True
+    optimizer_d.zero_grad()
+    loss_d = D(G(noise).detach()).mean()
+    loss_d.backward()
+    optimizer_d.step()
+    for p in D.parameters():
+        p.requires_grad = False
+    optimizer_g.zero_grad()
+    loss_g = -D(G(noise)).mean()
+    loss_g.backward()
+    optimizer_g.step()
+"""
+
+
+def test_a_critic_that_is_frozen_meanwhile_has_a_traced_step() -> None:
+    assert "@tf.function" in to_tf(CRITIC)
+
+
 KEPT = """
 class Stats:
     def __init__(self):

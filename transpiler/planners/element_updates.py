@@ -12,6 +12,7 @@ import libcst as cst
 from transpiler.aliases import warn_of_aliases
 from transpiler.context import Context
 from transpiler.infer.values import Const, Number, Tensor
+from transpiler.planners.indexing import gather_several
 from transpiler.planners.indices import Part, parts_of, rank_of_mask, subscript, written_index
 from transpiler.rule import Unfit
 from transpiler.rules.promotion import number_like
@@ -139,11 +140,20 @@ def _new_tensor(
     if len(parts) == 1 and parts[0].kind == "mask":
         return _by_mask(context, base, fact, parts[0], value, operator)
     if all(p.kind in ("indices", "integer") for p in parts):
-        changed = fill(operator, a=target, b=value) if operator else value
-        unit = cst.Name(context.emit("assign_elements"))
         indices = [p.node for p in parts]
+        changed = value
+        if operator:
+            changed = fill(operator, a=_elements(context, base, parts), b=value)
+        unit = cst.Name(context.emit("assign_elements"))
         return fill("unit(x, i, v)", unit=unit, x=base, i=indices, v=changed)
     raise Unfit("this mixture of slices and index tensors has no equal in TensorFlow")
+
+
+def _elements(context: Context, base: cst.BaseExpression, parts: list[Part]) -> cst.BaseExpression:
+    """The elements that are read to be changed."""
+    if len(parts) == 1:
+        return fill("tf.gather(x, i)", x=base, i=parts[0].node)
+    return gather_several(context, base, parts)
 
 
 def _at_places(

@@ -72,7 +72,7 @@ def _read(context: Context, node: cst.Subscript, parts: list[Part]) -> cst.BaseE
     rest = parts[len(places) :]
     if any(p.kind not in ("full", "slice") for p in rest):
         raise Unfit("this mixture of integers and index tensors has no equal in TensorFlow")
-    base = _gather_several(context, node.value, [parts[i] for i in places])
+    base = gather_several(context, node.value, [parts[i] for i in places])
     if all(p.kind == "full" for p in rest):
         return base
     kept = [Part("full", _FULL)] * _joint_rank([parts[i] for i in places])
@@ -181,7 +181,7 @@ def _as_index(context: Context, part: Part) -> Any:
     return part.node
 
 
-def _gather_several(context: Context, x: Any, parts: list[Part]) -> cst.BaseExpression:
+def gather_several(context: Context, x: Any, parts: list[Part]) -> cst.BaseExpression:
     """`x[rows, columns]`; rows that count up are a batch axis."""
     first, *rest = parts
     if len(rest) == 1 and _counts_up(context, first.node) and _rank(rest[0]) == 1:
@@ -197,7 +197,9 @@ def _gather_several(context: Context, x: Any, parts: list[Part]) -> cst.BaseExpr
 
 
 def _rank(part: Part) -> int | None:
-    return part.fact.rank if isinstance(part.fact, Tensor) else 1
+    if isinstance(part.fact, Tensor):
+        return part.fact.rank
+    return 0 if part.kind == "integer" else 1
 
 
 def _counts_up(context: Context, node: Any) -> bool:

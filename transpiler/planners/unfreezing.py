@@ -16,29 +16,42 @@ from transpiler.infer.values import Const, Function, Method, options
 from transpiler.rules.module_methods import LATE
 from transpiler.syntax import code, find
 
+CHANGES = "what is trained changes"
+"""The note of programs whose traced steps would not see it."""
+
 
 def plan(context: Context) -> None:
-    """Find what is unfrozen while the program trains."""
-    late = [node for node in _unfreezes(context) if is_late(context, node)]
-    if late:
-        context.notes[LATE] = late
+    """Find what is frozen or unfrozen while the program trains."""
+    on, off = ([s for s in _switches(context, f) if is_late(context, s[0])] for f in (True, False))
+    # Where both happen (a critic, while the generator steps), each update sees its own state.
+    late = [[node for node, owners in one if not _meet(owners, other)]
+            for one, other in ((on, off), (off, on))]  # fmt: skip
+    if late[0]:
+        context.notes[LATE] = late[0]
+    if late[0] or late[1]:
+        context.notes[CHANGES] = True
 
 
-def _unfreezes(context: Context) -> list[cst.CSTNode]:
-    """Statements that make parameters trainable."""
-    found: list[cst.CSTNode] = []
+def _meet(owners: set[int], switches: list[tuple[cst.CSTNode, set[int]]]) -> bool:
+    return any(owners & others for _, others in switches)
+
+
+def _switches(context: Context, wanted: bool) -> list[tuple[cst.CSTNode, set[int]]]:
+    """Statements that make parameters trainable, or freeze them, and the modules meant."""
+    found: list[tuple[cst.CSTNode, set[int]]] = []
     nodes: Iterator[Any] = find(context.module, cst.Assign, cst.Call)
     for node in nodes:
         if isinstance(node, cst.Assign):
             target: Any = node.targets[0].target
-            flag, wanted = context.fact(node.value), "requires_grad"
+            flag, name = context.fact(node.value), "requires_grad"
         else:
-            target, wanted = node.func, "requires_grad_"
+            target, name = node.func, "requires_grad_"
             flag = context.fact(node.args[0].value) if node.args else Const(True)
-        if not isinstance(target, cst.Attribute) or target.attr.value != wanted:
+        if not isinstance(target, cst.Attribute) or target.attr.value != name:
             continue
-        if flag == Const(True) and any(o is not None for o in owners_of(context, target.value)):
-            found.append(node)
+        owners = {id(o) for o in owners_of(context, target.value) if o is not None}
+        if flag == Const(wanted) and owners:
+            found.append((node, owners))
     return found
 
 
@@ -70,4 +83,4 @@ def _calls(context: Context, call: cst.Call, function: cst.CSTNode) -> bool:
     return False
 
 
-__all__ = ["LATE", "is_late", "plan"]
+__all__ = ["CHANGES", "is_late", "plan"]

@@ -28,7 +28,7 @@ from transpiler.infer.values import (
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.layer_settings import CHANGING
 from transpiler.planners.rebindings import rebinds
-from transpiler.planners.unfreezing import LATE
+from transpiler.planners.unfreezing import CHANGES
 from transpiler.syntax import code, walk
 
 _HOST_METHODS = frozenset(
@@ -41,7 +41,7 @@ _HOST_BUILTINS = frozenset({"print", "input", "open", "next", "iter", "exec", "e
 
 def reason_not_traceable(context: Context, statements: Iterable[cst.CSTNode]) -> str | None:
     """Why the statements can not be traced, None where they can."""
-    if context.notes.get(LATE):
+    if context.notes.get(CHANGES):
         return "which parameters are trained changes while the program runs"
     if context.notes.get(CHANGING):
         return "a setting of a layer changes while the program runs"
