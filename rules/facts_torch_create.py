@@ -25,6 +25,7 @@ from transpiler.infer.values import (
     as_dim,
     is_none,
     items_of,
+    options,
     scalar_type,
 )
 from transpiler.rule import Inference, infers, infers_property
@@ -178,13 +179,21 @@ def legacy(call: Invocation) -> Value:
     if dtype is None:
         return Tensor(library="torch")  # another class that derives from torch.Tensor
     first = call.positional[0] if call.positional else Sequence("tuple", ())
-    if call.positional and all(scalar_type(v) == "int" for v in call.positional):
+    if call.positional and all(_is_count(o) for v in call.positional for o in options(v)):
         return Tensor(dims_of(call.positional), dtype, "torch")
     node = call.node.args[0].value if call.node is not None and call.node.args else None
     facts = call.interpreter.facts
     if are_sizes(node, first, lambda n: facts.get(n, UNKNOWN)) and not _is_data(first):
         return Tensor(dims_of(flatten_sizes([first])), dtype, "torch")
     return Tensor(shape_of_data(first), dtype, "torch")
+
+
+def _is_count(value: Value) -> bool:
+    """Whether a value is a whole number, NumPy's included."""
+    if isinstance(value, Tensor):
+        whole = (value.dtype or "").startswith(("int", "uint"))
+        return value.library == "numpy" and value.rank == 0 and whole
+    return scalar_type(value) == "int"
 
 
 def are_sizes(node: Any, value: Value, fact: Callable[[Any], Value]) -> bool:

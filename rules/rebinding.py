@@ -64,6 +64,12 @@ def write_back(site: Site, x: Any, new: Any, variable_method: Any = None) -> Any
     fact = site.context.fact(place)
     if isinstance(fact, Union):
         raise Unfit(f"{site.short} of a tensor that may be one of several kinds")
+    if site.alone and isinstance(place, cst.Call):
+        base = _viewed(place)
+        if base is None:
+            raise Unfit(f"{site.short} changes a tensor that has no name of its own",
+                        "give it a name, and use that afterwards")  # fmt: skip
+        return write_back(site, base, fill("tf.reshape(v, tf.shape(x))", v=new, x=base))
     if not isinstance(place, (cst.Name, cst.Attribute, cst.Subscript)):
         return new
     if site.assigned_to is not None and site.assigned_to.deep_equals(place):
@@ -87,6 +93,18 @@ def write_back(site: Site, x: Any, new: Any, variable_method: Any = None) -> Any
     if isinstance(place, cst.Name):
         return rebound(site.context, site.node, place, new)
     return [cst.SimpleStatementLine([cst.Assign([cst.AssignTarget(place)], new)])]
+
+
+_RESHAPED = frozenset({"view", "reshape", "flatten", "squeeze", "unsqueeze"})
+
+
+def _viewed(node: Any) -> Any:
+    """x of `x.view(-1)`: what shares its elements in the same order; None for other calls."""
+    while isinstance(node, cst.Call):
+        if not isinstance(node.func, cst.Attribute) or node.func.attr.value not in _RESHAPED:
+            return None
+        node = stripped(node.func.value)
+    return node if isinstance(node, (cst.Name, cst.Attribute)) else None
 
 
 def _is_last_use(site: Site, place: cst.Name) -> bool:

@@ -126,7 +126,14 @@ def sizes(site: Site, given: Arguments, *names: str) -> Any:
 def is_size(value: Value) -> bool:
     """Whether a value is an integer, and not a container of some."""
     return all(
-        isinstance(k, Number) or (isinstance(k, Const) and isinstance(k.value, int))
+        isinstance(k, Number)
+        or (isinstance(k, Const) and isinstance(k.value, int))
+        or (
+            isinstance(k, Tensor)
+            and k.library == "numpy"
+            and k.rank == 0
+            and (k.dtype or "").startswith(("int", "uint"))
+        )
         for k in options(value)
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.values import (
+    UNKNOWN,
     Const,
     ListObject,
     Number,
@@ -17,6 +18,7 @@ from transpiler.infer.values import (
     items_of,
     options,
 )
+from transpiler.planners.expressions import qualified_name
 from transpiler.planners.step.passing import may_pass
 from transpiler.rule import Proof, rewrites
 from transpiler.rules.facts_torch_create import LEGACY_NAMES, are_sizes
@@ -31,12 +33,13 @@ from transpiler.rules.tensor_arguments import (
     is_size,
     is_tensor,
     sizes,
+    text,
     tf_dtype,
 )
 from transpiler.rules.tensors_create import finish
 from transpiler.rules.tensors_gradient import may_have_gradient
 from transpiler.site import Site, constant_value
-from transpiler.syntax import code
+from transpiler.syntax import code, find
 
 # ---- from data --------------------------------------------------------------------------------
 
@@ -189,6 +192,10 @@ def legacy(site: Site) -> Any:
     given = Arguments(site, first=False)
     first = given.rest[0] if given.rest else None
     fact = site.fact(first) if isinstance(first, cst.BaseExpression) else None
+    if fact is UNKNOWN and not _is_one_of_sizes(site, first):
+        site.caution(f"what `{text(first)}` is is not known: it is taken for data, not for a size")
+    elif fact is UNKNOWN:
+        fact = Number("int")
     if fact is None or len(given.rest) > 1 or is_size(fact) or _are_sizes(site, first):
         dims = (
             as_list(sizes(site, given)) if given.rest else cst.List([cst.Element(cst.Integer("0"))])
@@ -198,6 +205,21 @@ def legacy(site: Site) -> Any:
     if isinstance(fact, Tensor) and fact.library == "torch":
         return first if fact.dtype == dtype else cast(first, dtype)
     return constant(site, first, tf_dtype(dtype))
+
+
+def _is_one_of_sizes(site: Site, node: Any) -> bool:
+    """Whether the function makes other tensors of this size, or layers."""
+    scope = site.context.edits.enclosing(site.node, cst.FunctionDef) or site.context.module
+    for made in find(scope, cst.Call):
+        name = qualified_name(site.context, made.func) or ""
+        sized = (name in LEGACY_NAMES and len(made.args) > 1) or name.startswith(_SIZED)
+        if sized and any(code(arg.value) == code(node) for arg in made.args):
+            return True
+    return False
+
+
+_SIZED = ("torch.nn.Linear", "torch.nn.Conv", "torch.nn.Embedding", "torch.zeros", "torch.ones",
+          "torch.randn", "torch.rand", "torch.empty")  # fmt: skip
 
 
 def _are_sizes(site: Site, node: Any) -> bool:

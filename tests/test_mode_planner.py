@@ -305,3 +305,31 @@ kept = Kept(nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5)))
 print(kept.module(torch.randn(8, 3)))
 """)
     assert "kept.module(tf.random.normal([8, 3]), training=False)" in code
+
+
+BY_NAME = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.drop(self.fc(x))
+
+    def act(self, x):
+        return self.forward(x).argmax(1)
+
+net = Net()
+x = torch.ones(4, 3)
+print(net.act(x), net.forward(x))
+net.eval()
+print(net.act(x), net.forward(x))
+"""
+
+
+def test_forward_called_by_name_gets_the_mode() -> None:
+    code = to_tf(BY_NAME)
+    assert "return tf.argmax(self(x, training=training), axis=1)" in code
+    assert "print(net.act(x, training=True), net(x, training=True))" in code
+    assert "print(net.act(x, training=False), net(x, training=False))" in code

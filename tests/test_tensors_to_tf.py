@@ -236,3 +236,30 @@ def follow(target, source, tau):
 def test_states_of_something_unknown_are_told() -> None:
     [reason] = reasons("def keep(net, path):\n    torch.save(net.state_dict(), path)\n")
     assert reason == "whether `net` is a model or an optimizer is not known"
+
+
+def test_changes_of_views_reach_the_tensor() -> None:
+    code = to_tf("""
+x = torch.zeros(2, 3)
+x.view(-1).index_add_(0, torch.tensor([1, 4]), torch.ones(2))
+x.reshape(-1).clamp_(0, 8)
+""")
+    assert "x = tf.reshape(" in code
+    assert code.count("tf.shape(x)") == 2
+    [reason] = reasons("x = torch.zeros(2, 3)\nx.t().mul_(2)\n")
+    assert reason == "Tensor.mul_ changes a tensor that has no name of its own"
+
+
+def test_sizes_of_legacy_constructors() -> None:
+    code = to_tf("""
+import gym
+
+class Noisy(nn.Module):
+    def __init__(self, n, m):
+        super().__init__()
+        self.weight = nn.Parameter(torch.FloatTensor(m, n))
+        self.bias = nn.Parameter(torch.FloatTensor(m))
+
+net = Noisy(4, gym.make("CartPole-v1").unwrapped.number * 2)
+""")
+    assert "self.bias = keras.Variable(tf.zeros([m]))" in code

@@ -140,11 +140,12 @@ def _plan_method_call(context: Context, call: cst.Call, method: Method) -> None:
     assert isinstance(receiver, Instance)
     modes = context.interpreter.modes.get(receiver, frozenset({True}))
     if method.function.name == "forward":
-        if _depends_on_mode(context, receiver) and len(modes) == 1:
-            context.edits.replace(call.func, call.func.value)  # type: ignore[attr-defined]
-            add_keyword(context, call, "training", cst.Name(str(next(iter(modes)))))
-        else:
-            context.edits.replace(call.func, call.func.value)  # type: ignore[attr-defined]
+        context.edits.replace(call.func, call.func.value)  # type: ignore[attr-defined]
+        own = context.interpreter.call_modes.get(call, modes)
+        if _depends_on_mode(context, receiver) and len(own) == 1:
+            add_keyword(context, call, "training", cst.Name(str(next(iter(own)))))
+        elif _depends_on_mode(context, receiver):
+            _plan_flag(context, call, [receiver])
         return
     known = context.notes.setdefault("methods' modes", MethodModes(context, _depends_on_mode))
     if known.is_adaptable(method):

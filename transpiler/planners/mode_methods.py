@@ -51,7 +51,13 @@ class MethodModes:
                 if self.depends(self.context, value):  # type: ignore[operator]
                     return True
             elif isinstance(value, Method) and is_module(self.context, value.receiver):
-                if self.is_adaptable(value) and self.adapt(value):
+                if value.function.name == ENTRY and isinstance(call.func, cst.Attribute):
+                    if isinstance(call.func.value, cst.Call):  # super().forward(x)
+                        continue
+                    if self.depends(self.context, value.receiver):  # type: ignore[operator]
+                        self.context.edits.replace(call.func, call.func.value)
+                        return True
+                elif self.is_adaptable(value) and self.adapt(value):
                     return True
         return False
 
