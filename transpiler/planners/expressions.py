@@ -364,7 +364,9 @@ def _loses_arguments(site: Site, result: Any) -> bool:
     if not site.starred or site.spreads or not isinstance(result, cst.Call):
         return False
     kept = set(walk(result))
-    return any(a.value not in kept and not is_empty(site.fact(a.value)) for a in site.starred)
+    return any(
+        kept.isdisjoint(walk(a.value)) and not is_empty(site.fact(a.value)) for a in site.starred
+    )
 
 
 def _is_own(receiver: Instance, attribute: str) -> bool:
