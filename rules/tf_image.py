@@ -138,19 +138,19 @@ def paths(_: Invocation) -> Value:
 # ---- sizes ---------------------------------------------------------------------------------------
 
 
-def _mode(site: Site) -> Any:
+def _mode(site: Site, name: str = "method") -> Any:
     """The mode of interpolation by PyTorch's name; OMIT for the default. Raises Unfit."""
-    given = site.args.get("method")
+    given = site.args.get(name)
     if given is None:
         return OMIT
     fact = site.context.fact(given)
-    name = constant_value(fact)
+    kind = constant_value(fact)
     if isinstance(fact, Symbol):
-        name = {"NEAREST_NEIGHBOR": "nearest"}.get(
+        kind = {"NEAREST_NEIGHBOR": "nearest"}.get(
             fact.name.rpartition(".")[2], fact.name.rpartition(".")[2].lower()
         )
-    if name in _MODES:
-        return OMIT if name == "bilinear" else _MODES[str(name)]
+    if kind in _MODES:
+        return OMIT if kind == "bilinear" else _MODES[str(kind)]
     raise Unfit("only bilinear resizing and that to the nearest neighbour are translated")
 
 
@@ -173,6 +173,24 @@ def resize(site: Site) -> Any:
                     "resize with method='bilinear'")  # fmt: skip
     unit = site.emit("resize_images")
     return call(unit.value, site.arg("images"), site.arg("size"), _mode(site))
+
+
+@rewrites(
+    "keras.ops.image.resize", to="torch",
+    proof=Proof(
+        inputs=[(2, 4, 5, 3)],
+        keras_cases=["keras.ops.image.resize(x, (8, 7))",
+                     "keras.ops.image.resize(x, size=(3, 3), interpolation='nearest')"],
+        tolerance=1e-6, reason="TensorFlow resizes in single precision", directions=("torch",),
+    ),
+)  # fmt: skip
+def resize_by_keras(site: Site) -> Any:
+    """The same on channels-last images."""
+    for name in set(site.args) - {"images", "size", "interpolation"}:
+        if site.const(name, "?") not in (False, None, "channels_last"):
+            raise Unfit(f"`{name}` of keras.ops.image.resize is not translated")
+    unit = site.emit("resize_images")
+    return call(unit.value, site.arg("images"), site.arg("size"), _mode(site, "interpolation"))
 
 
 @rewrites("tf.image.ResizeMethod.NEAREST_NEIGHBOR", "tf.image.ResizeMethod.BILINEAR", to="torch")
