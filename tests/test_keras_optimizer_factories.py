@@ -162,6 +162,19 @@ for episode in range(6):
     print("%.10f" % float(loss))
 """
 
+UNTRAINED = """
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.out = layers.Dense(2)
+        self.scale = tf.Variable(0.5)
+    def call(self, x, training=False):
+        y = self.out(x)
+        return y * tf.cast(self.scale, y.dtype)
+
+fit(Net(), keras.optimizers.Adam(0.05))
+"""
+
 SCRIPTS = {
     "by_name": BY_NAME,
     "pairs": PAIRS,
@@ -169,6 +182,7 @@ SCRIPTS = {
     "schedules": SCHEDULES,
     "template": TEMPLATE,
     "episodes": EPISODES,
+    "untrained": UNTRAINED,
 }
 LINES = {
     "template": ["KerasAdam(self.parameters(), lr=lr)", "super().__init__(**kwargs)",

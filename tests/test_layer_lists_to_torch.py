@@ -294,23 +294,17 @@ model = Net([1, 2])
     assert "self.stages.append(nn.ModuleList(stage))" in code
 
 
-def test_a_variable_of_a_model_that_keras_does_not_train() -> None:
-    source = (
-        ROWS
-        + """
+def test_a_variable_of_a_model_that_keras_does_not_train_is_told() -> None:
+    source = """
 class Net(keras.Model):
     def __init__(self):
         super().__init__()
-        self.out, self.scale = layers.Dense(1), None
         self.scale = tf.Variable(2.0)
     def call(self, x):
-        return self.out(x) * self.scale
+        return x * self.scale
 model = Net()
 """
-        + FIT
-        + "scale = float(model.scale)\n"
-    )
-    conversion = assert_twins(source, "history", "p", "scale")
+    conversion = translate_keras(source)
     assert "nn.Parameter(torch.tensor(2.0), requires_grad=False)" in conversion.code
     assert "Keras 3 leaves a tf.Variable of a model out" in str(conversion.findings)
     named = translate_keras(source + "kept = [model.scale]\n")
