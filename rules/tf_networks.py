@@ -9,6 +9,7 @@ import libcst as cst
 from transpiler.infer.arrays import is_float
 from transpiler.infer.values import scalar_type
 from transpiler.rule import Proof, Unfit, rewrites
+from transpiler.rules.keras_losses import are_distributions
 from transpiler.rules.tf_arguments import OMIT, TfArguments, tensor
 from transpiler.rules.tf_operands import as_tensor, everywhere
 from transpiler.site import Site, constant_value, missing
@@ -237,6 +238,8 @@ def cross_entropy(site: Site, labels: Any, logits: Any, sparse: bool) -> Any:
         rank = None if held is None else held + sparse
     x = tensor(site, logits)
     y = classes(site, labels) if sparse else target(site, labels)
+    if not sparse and not are_distributions(site.context):
+        return fill("unit(y, x)", unit=site.emit("soft_cross_entropy"), x=x, y=y)
     if rank == 2:
         return fill(F + 'cross_entropy(x, y, reduction="none")', x=x, y=y)
     if sparse:
