@@ -172,7 +172,8 @@ class Net(keras.Model):
         y = self.out(x)
         return y * tf.cast(self.scale, y.dtype)
 
-fit(Net(), keras.optimizers.Adam(0.05))
+model = Net()
+fit(model, keras.optimizers.Adam(0.05))
 """
 
 SCRIPTS = {
