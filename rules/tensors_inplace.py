@@ -7,6 +7,7 @@ from typing import Any
 import libcst as cst
 
 from transpiler.infer.values import ListObject, Tensor
+from transpiler.planners.step.passing import may_pass
 from transpiler.rule import Proof, Unfit, rewrites
 from transpiler.rules.operands import methods
 from transpiler.rules.promotion import number_like
@@ -167,7 +168,18 @@ def change(site: Site) -> Any:
     if is_inner_link(site):
         return new
     method = None if is_link(stripped(x)) else _variable_method(site, x, given)
+    if site.alone and _passes_by(site, x):
+        new = fill("x + tf.stop_gradient(new - x)", x=stripped(x), new=new)
     return write_back(site, x, new, method)
+
+
+def _passes_by(site: Site, x: Any) -> bool:
+    """Whether `x.data.clamp_(0, 1)` changes a value behind the back of its gradient."""
+    place = stripped(x)
+    fact = site.context.fact(place)
+    if place is x or not isinstance(fact, Tensor) or fact.variable:
+        return False
+    return may_have_gradient(site) and may_pass(site.context, place)
 
 
 RESHAPING = {"unsqueeze_": "tf.expand_dims(x, axis)", "squeeze_": "tf.squeeze(x, axis=axis)",

@@ -131,3 +131,8 @@ def test_a_value_computed_elsewhere_is_left() -> None:
     program = "def slope(y, x):\n    return torch.autograd.grad(y.sum(), x)[0]\n"
     [reason] = reasons(program)
     assert reason == "the statements that compute this gradient's value were not found"
+
+
+def test_values_that_are_clamped_behind_the_back_of_their_gradients() -> None:
+    program = critic("gradients = 3 * model(fake)\ngradients.data.clamp_(-0.1, 0.1)")
+    assert "tf.stop_gradient(tf.clip_by_value(" in assert_same(program).code
