@@ -27,7 +27,7 @@ class Unfit(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Proof:
     """Numeric proof of a rule, run in both directions in float64, outputs and gradients.
 
@@ -51,7 +51,7 @@ class Proof:
     directions: Sequence[Direction] = ("tf", "torch")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rule:
     """One concept, spelled once in each framework, with shared holes.
 
@@ -81,7 +81,7 @@ class Rule:
     """Only this direction, where the other has a rule of its own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rewriter:
     """A registered @rewrites function."""
 
@@ -94,7 +94,7 @@ class Rewriter:
     result_layout: Any = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Inference:
     """A registered @infers or @infers_property function."""
 

@@ -28,6 +28,7 @@ _LONG_NAMES = {
 _ACTS_AS = {"ParameterGroups": "keras.Optimizer"}
 """Units that take the place of a class which they do not derive from."""
 _HEADER = re.compile(r"^(?:def|class) (\w+)", re.MULTILINE)
+_NEXT = re.compile(r"^[^\s)\]}]", re.MULTILINE)
 Definition = ast.FunctionDef | ast.ClassDef
 
 
@@ -50,26 +51,21 @@ def sources(to: Direction) -> dict[str, tuple[Path, str]]:
 
 
 @cache
-def _definitions(to: Direction, path: Path) -> dict[str, tuple[str, Definition]]:
-    """Text and tree of each unit of a file, decorators included; Python's own parser is fast."""
-    text = next(t for p, t in sources(to).values() if p == path)
-    lines = text.splitlines(keepends=True)
-    found: dict[str, tuple[str, Definition]] = {}
-    for node in ast.parse(text).body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            start = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            found[node.name] = ("".join(lines[start - 1 : node.end_lineno]), node)
-    return found
-
-
 def text_of(to: Direction, name: str) -> str:
-    """The definition of a unit as it is written."""
-    return _definitions(to, sources(to)[name][0])[name][0]
+    """The definition of a unit as it is written: up to the next line that is not indented."""
+    text = sources(to)[name][1]
+    header = re.search(rf"^(?:@.*\n)*(?:def|class) {name}\b", text, re.MULTILINE)
+    assert header is not None
+    end = _NEXT.search(text, header.end())
+    return text[header.start() : end.start() if end else len(text)].rstrip() + "\n"
 
 
+@cache
 def tree_of(to: Direction, name: str) -> Definition:
     """The definition of a unit in Python's own tree."""
-    return _definitions(to, sources(to)[name][0])[name][1]
+    found = ast.parse(text_of(to, name)).body[0]
+    assert isinstance(found, (ast.FunctionDef, ast.ClassDef))
+    return found
 
 
 @cache
