@@ -25,7 +25,7 @@ from transpiler.recognition import Known, place_definitions, recognize
 from transpiler.rule import Direction
 from transpiler.siblings import Caller
 from transpiler.source import SourceError
-from transpiler.syntax import forget_walks
+from transpiler.syntax import code, forget_walks
 from transpiler.units import module_text
 
 PLANNERS: dict[Direction, tuple[str, ...]] = {
@@ -152,7 +152,7 @@ def _convert(
         result = settle_names(result)
     result = place_units(context, place_definitions(context, result))
     result = finish_imports(context, result)
-    return Conversion(format_code(result.code, config.line_length), context.findings())
+    return Conversion(format_code(code(result), config.line_length), context.findings())
 
 
 def parse(source: str, path: str = "<stdin>") -> cst.Module:

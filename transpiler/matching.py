@@ -6,7 +6,6 @@ equals the target's default is left out of the new call.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -156,6 +155,8 @@ def _arithmetic(template: str, a: Any, b: Any, site: Site) -> Any:
     """`a - b` and the like: computed in decimal for literals (1 - 0.99 is 0.01), else written."""
     x, y = _constant(a, site), _constant(b, site)
     if _is_literal(a) and _is_literal(b) and x is not missing and y is not missing:
+        from decimal import Decimal  # few programs need it
+
         p, q = Decimal(repr(x)), Decimal(repr(y))
         result = {"a - b": p - q, "a * b": p * q}.get(template)
         if result is None:

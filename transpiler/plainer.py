@@ -37,6 +37,7 @@ from transpiler.unpacked_options import give_one_by_one
 _MOST_NAMES = 4
 _PASSED = re.compile(r"\*\w+\s*(:[^\n)]*)?,?\s*\)\s*(->[^\n]*)?:")
 """The end of a definition that takes `*args` or `**kwargs`."""
+_STEPS = re.compile(r"\.step\(\s*\w")
 GONE = object()
 """What becomes of a statement that is no longer needed."""
 Changes = dict[cst.CSTNode, Any]
@@ -53,7 +54,7 @@ def plainer(module: cst.Module, text: str) -> tuple[cst.Module, Origins]:
         ask_early(module, changes, GONE)
         ask_where_made(module, changes)
         ask_in_loops(module, changes, GONE)
-    if ".step(" in text and "def " in text:
+    if _STEPS.search(text) and "def " in text:
         _step_inside(module, changes)
     if "getattr(" in text:
         _name_all(module, changes)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import cache, lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeVar
 
 import libcst as cst
+from libcst._nodes.internal import CodegenState
 
 Node = TypeVar("Node", bound=cst.CSTNode)
 
@@ -49,7 +51,8 @@ _MATCHES: dict[tuple[type[Any], tuple[type[Any], ...]], bool] = {}
 _WALKS: dict[cst.CSTNode, list[cst.CSTNode]] = {}
 _FOUND: dict[tuple[cst.CSTNode, tuple[type[Any], ...]], list[cst.CSTNode]] = {}
 _BY_CLASS: dict[cst.CSTNode, dict[type[Any], list[tuple[int, cst.CSTNode]]]] = {}
-_CHILDREN: dict[cst.CSTNode, tuple[cst.CSTNode, ...]] = {}
+_CHILDREN: dict[int, tuple[cst.CSTNode, tuple[cst.CSTNode, ...]]] = {}
+"""By identity, with the node, which keeps its identity: nodes are hashed by a Python function."""
 
 
 def is_node(value: object) -> bool:
@@ -72,10 +75,10 @@ def is_a(value: object, *kinds: type[Any]) -> bool:
 
 def children(node: cst.CSTNode) -> tuple[cst.CSTNode, ...]:
     """The child nodes that are code, in source order."""
-    known = _CHILDREN.get(node)
+    known = _CHILDREN.get(id(node))
     if known is None:
-        known = _CHILDREN[node] = tuple(_list_children(node))
-    return known
+        known = _CHILDREN[id(node)] = node, tuple(_list_children(node))
+    return known[1]
 
 
 def _list_children(node: cst.CSTNode) -> list[cst.CSTNode]:
@@ -212,9 +215,24 @@ def _parse(text: str) -> cst.BaseExpression:
     return cst.parse_expression(text)
 
 
+class _Writing(CodegenState):
+    """LibCST's way to write code, without a context manager for each node's place."""
+
+    _no_place = nullcontext()
+
+    def record_syntactic_position(self, *_: Any, **__: Any) -> Any:
+        return self._no_place
+
+
 def code(node: cst.CSTNode) -> str:
-    """The source text of a node."""
-    return cst.Module(body=[]).code_for_node(node)
+    """The source text of a node; of a module, with its own indents and line ends."""
+    module = node if isinstance(node, cst.Module) else _PLAIN
+    state = _Writing(module.default_indent, module.default_newline)
+    node._codegen(state)
+    return "".join(state.tokens)
+
+
+_PLAIN = cst.Module(body=[])
 
 
 def dotted(node: cst.CSTNode | None) -> str | None:

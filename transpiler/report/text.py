@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from transpiler.findings import Finding
 from transpiler.report import Report
 
@@ -72,6 +70,10 @@ def _quote(finding: Finding, text: str) -> str:
 
 def _measure(character: str) -> int:
     """How many columns a terminal gives a character."""
+    if character.isascii():
+        return 1
+    import unicodedata
+
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
