@@ -17,7 +17,6 @@ from transpiler.rules.tensor_arguments import (
     cast,
     fill,
 )
-from transpiler.rules.tensors_view import static_shape
 from transpiler.site import Site
 
 
@@ -105,15 +104,11 @@ def split(site: Site) -> Any:
         return fill("tf.split(x, n, axis=dim)", x=given.x, n=asked, dim=place)
     number = integers(site.fact(dim)) if dim is not None else (0,)
     sizes = _sizes(known, number)
-    if sizes is not None:
+    # Into how many parts a size divides holds for this size: it stays where it has a name.
+    if sizes is not None and (isinstance(asked, cst.Integer) or site.unpacked is not None):
         count: Any = len(sizes) if len(set(sizes)) == 1 else sizes
         return fill("tf.split(x, n, axis=dim)", x=given.x, n=count, dim=place)
     unit = site.emit("split_by_size" if site.name.endswith("split") else "chunk")
-    if site.name.endswith("chunk"):
-        shape = static_shape(site, given.x)
-        if shape is None and site.unpacked is not None:
-            # Unpacked into that many names: with fewer parts torch would fail as well.
-            pass
     return fill("unit(x, n, axis=dim)", unit=unit, x=given.x, n=asked,
                 dim=OMIT if place == 0 else place)  # fmt: skip
 

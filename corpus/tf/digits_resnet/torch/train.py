@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from sklearn.datasets import load_digits
-from tensorflow.keras.regularizers import l2
 
 
 def sparse_categorical_accuracy(y_true, y_pred):

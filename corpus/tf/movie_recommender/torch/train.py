@@ -9,7 +9,6 @@ import random
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-from tensorflow.keras.regularizers import l2
 
 
 def like(y_true, y_pred):

@@ -151,7 +151,7 @@ class TokenMix(layers.Layer):
         self.ff = FeedForward(n_tokens, 2)
 
     def call(self, x):
-        return keras.ops.swapaxes(self.ff(keras.ops.swapaxes(x, 1, 2)), 1, 2)
+        return tf.transpose(self.ff(tf.transpose(x, [0, 2, 1])), [0, 2, 1])
 
 
 class Mixer(keras.Model):
@@ -227,7 +227,7 @@ for epoch in range(hp.epochs):
     for i, (xb, yb) in enumerate(batches(x_tr, y_tr, hp.micro_batch, g)):
         loss, gradients = train_step(xb, yb)
         accumulated = add_gradients(accumulated, gradients)
-        group_loss += loss.numpy().item()
+        group_loss += float(loss)
 
         if (i + 1) % hp.accum_steps == 0 or (i + 1) == n_micro:
             accumulated, total_norm = tf.clip_by_global_norm(accumulated, hp.clip)

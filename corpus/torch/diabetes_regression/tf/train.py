@@ -202,6 +202,11 @@ def learning_rate_of(optimizer):
     return float(str(optimizer.learning_rate.numpy()))
 
 
+def parts_of(optimizer):
+    """The optimizers of an optimizer's groups, each with a learning rate of its own."""
+    return [part for part, _ in getattr(optimizer, "groups", [(optimizer, None)])]
+
+
 class EpochSchedule:
     """Sets learning_rate = minimum + (initial - minimum) * factor(epoch) at each step."""
 
@@ -230,7 +235,12 @@ class EpochSchedule:
                 part.learning_rate = self.minimum + span * self.factor(self.last_epoch)
 
     def get_last_lr(self):
-        return [self.last_lr]
+        parts = parts_of(self.optimizer)
+        return (
+            [self.last_lr]
+            if len(parts) == 1
+            else [learning_rate_of(part) for part in parts]
+        )
 
     def state_dict(self):
         return {"last_epoch": self.last_epoch, "initial": self.initial}
@@ -280,11 +290,17 @@ def is_stock_layer(part):
     return stock not in (layers.Layer, keras.Model)
 
 
+def parameters(model):
+    """The weights that are trained, or were before they were frozen: no running statistics."""
+    parts = model._flatten_layers()
+    kept = {id(v) for part in parts for v in part._non_trainable_variables}
+    return [v for v in model.weights if id(v) not in kept]
+
+
 def named_variables(part, prefix=""):
-    """The trainable variables with the names that torch gives them: "hidden.weight"."""
+    """The parameters with the names that torch gives them: "hidden.weight"."""
     if isinstance(part, keras.Variable):
-        if part.trainable:
-            yield prefix, part
+        yield prefix, part
         return
     own = {
         "kernel": "weight",
@@ -299,9 +315,12 @@ def named_variables(part, prefix=""):
     elif isinstance(part, keras.Sequential):
         inner = [(str(i), value) for i, value in enumerate(part.layers)]
     elif is_stock_layer(part):
-        inner = [(own.get(v.name, v.name), v) for v in part.trainable_variables]
+        inner = [(own.get(v.name, v.name), v) for v in parameters(part)]
     elif isinstance(part, layers.Layer):
-        inner = [(name, value) for name, value in vars(part).items() if name[0] != "_"]
+        kept = [id(v) for v in part._non_trainable_variables]
+        inner = [
+            (n, v) for n, v in vars(part).items() if n[0] != "_" and id(v) not in kept
+        ]
     else:
         return
     for name, value in inner:

@@ -185,7 +185,7 @@ d_opt = keras.optimizers.Adam(
 
 def sample_z(n):
     z = tf.random.normal([n, Z_DIM])
-    return z if cuda else z
+    return z
 
 
 @tf.function

@@ -89,6 +89,11 @@ def learning_rate_of(optimizer):
     return float(str(optimizer.learning_rate.numpy()))
 
 
+def parts_of(optimizer):
+    """The optimizers of an optimizer's groups, each with a learning rate of its own."""
+    return [part for part, _ in getattr(optimizer, "groups", [(optimizer, None)])]
+
+
 class EpochSchedule:
     """Sets learning_rate = minimum + (initial - minimum) * factor(epoch) at each step."""
 
@@ -117,7 +122,12 @@ class EpochSchedule:
                 part.learning_rate = self.minimum + span * self.factor(self.last_epoch)
 
     def get_last_lr(self):
-        return [self.last_lr]
+        parts = parts_of(self.optimizer)
+        return (
+            [self.last_lr]
+            if len(parts) == 1
+            else [learning_rate_of(part) for part in parts]
+        )
 
     def state_dict(self):
         return {"last_epoch": self.last_epoch, "initial": self.initial}

@@ -114,6 +114,11 @@ def learning_rate_of(optimizer):
     return float(str(optimizer.learning_rate.numpy()))
 
 
+def parts_of(optimizer):
+    """The optimizers of an optimizer's groups, each with a learning rate of its own."""
+    return [part for part, _ in getattr(optimizer, "groups", [(optimizer, None)])]
+
+
 class ReduceLROnPlateau:
     """torch's ReduceLROnPlateau: relative threshold, reduced after patience + 1 bad epochs."""
 
@@ -158,14 +163,15 @@ class ReduceLROnPlateau:
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
-            old = learning_rate_of(self.optimizer)
-            new = max(old * self.factor, self.min_lr)
-            if old - new > self.eps:
-                self.optimizer.learning_rate = new
+            for part in parts_of(self.optimizer):
+                old = learning_rate_of(part)
+                new = max(old * self.factor, self.min_lr)
+                if old - new > self.eps:
+                    part.learning_rate = new
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
 
     def get_last_lr(self):
-        return [learning_rate_of(self.optimizer)]
+        return [learning_rate_of(part) for part in parts_of(self.optimizer)]
 
     def state_dict(self):
         names = "best", "num_bad_epochs", "cooldown_counter", "last_epoch"

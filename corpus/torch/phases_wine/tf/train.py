@@ -234,6 +234,11 @@ def learning_rate_of(optimizer):
     return float(str(optimizer.learning_rate.numpy()))
 
 
+def parts_of(optimizer):
+    """The optimizers of an optimizer's groups, each with a learning rate of its own."""
+    return [part for part, _ in getattr(optimizer, "groups", [(optimizer, None)])]
+
+
 class EpochSchedule:
     """Sets learning_rate = minimum + (initial - minimum) * factor(epoch) at each step."""
 
@@ -262,7 +267,12 @@ class EpochSchedule:
                 part.learning_rate = self.minimum + span * self.factor(self.last_epoch)
 
     def get_last_lr(self):
-        return [self.last_lr]
+        parts = parts_of(self.optimizer)
+        return (
+            [self.last_lr]
+            if len(parts) == 1
+            else [learning_rate_of(part) for part in parts]
+        )
 
     def state_dict(self):
         return {"last_epoch": self.last_epoch, "initial": self.initial}
@@ -312,9 +322,7 @@ for layer in net.layers:
         set_initializer(layer, "bias", keras.initializers.Constant(0.01))
 
 class_weight = tf.constant([1.0, 0.9, 1.3], dtype=tf.float32)
-loss_func = functools.partial(
-    cross_entropy, weight=class_weight if use_gpu else class_weight
-)
+loss_func = functools.partial(cross_entropy, weight=class_weight)
 optimizer = TorchSGD(learning_rate=0.02, momentum=0.9)
 scheduler = EpochSchedule(optimizer, lambda epoch: 0.5 ** (epoch // 2))
 
@@ -375,7 +383,7 @@ def fit(net, loss_func, optimizer, scheduler, n_epochs):
 net, log = fit(net, loss_func, optimizer, scheduler, n_epochs=6)
 ## A look at some bottles
 x, y = next(iter(loaders["val"]))
-probs = layers.Softmax()(net(x if use_gpu else x, training=False))
+probs = layers.Softmax()(net(x, training=False))
 for p, label in zip(probs.numpy(), y.numpy()):
     print(
         wine.target_names[label],

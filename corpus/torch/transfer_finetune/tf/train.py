@@ -220,11 +220,17 @@ def is_stock_layer(part):
     return stock not in (layers.Layer, keras.Model)
 
 
+def parameters(model):
+    """The weights that are trained, or were before they were frozen: no running statistics."""
+    parts = model._flatten_layers()
+    kept = {id(v) for part in parts for v in part._non_trainable_variables}
+    return [v for v in model.weights if id(v) not in kept]
+
+
 def named_variables(part, prefix=""):
-    """The trainable variables with the names that torch gives them: "hidden.weight"."""
+    """The parameters with the names that torch gives them: "hidden.weight"."""
     if isinstance(part, keras.Variable):
-        if part.trainable:
-            yield prefix, part
+        yield prefix, part
         return
     own = {
         "kernel": "weight",
@@ -239,9 +245,12 @@ def named_variables(part, prefix=""):
     elif isinstance(part, keras.Sequential):
         inner = [(str(i), value) for i, value in enumerate(part.layers)]
     elif is_stock_layer(part):
-        inner = [(own.get(v.name, v.name), v) for v in part.trainable_variables]
+        inner = [(own.get(v.name, v.name), v) for v in parameters(part)]
     elif isinstance(part, layers.Layer):
-        inner = [(name, value) for name, value in vars(part).items() if name[0] != "_"]
+        kept = [id(v) for v in part._non_trainable_variables]
+        inner = [
+            (n, v) for n, v in vars(part).items() if n[0] != "_" and id(v) not in kept
+        ]
     else:
         return
     for name, value in inner:
@@ -362,7 +371,7 @@ def main():
     set_parameter_requires_grad(backbone, False)
     model = Classifier(backbone, 4)
     model(tf.zeros((1, 1, 8, 8)))
-    params_to_update = [p for p in model.trainable_variables if p.trainable]
+    params_to_update = [p for p in model.weights if p.trainable]
     print("  params to learn:", [n for n, p in named_variables(model) if p.trainable])
     optimizer = ParameterGroups(
         (
