@@ -294,7 +294,40 @@ for epoch in range(6):
     print("%.10f" % model.evaluate(images, labels[:40], verbose=0))
 """
 
-SCRIPTS = {"modes": MODES, "flow": FLOW, "gan": GAN, "trainer": TRAINER,
+IN_TURN = """
+class Agent:
+    def __init__(self):
+        self.encoder = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="tanh")])
+        self.actor = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+        self.critic = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+        self.of_critic = keras.optimizers.SGD(0.1)
+        self.of_actor = keras.optimizers.SGD(0.05)
+        self.of_encoder = keras.optimizers.Adam(0.01)
+
+    def update(self, x):
+        with tf.GradientTape(persistent=True) as tape:
+            z = self.encoder(x)
+            critic_loss = tf.reduce_mean(tf.square(self.critic(z) - 1.0))
+            actor_loss = tf.reduce_mean(tf.reduce_logsumexp(self.actor(z), axis=1))
+            encoder_loss = critic_loss + actor_loss
+        grads = tape.gradient(critic_loss, self.critic.trainable_variables)
+        self.of_critic.apply_gradients(zip(grads, self.critic.trainable_variables))
+        grads = tape.gradient(actor_loss, self.actor.trainable_variables)
+        grads, _ = tf.clip_by_global_norm(grads, 0.5)
+        self.of_actor.apply_gradients(zip(grads, self.actor.trainable_variables))
+        variables = self.encoder.trainable_variables
+        self.of_encoder.apply_gradients(
+            zip(tape.gradient(encoder_loss, variables), variables))
+        del tape
+        return critic_loss, actor_loss
+
+agent = Agent()
+for i in range(0, 48, 4):
+    for value in agent.update(data[i:i + 4]):
+        print("%.10f" % float(value))
+"""
+
+SCRIPTS = {"in_turn": IN_TURN, "modes": MODES, "flow": FLOW, "gan": GAN, "trainer": TRAINER,
            "accumulation": ACCUMULATION, "by_hand": BY_HAND, "flag": FLAG,
            "dicts": DICTS}  # fmt: skip
 

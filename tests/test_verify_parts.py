@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from transpiler.verify.printed import compare_lines
 from transpiler.verify.report import plain, to_json
 from transpiler.verify.scratch import LinkCutter, mirror
 from transpiler.verify.tape import Draws, marginals
-from transpiler.verify.updates import cut
+from transpiler.verify.updates import align, cut
 from transpiler.weights import declared
 from transpiler.weights.pairing import PairingError, pair_trees, to_keras, to_torch
 from transpiler.weights.tree import NEVER, Node, set_paths
@@ -376,3 +377,25 @@ def test_a_user_s_rule_file_is_read_with_the_table(tmp_path: Path) -> None:
         assert declared.is_declared(["KScale"])
     finally:
         declared.use(None)
+
+
+def test_updates_one_by_one_are_aligned_with_those_made_at_once() -> None:
+    """Two losses and two steps, in turn or the losses first; also where one run is cut short."""
+
+    def events(text: str) -> list[dict[str, Any]]:
+        kinds = {"L": "loss", "S": "step"}
+        made = [{"kind": kinds[c], "value": float(i)} for i, c in enumerate(text)]
+        return [e | {"rates": [0.1], "norms": {str(e["value"]): 3.0}} for e in made]
+
+    turn, once = cut(events("LSLS" * 3)), cut(events("LLSS" * 3))
+    both = align(turn, once)
+    assert [len(u.losses) for u in both.ours] == [len(u.losses) for u in both.theirs] == [2, 2, 2]
+    assert [u.steps for u in both.ours] == [2, 2, 2]
+    assert both.ours[0].norm == both.theirs[0].norm
+    assert not both.cut_short
+    short = align(cut(events("LSLSLS")), once)
+    assert short.cut_short
+    assert len(short.ours) == len(short.theirs) == 1
+    groups = align(cut(events("LS" * 3)), cut(events("LSS" * 3)))
+    assert [u.steps for u in groups.ours] == [1, 1, 1]
+    assert [u.steps for u in groups.theirs] == [2, 2, 2]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from transpiler.verify.explained import Reported
 from transpiler.verify.finals import Final
 from transpiler.verify.printed import compare_lines, in_order
-from transpiler.verify.updates import Update, cut
+from transpiler.verify.updates import Update, align, cut
 
 TOLERANCES = {True: 1e-9, False: 1e-4}
 WEIGHTS = 1e-6
@@ -92,14 +92,16 @@ def judge(original: dict[str, Any], translation: dict[str, Any], to: str, float6
             verdict.error = str(report["error"])
             return verdict
     verdict.steps = (original["updates"], translation["updates"])
-    updates = cut(original["events"]), cut(translation["events"])
+    aligned = align(cut(original["events"]), cut(translation["events"]))
+    updates = aligned.ours, aligned.theirs
     verdict.losses = tuple([u.loss for u in side if u.losses] for side in updates)  # type: ignore[assignment]
     names = translation.get("names", [])
     comparison = _Comparison(TOLERANCES[float64], names, to)
     comparison.walk(*updates)
-    comparison.count(*verdict.steps)
+    comparison.count(*(sum(u.stepped for u in side) for side in updates))
     comparison.printed(original["events"], translation["events"])
-    comparison.weights(translation.get("weights", []), max(1, *verdict.steps))
+    if not aligned.cut_short:
+        comparison.weights(translation.get("weights", []), max(1, *verdict.steps))
     verdict.rows = [row for row in comparison.rows.values() if row.compared]
     verdict.first = min(comparison.found, key=lambda d: d.step, default=None)
     verdict.notes = [*translation.get("notes", []), *_draw_notes(translation), *comparison.notes]

@@ -36,16 +36,35 @@ class Recorder:
         self.modes: list[list[bool]] = []
         self.said = 0.0
         self.on_stop: Callable[[], None] = lambda: None
-        self.is_enough: Callable[[int], bool] = lambda updates: (
-            steps is not None and (updates >= steps)
-        )
+        self.goal: tuple[int, int] | None = None
+        """Losses and optimizer steps of the other run, where it came to its end first."""
+        self.counts = {"loss": 0, "step": 0}
+        self.is_enough: Callable[[int], bool] = self.has_made
         self.lock = threading.RLock()
 
     def add(self, kind: str, **facts: Any) -> None:
         """Append one event, unless the run is over."""
         with self.lock:
             if not self.stopped:
+                self.counts[kind] = self.counts.get(kind, 0) + 1
                 self.events.append({"kind": kind, "update": self.updates, **facts})
+
+    def has_made(self, updates: int) -> bool:
+        """Whether the wanted updates are made.
+
+        Where one program takes all gradients before the steps, and the other one gradient and one
+        step after the other, their numbers of updates differ: then losses and steps tell.
+        """
+        if self.steps is None:
+            return False
+        if self.goal is None:
+            return updates >= self.steps
+        losses, steps = (
+            self.counts[kind] >= wanted
+            for kind, wanted in zip(("loss", "step"), self.goal, strict=True)
+        )
+        made = updates >= self.steps
+        return (steps and (losses or made)) or (losses and made)
 
     def loss(self, value: float) -> None:
         """A scalar that is differentiated; the first one after a step begins the next update."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import sys
 import time
 import traceback
@@ -98,9 +99,19 @@ def make_run(setup: Setup) -> Run:
     exchange = Path(setup.exchange)
     pick_up(exchange)
     recorder = Recorder(exchange, setup.side, setup.steps)
+    if not setup.record:
+        recorder.goal = read_goal(exchange / "original.events")
     draws = Draws(exchange, setup.record)
     recorder.on_stop = lambda: setattr(draws, "over", True)
     return Run(setup, recorder, draws, Captures(exchange, setup.record))
+
+
+def read_goal(path: Path) -> tuple[int, int] | None:
+    """The losses and steps that another run recorded."""
+    if not path.exists():
+        return None
+    kinds = [event["kind"] for event in pickle.loads(path.read_bytes())["events"]]
+    return kinds.count("loss"), kinds.count("step")
 
 
 def install(run: Run) -> None:

@@ -22,7 +22,11 @@ class Update:
     """Modes of the model calls before this update's last loss, repeats left out."""
     evaluations: list[Event] = field(default_factory=list)
     """Calls without gradients since the update before."""
-    stepped: bool = False
+    steps: int = 0
+
+    @property
+    def stepped(self) -> bool:
+        return self.steps > 0
 
     @property
     def loss(self) -> float:
@@ -54,7 +58,7 @@ def cut(events: Sequence[Event]) -> list[Update]:
 
 
 def _step(update: Update, event: Event) -> None:
-    update.stepped = True
+    update.steps += 1
     update.rates += event["rates"]
     for name, value in event["norms"].items():
         update.norms[name] = math.hypot(update.norms.get(name, 0.0), value)
@@ -69,3 +73,54 @@ def _call(updates: list[Update], event: Event) -> None:
             updates[-1].modes.append(event["mode"])
     else:
         updates[-1].evaluations.append(event)
+
+
+@dataclass
+class Aligned:
+    """Two runs' updates, those of one joined that the other makes at once.
+
+    One program may take all gradients before the first step where the other steps in between.
+    """
+
+    ours: list[Update] = field(default_factory=list)
+    theirs: list[Update] = field(default_factory=list)
+    cut_short: bool = False
+    """Whether one run ended between updates that the other makes at once."""
+
+
+def align(ours: list[Update], theirs: list[Update]) -> Aligned:
+    """Bring the updates of two runs together."""
+    found = Aligned()
+    rest = [list(ours), list(theirs)]
+    while rest[0] and rest[1]:
+        for own, other in (rest, rest[::-1]):
+            count = len(other[0].losses)
+            if count == other[0].steps > 1 and _are_single(own[:count]):
+                if len(own) < count or not all(u.losses for u in own[:count]):
+                    found.cut_short = True
+                    return found
+                own[:count] = [_join(own[:count])]
+        found.ours.append(rest[0].pop(0))
+        found.theirs.append(rest[1].pop(0))
+    found.ours += rest[0]
+    found.theirs += rest[1]
+    return found
+
+
+def _are_single(updates: list[Update]) -> bool:
+    """Whether each update is of one loss and one step; the end of a run has neither."""
+    return bool(updates[0].losses) and all(len(u.losses) == u.steps <= 1 for u in updates)
+
+
+def _join(updates: list[Update]) -> Update:
+    whole = Update()
+    for update in updates:
+        whole.losses += update.losses
+        whole.rates += update.rates
+        whole.raw += update.raw
+        whole.modes += [m for m in update.modes if whole.modes[-1:] != [m]]
+        whole.evaluations += update.evaluations
+        whole.steps += update.steps
+        for name, value in update.norms.items():
+            whole.norms[name] = math.hypot(whole.norms.get(name, 0.0), value)
+    return whole

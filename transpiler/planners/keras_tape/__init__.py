@@ -25,7 +25,7 @@ from transpiler.planners.keras_tape.rates import plan_counts, plan_rates
 from transpiler.planners.keras_tape.reach import Reach
 from transpiler.planners.keras_tape.rebinding import plan_rebinding
 from transpiler.planners.keras_tape.returns import plan_evaluation, plan_returns
-from transpiler.planners.keras_tape.steps import Step, between
+from transpiler.planners.keras_tape.steps import Step, between, find_late
 from transpiler.planners.keras_tape.tapes import Tape, read_tapes
 from transpiler.planners.keras_tape.updates import Update, read_updates
 from transpiler.planners.keras_tape.variables import plan_assignments
@@ -76,16 +76,19 @@ def plan(context: Context) -> None:
 
 
 def _write_updates(context: Context, updates: list[Update], varying: set[Any]) -> None:
+    late = find_late(context, updates)
     for update in updates:
         kept = update.gradient is not None and update.gradient.retained
         narrow = (
             kept
+            or update in late
             or any(o.origin in varying for o in update.optimizers)
             or between(context, update, updates)
         )  # fmt: skip
         try:
             _check_repeats(update)
-            Step(context, update, narrow).write()
+            joined = [Step(context, u, True) for u, first in late.items() if first is update]
+            Step(context, update, narrow, late.get(update), joined).write()
         except Unfit as error:
             update.gradient = None
             context.claim(update.node)

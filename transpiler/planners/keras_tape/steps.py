@@ -7,7 +7,9 @@ from typing import Any
 import libcst as cst
 
 from transpiler.context import Context
-from transpiler.infer.values import Tensor
+from transpiler.dataflow import writes
+from transpiler.infer.values import Instance, Tensor, options
+from transpiler.modules import descendants
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.keras_names import free_name
 from transpiler.planners.keras_tape.chains import order_of
@@ -26,7 +28,7 @@ from transpiler.planners.keras_tape.updates import (
 )
 from transpiler.rule import Unfit
 from transpiler.site import Site
-from transpiler.syntax import code, find
+from transpiler.syntax import code, find, names_read
 from transpiler.template import OMIT, call, fill, fill_statements
 
 Statements = list[cst.BaseStatement]
@@ -35,11 +37,22 @@ Statements = list[cst.BaseStatement]
 class Step:
     """One update, to be written."""
 
-    def __init__(self, context: Context, update: Update, narrow: bool) -> None:
+    def __init__(
+        self,
+        context: Context,
+        update: Update,
+        narrow: bool,
+        first: Update | None = None,
+        joined: list[Step] | None = None,
+    ) -> None:
         self.context = context
         self.update = update
         self.narrow = narrow
         """Whether backward has to be told which variables it is about."""
+        self.first = first
+        """The update whose step has to wait for this one's gradients."""
+        self.joined = joined or []
+        """Those whose gradients this one's step has to wait for."""
 
     def write(self) -> None:
         """Put the statements in their places. Raises Unfit."""
@@ -63,7 +76,7 @@ class Step:
         gradient = update.gradient
         assert gradient is not None
         context.claim(gradient.node)
-        start = self.zeroed() + self.backward(gradient.target)
+        start = self.started() if self.first is None else []
         first = context.edits.statement(gradient.node)
         changes = {c.statement: self.changed(c) for c in update.changes}
         own = changes.pop(None, [])
@@ -76,6 +89,12 @@ class Step:
             context.edits.replace(first, start)
             context.edits.replace(statement, [*own, *self.stepped()])
         self.drop_list(gradient.sources)
+
+    def started(self) -> Statements:
+        """The gradients, with those of the steps that come later."""
+        assert self.update.gradient is not None
+        own = self.zeroed() + self.backward(self.update.gradient.target)
+        return [*own, *(line for step in self.joined for line in step.started())]
 
     def drop_list(self, sources: cst.BaseExpression) -> None:
         """`variables = model.trainable_variables`, which nothing else reads any more."""
@@ -313,4 +332,74 @@ def between(context: Context, update: Update, others: list[Update]) -> bool:
     return False
 
 
-__all__ = ["Step", "between"]
+def find_late(context: Context, updates: list[Update]) -> dict[Update, Update]:
+    """Updates whose gradients are asked for after another step, and the first such step.
+
+    TensorFlow's tape keeps the weights that it saw. PyTorch's graph refuses weights that a step has
+    changed since: all gradients of one graph come before the first step.
+    """
+    order = order_of(context).index
+    found: dict[Update, Update] = {}
+    plain = [u for u in updates if u.gradient is not None and u.loss is None]
+    plain.sort(key=lambda u: order[u.node])
+    for place, late in enumerate(plain):
+        for first in plain[:place]:
+            if first not in found and _waits(context, first, late):
+                found[late] = first
+                break
+    return found
+
+
+def _waits(context: Context, first: Update, late: Update) -> bool:
+    one, other = first.gradient, late.gradient
+    assert one is not None
+    assert other is not None
+    edits = context.edits
+    step, asked = edits.statement(first.node), edits.statement(other.node)
+    body = getattr(edits.parent[step], "body", ())
+    if one.tape is not other.tape or step not in body or asked not in body:
+        return False
+    place, last = list(body).index(step), list(body).index(asked)
+    if not place < last or edits.statement(one.node) not in body:
+        return False
+    between = list(body)[list(body).index(edits.statement(one.node)) : last]
+    changed = set().union(*(writes(line) for line in between))
+    read = names_read(other.target) | names_read(resolve_list(context, other.sources))
+    makers = ({o.origin for o in u.optimizers} for u in (first, late))
+    apart = _are_apart(context, one.sources, other.sources) and not set.intersection(*makers)
+    if apart and not changed & read:
+        return True
+    context.caution(
+        late.node, "tf.GradientTape",
+        "PyTorch refuses a gradient through weights that a step has changed since they were used",
+        "compute the gradients of all losses first, then make the steps",
+    )  # fmt: skip
+    return False
+
+
+def _are_apart(context: Context, one: cst.BaseExpression, other: cst.BaseExpression) -> bool:
+    """Whether two lists of variables have none in common: those of different models."""
+    models = [_models(context, sources) for sources in (one, other)]
+    if any(found is None for found in models):
+        return False
+    first, second = ({code(m) for m in found or ()} for found in models)
+    parts, others = (
+        {id(p) for m in found or () for o in options(context.fact(m)) for p in descendants(o)
+         if isinstance(p, Instance)}
+        for found in models
+    )  # fmt: skip
+    return not (first & second) and not (parts & others)
+
+
+def _models(context: Context, sources: cst.BaseExpression) -> list[cst.BaseExpression] | None:
+    """The models whose variables are listed."""
+    match resolve_list(context, sources):
+        case cst.BinaryOperation(left=left, right=right):
+            sides = _models(context, left), _models(context, right)
+            return None if None in sides else [*(sides[0] or ()), *(sides[1] or ())]
+        case cst.Attribute(value=model) as listed if is_variable_list(listed):
+            return [model]
+    return None
+
+
+__all__ = ["Step", "between", "find_late"]
