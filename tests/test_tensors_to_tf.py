@@ -234,8 +234,12 @@ def follow(target, source, tau):
 
 
 def test_states_of_something_unknown_are_told() -> None:
-    [reason] = reasons("def keep(net, path):\n    torch.save(net.state_dict(), path)\n")
-    assert reason == "whether `net` is a model or an optimizer is not known"
+    keep = "def keep({0}, best):\n    {0}.load_state_dict(best)\n"
+    for name in ("thing", "optimizer", "internet"):
+        [reason] = reasons(keep.format(name))
+        assert reason == f"whether `{name}` is a model or an optimizer is not known"
+    for name in ("model", "target_net", "policy_network1", "best_model"):
+        assert f"{name}.set_weights(best)" in to_tf(keep.format(name))
 
 
 def test_changes_of_views_reach_the_tensor() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import libcst as cst
@@ -81,6 +82,8 @@ def _guess_method(context: Context, func: cst.CSTNode) -> str | None:
     called = isinstance(parent, cst.Call) and parent.func is func
     if called and _moves_an_array(context, parent):
         return f"{context.knowledge.arrays['torch']}.to" if context.to == "tf" else None
+    if called and func.attr.value in STATE_METHODS and _is_called_model(func.value):
+        return f"torch.nn.Module.{func.attr.value}" if context.to == "tf" else None
     shared = func.attr.value in TABLE_METHODS and bool({"pd", "pandas"} & context.names)
     if shared or func.attr.value in AMBIGUOUS_METHODS or func.attr.value.startswith("__"):
         if context.to == "tf" and is_tensor_by_use(context, func):
@@ -94,6 +97,12 @@ def _guess_method(context: Context, func: cst.CSTNode) -> str | None:
     return None
 
 
+def _is_called_model(node: cst.BaseExpression) -> bool:
+    """Whether something unknown is named as models are, which optimizers and schedules are not."""
+    name = node.attr if isinstance(node, cst.Attribute) else node
+    return isinstance(name, cst.Name) and _MODEL_NAMES.search(name.value.lower()) is not None
+
+
 def _moves_an_array(context: Context, call: Any) -> bool:
     """Whether a call is torch's `x.to(...)`, which models have as well."""
     func = call.func
@@ -105,6 +114,7 @@ def _moves_an_array(context: Context, call: Any) -> bool:
     return fact is UNKNOWN or isinstance(fact, (Tensor, Symbol, Number, Union, Bound))
 
 
+_MODEL_NAMES = re.compile(r"(^|_)(model|module|net|network)\d*(_|$)")
 _DEVICES = ("cuda", "cpu", "mps", "xpu", "xla", "meta")
 
 
@@ -159,7 +169,8 @@ class _Planner:
         context = self.context
         if context.to != "tf" or not isinstance(func, cst.Attribute):
             return
-        if func.attr.value in STATE_METHODS and context.fact(func.value) is UNKNOWN:
+        unknown = context.fact(func.value) is UNKNOWN and not _is_called_model(func.value)
+        if func.attr.value in STATE_METHODS and unknown:
             context.manual(
                 func, func.attr.value,
                 f"whether `{code(func.value)}` is a model or an optimizer is not known",
