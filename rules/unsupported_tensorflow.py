@@ -9,6 +9,7 @@ LITE = "TensorFlow Lite is a format of its own: export the PyTorch model by torc
 ESTIMATOR = "estimators are gone from TensorFlow: write the model as a keras.Model first"
 HUB = "models of TensorFlow Hub: look for the same model among PyTorch's (torch.hub, torchvision)"
 APPLICATION = "weights of keras.applications: take the model of that name from torchvision.models"
+DATASETS = "TensorFlow Datasets: take the data from torchvision.datasets, scikit-learn or a file"
 TPU = "TPUs: PyTorch reaches them by torch_xla, with a loop of its own"
 SESSION = (
     "this is TensorFlow 1: a graph that is run in a session. Bring the program to TensorFlow 2"
@@ -47,6 +48,20 @@ _BY_REASON = {
         tf.io.FixedLenSequenceFeature tf.io.parse_single_example tf.io.parse_example
         tf.io.parse_single_sequence_example tf.io.parse_tensor tf.io.serialize_tensor
         tf.io.decode_raw tf.io.decode_proto tf.data.TFRecordDataset""",
+    HUB: """tensorflow_hub.KerasLayer tensorflow_hub.load tensorflow_hub.Module
+        tensorflow_hub.resolve""",
+    APPLICATION: " ".join(
+        f"keras.applications.{name}"
+        for name in """VGG16 VGG19 ResNet50 ResNet101 ResNet152 ResNet50V2 ResNet101V2 ResNet152V2
+        InceptionV3 InceptionResNetV2 Xception MobileNet MobileNetV2 MobileNetV3Small
+        MobileNetV3Large DenseNet121 DenseNet169 DenseNet201 NASNetMobile NASNetLarge
+        EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5
+        EfficientNetB6 EfficientNetB7 EfficientNetV2B0 EfficientNetV2S ConvNeXtTiny""".split()
+    ),
+    DATASETS: """tensorflow_datasets.load tensorflow_datasets.builder tensorflow_datasets.as_numpy
+        tensorflow_datasets.Split.TRAIN tensorflow_datasets.Split.TEST
+        tensorflow_datasets.Split.VALIDATION tensorflow_datasets.disable_progress_bar
+        tensorflow_datasets.features.text.SubwordTextEncoder.build_from_corpus""",
     LITE: """tf.lite.Interpreter tf.lite.TFLiteConverter tf.lite.TFLiteConverter.from_saved_model
         tf.lite.TFLiteConverter.from_keras_model tf.lite.TFLiteConverter.from_concrete_functions
         tf.lite.Optimize.DEFAULT tf.lite.OpsSet.TFLITE_BUILTINS_INT8

@@ -34,6 +34,8 @@ OWNERS = {
     "<ckptmgr>": ("tf.train.CheckpointManager",),
 }
 
+LIBRARIES = {"hub": "tensorflow_hub", "tfds": "tensorflow_datasets"}
+
 
 @cache
 def planned_words() -> frozenset[str]:
@@ -54,8 +56,8 @@ def status(name: str) -> str:
     """How a name is taken care of: "rule", "reason", "planner", or "" where it is not."""
     book = rulebook.load()
     root, _, rest = name.partition(".")
-    owners = OWNERS.get(root, ())
-    for candidate in [f"{owner}.{rest}" for owner in owners] or [name]:
+    owners = OWNERS.get(root, (LIBRARIES.get(root, root),))
+    for candidate in [f"{owner}.{rest}" if rest else owner for owner in owners]:
         known = signatures.canonical(candidate)
         entry = signatures.lookup(known)
         spelled = {known, entry.name} if entry is not None else {known}
@@ -66,7 +68,7 @@ def status(name: str) -> str:
     return "planner" if name.rpartition(".")[2] in planned_words() else ""
 
 
-@pytest.mark.parametrize(("count", "share"), [(200, 0.98), (400, 0.93)])
+@pytest.mark.parametrize(("count", "share"), [(200, 1.0), (400, 0.97)])
 def test_what_programs_use_most_is_taken_care_of(count: int, share: float) -> None:
     open_names = [name for name in NAMES[:count] if not status(name)]
     assert len(open_names) <= (1 - share) * count, open_names
