@@ -318,6 +318,12 @@ def load_optimizer(site: Site) -> Any:
                 state=site.arg("state"))  # fmt: skip
 
 
+@rewrites("to_tf.ChainedSchedule", to="torch")
+def chained_schedule(site: Site) -> Any:
+    """It goes on from a rate that others change."""
+    raise Unfit("a schedule that goes on from the rate it finds", "use MultiplicativeLR")
+
+
 @rewrites("to_tf.EpochSchedule", to="torch")
 def epoch_schedule(site: Site) -> Any:
     """A function of the epoch that the first learning rate is multiplied by."""

@@ -43,6 +43,7 @@ def scheduler(call_: Invocation) -> Value:
     for optimizer in options(call_.arg("optimizer", at=0)):
         if isinstance(optimizer, Instance):
             optimizer.state["lr changes"] = True
+            optimizer.state.setdefault("schedulers", {})[call_.node] = made
     return made
 
 

@@ -12,10 +12,20 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.knowledge import Invocation
-from transpiler.infer.values import NONE, ListObject, Number, Sequence, Value, items_of, options
+from transpiler.infer.values import (
+    NONE,
+    Instance,
+    ListObject,
+    Number,
+    Sequence,
+    Value,
+    items_of,
+    options,
+)
 from transpiler.rule import Unfit, infers, rewrites
 from transpiler.rules.optimizers import given
 from transpiler.site import Site
+from transpiler.syntax import code
 from transpiler.template import OMIT, call, fill
 
 _FACTORS = {
@@ -55,11 +65,41 @@ def is_hooked(context: Context, node: cst.BaseExpression) -> bool:
     return any(o is other for o in options(context.fact(node)) for other in taken)
 
 
-def _schedule(site: Site, factor: cst.BaseExpression, **more: Any) -> cst.BaseExpression:
-    site.context.emit("EpochSchedule")
+def _schedule(
+    site: Site, factor: cst.BaseExpression, unit: str = "EpochSchedule", **more: Any
+) -> cst.BaseExpression:
+    site.context.emit(unit)
     if given(site, "last_epoch") is not None:
         more["last_epoch"] = site.args["last_epoch"]
-    return call("EpochSchedule", site.arg("optimizer"), factor, **more)
+    return call(unit, site.arg("optimizer"), factor, **more)
+
+
+def _recursive(site: Site) -> str:
+    """The unit for a schedule that torch computes from the rate before.
+
+    It differs from the closed form where something else changes the rate as well.
+    """
+    text = code(site.context.module)
+    if "SequentialLR" in text or "ChainedScheduler" in text:  # these have their own
+        return "EpochSchedule"
+    by_hand = _BY_HAND.search(text) is not None
+    return "ChainedSchedule" if by_hand or _has_others(site) else "EpochSchedule"
+
+
+_BY_HAND = re.compile(r"""\[["']lr["']\]\s*[-+*/]?=[^=]""")
+
+
+def _has_others(site: Site) -> bool:
+    """Whether several schedules of one optimizer are kept under different names."""
+    for optimizer in options(site.fact("optimizer")):
+        made = optimizer.state.get("schedulers", {}) if isinstance(optimizer, Instance) else {}
+        names = set()
+        for node in made:
+            assign = site.context.edits.parent.get(node)
+            names.add(code(assign.targets[0].target) if isinstance(assign, cst.Assign) else node)
+        if len(names) > 1:
+            return True
+    return False
 
 
 @rewrites(*(_PREFIX + name for name in _FACTORS), to="tf")
@@ -69,7 +109,8 @@ def closed_form(site: Site) -> Any:
     known = ("gamma", "step_size", "milestones", "factor", "total_iters", "power",
              "start_factor", "end_factor")  # fmt: skip
     names = [p for p in known if re.search(rf"\b{p}\b", template)]
-    return _schedule(site, fill(template, **{n: site.arg(n) for n in names}))
+    factor = fill(template, **{n: site.arg(n) for n in names})
+    return _schedule(site, factor, _recursive(site))
 
 
 @rewrites(_PREFIX + "LambdaLR", to="tf")
@@ -89,7 +130,7 @@ def lambda_lr(site: Site) -> Any:
 def cosine(site: Site) -> Any:
     factor = fill("lambda epoch: (1 + math.cos(math.pi * epoch / t)) / 2", t=site.arg("T_max"))
     more = {} if given(site, "eta_min") is None else {"minimum": site.args["eta_min"]}
-    return _schedule(site, factor, **more)
+    return _schedule(site, factor, _recursive(site), **more)
 
 
 @rewrites(_PREFIX + "CosineAnnealingWarmRestarts", to="tf")

@@ -69,6 +69,36 @@ def test_per_epoch(made: str) -> None:
     assert_same(script(f"scheduler = lr_scheduler.{made}", per_epoch="scheduler.step()"))
 
 
+@pytest.mark.parametrize(
+    ("second", "per_epoch"),
+    [
+        ("MultiStepLR(optimizer, milestones=[3, 6], gamma=0.1)", "first.step(); second.step()"),
+        ("CosineAnnealingLR(optimizer, 14, eta_min=1e-3)", "first.step(); second.step()"),
+        ("LinearLR(optimizer, 0.3, total_iters=4)", "second.step() if epoch < 5 else first.step()"),
+        ("LambdaLR(optimizer, lambda e: 0.9 ** e)", "second.step() if epoch < 5 else first.step()"),
+    ],
+)
+def test_schedules_of_one_optimizer_go_on_from_each_other(second: str, per_epoch: str) -> None:
+    made = "first = lr_scheduler.ExponentialLR(optimizer, 0.9)\nsecond = lr_scheduler." + second
+    code = assert_same(script(made, per_epoch=per_epoch)).code
+    assert "first = ChainedSchedule(" in code
+
+
+def test_a_rate_set_by_hand_is_gone_on_from() -> None:
+    hand = "scheduler.step(); optimizer.param_groups[0]['lr'] *= 0.5 if epoch == 4 else 1.0"
+    made = "scheduler = lr_scheduler.StepLR(optimizer, 3, gamma=0.5)"
+    assert "ChainedSchedule(" in assert_same(script(made, per_epoch=hand)).code
+
+
+def test_one_schedule_or_another_under_the_same_name_is_alone() -> None:
+    made = """if len(features) > 3:
+    scheduler = lr_scheduler.StepLR(optimizer, 3, gamma=0.5)
+else:
+    scheduler = lr_scheduler.ExponentialLR(optimizer, 0.9)"""
+    code = assert_same(script(made, per_epoch="scheduler.step()")).code
+    assert "ChainedSchedule" not in code
+
+
 BATCHES = [
     "OneCycleLR(optimizer, max_lr=0.2, steps_per_epoch=2, epochs=12)",
     "OneCycleLR(optimizer, max_lr=0.2, total_steps=24, pct_start=0.2, anneal_strategy='linear')",

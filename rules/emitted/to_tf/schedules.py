@@ -64,6 +64,25 @@ class EpochSchedule:
         self.step(state["last_epoch"])
 
 
+class ChainedSchedule(EpochSchedule):
+    """An EpochSchedule that goes on from the rate it finds, which others change as well."""
+
+    def step(self, epoch=None):
+        if epoch is not None:
+            super().step(epoch)
+            return
+        before = self.factor(self.last_epoch) if self.last_epoch >= 0 else 1.0
+        self.last_epoch += 1
+        ratio = self.factor(self.last_epoch) / before if before else 1.0
+        for part in parts_of(self.optimizer):
+            rate = learning_rate_of(part)
+            part.learning_rate = self.minimum + (rate - self.minimum) * ratio
+        self.last_lr = learning_rate_of(parts_of(self.optimizer)[0])
+
+    def load_state_dict(self, state):
+        self.initial, self.last_epoch = state["initial"], state["last_epoch"]
+
+
 class GroupSchedules:
     """Sets the learning rate of each group to its initial one times a factor of its own."""
 
