@@ -6,7 +6,7 @@ import libcst as cst
 
 from transpiler.context import Context
 from transpiler.infer.values import Instance, Symbol, Value, options
-from transpiler.modules import descendants, is_module
+from transpiler.modules import descendants, is_loss, is_module
 from transpiler.rule import Unfit
 from transpiler.site import Site
 from transpiler.syntax import find
@@ -16,7 +16,8 @@ from transpiler.template import fill_statements
 def make_double(site: Site) -> None:
     """`set_floatx` before the model is made, where all that are made after it are double too."""
     context = site.context
-    modules = [m for m in context.interpreter.instances.values() if _has_weights(context, m)]
+    made_here = context.interpreter.instances.values()
+    modules = [m for m in made_here if is_module(context, m) and not is_loss(context, m)]
     models = [m for m in modules if m in options(site.receiver_fact)]
     wholes = {id(part) for m in models for part in descendants(m)}
     made = [m.origin for m in models if isinstance(m.origin, cst.Call)]
@@ -32,13 +33,6 @@ def make_double(site: Site) -> None:
     if len(doubled) == len(wholes):
         line = context.edits.statement(first)
         context.edits.insert_before(line, fill_statements('keras.config.set_floatx("float64")'))
-
-
-def _has_weights(context: Context, value: Instance) -> bool:
-    losses = ("torch.nn.modules.loss._Loss", "torch.nn.modules.loss._WeightedLoss")
-    return is_module(context, value) and not any(
-        context.knowledge.derives(value, b) for b in losses
-    )
 
 
 def _is_asked_for(context: Context, model: Instance) -> bool:

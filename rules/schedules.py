@@ -25,7 +25,7 @@ from transpiler.infer.values import (
 from transpiler.rule import Unfit, infers, rewrites
 from transpiler.rules.optimizers import given
 from transpiler.site import Site
-from transpiler.syntax import code
+from transpiler.syntax import code, find
 from transpiler.template import OMIT, call, fill
 
 _FACTORS = {
@@ -79,14 +79,19 @@ def _recursive(site: Site) -> str:
 
     It differs from the closed form where something else changes the rate as well.
     """
-    text = code(site.context.module)
-    if "SequentialLR" in text or "ChainedScheduler" in text:  # these have their own
-        return "EpochSchedule"
-    by_hand = _BY_HAND.search(text) is not None
+    module = site.context.module
+    if {"SequentialLR", "ChainedScheduler"} & {n.value for n in find(module, cst.Name)}:
+        return "EpochSchedule"  # which have their own
+    by_hand = any(_sets_rate(t) for t in find(module, cst.AssignTarget, cst.AugAssign))
     return "ChainedSchedule" if by_hand or _has_others(site) else "EpochSchedule"
 
 
-_BY_HAND = re.compile(r"""\[["']lr["']\]\s*[-+*/]?=[^=]""")
+def _sets_rate(node: Any) -> bool:
+    """`group["lr"] = rate`."""
+    match node.target:
+        case cst.Subscript(slice=[cst.SubscriptElement(cst.Index(cst.SimpleString() as key))]):
+            return key.evaluated_value == "lr"
+    return False
 
 
 def _has_others(site: Site) -> bool:

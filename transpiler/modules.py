@@ -30,6 +30,12 @@ def is_module(context: Context, value: Value) -> bool:
     return isinstance(value, (Instance, Class)) and context.knowledge.derives(value, base)
 
 
+def is_loss(context: Context, value: Value) -> bool:
+    """Whether a module is one of torch's losses, which have no parameters of their own."""
+    bases = ("torch.nn.modules.loss._Loss", "torch.nn.modules.loss._WeightedLoss")
+    return any(context.knowledge.derives(value, base) for base in bases)
+
+
 def modules_in(context: Context, value: Value | None) -> list[Instance]:
     """The modules that a value is or holds."""
     found = []

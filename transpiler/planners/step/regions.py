@@ -10,7 +10,7 @@ import libcst as cst
 from transpiler.context import Context
 from transpiler.dataflow import always_writes, reads, writes
 from transpiler.infer.values import Function, Instance, Method, Symbol, Tensor, Unknown, options
-from transpiler.modules import is_module
+from transpiler.modules import is_loss, is_module
 from transpiler.planners.expressions import qualified_name
 from transpiler.planners.step.events import Event, event_of
 from transpiler.syntax import find, names_read, walk
@@ -348,7 +348,7 @@ def call_touches(context: Context, call: cst.Call) -> bool:
     for value in options(context.fact(call.func)):
         match value:
             case Instance():
-                if is_module(context, value) and not _is_plain(context, value):
+                if is_module(context, value) and not is_loss(context, value):
                     return True
             case Method() if is_module(context, value.receiver):
                 return True
@@ -371,14 +371,6 @@ def _body_touches(context: Context, value: Method | Function) -> bool:
         known[node] = False  # for functions that call themselves
         known[node] = touches_parameters(context, node.body)
     return known[node]
-
-
-def _is_plain(context: Context, value: Instance) -> bool:
-    """Losses and activations: modules of the framework without parameters of their own."""
-    return any(
-        context.knowledge.derives(value, base)
-        for base in ("torch.nn.modules.loss._Loss", "torch.nn.modules.loss._WeightedLoss")
-    )
 
 
 def _is_data_call(context: Context, call: cst.Call) -> bool:
