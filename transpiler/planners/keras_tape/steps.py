@@ -355,15 +355,14 @@ def _waits(context: Context, first: Update, late: Update) -> bool:
     assert one is not None
     assert other is not None
     edits = context.edits
-    step, asked = edits.statement(first.node), edits.statement(other.node)
-    body = getattr(edits.parent[step], "body", ())
-    if one.tape is not other.tape or step not in body or asked not in body:
+    lines = [edits.statement(node) for node in (one.node, first.node, other.node)]
+    body = list(getattr(edits.parent[lines[1]], "body", ()))
+    if one.tape is not other.tape or not all(line in body for line in lines):
         return False
-    place, last = list(body).index(step), list(body).index(asked)
-    if not place < last or edits.statement(one.node) not in body:
+    start, step, asked = (body.index(line) for line in lines)
+    if step >= asked:
         return False
-    between = list(body)[list(body).index(edits.statement(one.node)) : last]
-    changed = set().union(*(writes(line) for line in between))
+    changed = set().union(*(writes(line) for line in body[start:asked]))
     read = names_read(other.target) | names_read(resolve_list(context, other.sources))
     makers = ({o.origin for o in u.optimizers} for u in (first, late))
     apart = _are_apart(context, one.sources, other.sources) and not set.intersection(*makers)
